@@ -1,0 +1,1 @@
+"""Sensor frame -> ground, with a covariance."""

@@ -1,0 +1,57 @@
+"""The records that travel down the stair: frozen, validated at birth, arrays never written in place."""
+
+from dronesense.model.calibration import CameraCalibration, GasCalibration, Response, SpeciesCalibration
+from dronesense.model.cube import Bands, CubeBlock, CubeSource, Frame, Geometry, LineScan, MapGrid, SpectralCube
+from dronesense.model.detection import Detection, ScoreMap, TailModel
+from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel, Wind
+from dronesense.model.gas import Ambient, Flag, GasSeries
+from dronesense.model.hotspot import GroundPoints, GroundRaster, Hotspot, HotspotLayer
+from dronesense.model.instrument import Column, FrameCamera, GasInstrument, Instrument, LineCamera, Mount, TimeColumn
+from dronesense.model.report import IngestReport
+from dronesense.model.signature import Signature
+from dronesense.model.terrain import Terrain
+from dronesense.model.trajectory import Clock, Trajectory
+
+__all__ = [
+    "Ambient",
+    "Bands",
+    "CameraCalibration",
+    "Clock",
+    "Column",
+    "CubeBlock",
+    "CubeInput",
+    "CubeSource",
+    "DetectRule",
+    "Detection",
+    "Flag",
+    "Flight",
+    "Frame",
+    "FrameCamera",
+    "GasCalibration",
+    "GasInput",
+    "GasInstrument",
+    "GasSeries",
+    "Geometry",
+    "GroundPoints",
+    "GroundRaster",
+    "Hotspot",
+    "HotspotLayer",
+    "IngestReport",
+    "InputFile",
+    "Instrument",
+    "LineCamera",
+    "LineScan",
+    "MapGrid",
+    "Mount",
+    "Panel",
+    "Response",
+    "ScoreMap",
+    "Signature",
+    "SpeciesCalibration",
+    "SpectralCube",
+    "TailModel",
+    "Terrain",
+    "TimeColumn",
+    "Trajectory",
+    "Wind",
+]

@@ -1,0 +1,99 @@
+"""Dated calibration records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model.checks import frozen
+
+
+@dataclass(frozen=True, slots=True)
+class SpeciesCalibration:
+    """``reading = zero + span * true``, all in the species' own unit (ppm or ppm m).
+
+    Parameters
+    ----------
+    zero, span : float
+        The line.
+    sigma_zero, sigma_span, covariance : float
+        Standard uncertainties and covariance of zero and span.
+    """
+
+    zero: float
+    span: float
+    sigma_zero: float = 0.0
+    sigma_span: float = 0.0
+    covariance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.span > 0.0:
+            raise ValueError(f"span must be > 0, not {self.span}")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """First-order response of an analyser behind an inlet line.
+
+    Parameters
+    ----------
+    tau_s : float
+        Time constant (63 %), s.
+    delay_s : float
+        Transport delay from inlet to cell, s.
+    sigma_tau_s, sigma_delay_s : float
+        Standard uncertainties.
+    """
+
+    tau_s: float = 0.0
+    delay_s: float = 0.0
+    sigma_tau_s: float = 0.0
+    sigma_delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.tau_s >= 0.0 and np.isfinite(self.delay_s)):
+            raise ValueError(f"tau_s must be >= 0 and delay_s finite, not {self.tau_s} and {self.delay_s}")
+
+
+@dataclass(frozen=True, slots=True)
+class GasCalibration:
+    """A dated record of a gas analyser; `valid_from` int64 UTC ns, `path` the file it was read from."""
+
+    instrument: str
+    valid_from: int
+    species: Mapping[str, SpeciesCalibration] = field(default_factory=dict)
+    response: Response = field(default_factory=Response)
+    note: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraCalibration:
+    """A dated record of a camera.
+
+    Parameters
+    ----------
+    dark : (bands, samples) float64 or None
+        Dark signal, DN.
+    gain : (bands, samples) float64 or None
+        Radiance per DN per ms.
+    bad_pixels : (bands, samples) bool or None
+        Detector elements not to be used.
+    """
+
+    instrument: str
+    valid_from: int
+    dark: NDArray[np.float64] | None = None
+    gain: NDArray[np.float64] | None = None
+    bad_pixels: NDArray[np.bool_] | None = None
+    note: str = ""
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("dark", np.float64), ("gain", np.float64), ("bad_pixels", np.bool_)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, frozen(value, dtype=dtype, shape=(None, None), name=name))

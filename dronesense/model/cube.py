@@ -1,0 +1,184 @@
+"""A spectral cube that is never forced into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model.checks import frozen
+
+CubeQuantity = Literal["counts", "radiance", "reflectance"]
+CUBE_QUANTITIES: Final = ("counts", "radiance", "reflectance")
+DEFAULT_BLOCK_BYTES: Final = 32 * 1024 * 1024
+"""Size of one float32 block when nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Spectral bands.
+
+    Parameters
+    ----------
+    center_nm, fwhm_nm : (b,) float64
+        Center and full width at half maximum, nm; NaN when the file does not tell.
+    good : (b,) bool
+        False for bands that the file or the user excludes.
+    """
+
+    center_nm: NDArray[np.float64]
+    fwhm_nm: NDArray[np.float64]
+    good: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        b = len(self.center_nm)
+        put = object.__setattr__
+        put(self, "center_nm", frozen(self.center_nm, dtype=np.float64, shape=(None,), name="center_nm"))
+        put(self, "fwhm_nm", frozen(self.fwhm_nm, dtype=np.float64, shape=(b,), name="fwhm_nm"))
+        put(self, "good", frozen(self.good, dtype=np.bool_, shape=(b,), name="good"))
+
+    def __len__(self) -> int:
+        return len(self.center_nm)
+
+
+class CubeSource(Protocol):
+    """Rows of a cube on demand: a file, or a calibration wrapped around another source."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, bands, columns."""
+        ...
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineScan:
+    """A push-broom line after line; `time` (rows,) int64 UTC ns is the middle of each exposure."""
+
+    time: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One exposure; `time` int64 UTC ns."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapGrid:
+    """A cube on a map grid.
+
+    Parameters
+    ----------
+    transform : (a, b, c, d, e, f)
+        ``x = a*col + b*row + c``, ``y = d*col + e*row + f`` with the *corner* of the first pixel at (0, 0).
+    crs : str
+        Anything pyproj understands; never empty.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    crs: str
+
+    def __post_init__(self) -> None:
+        a, b, _, d, e, _ = self.transform
+        if not self.crs:
+            raise ValueError("a map grid needs a CRS")
+        if a * e - b * d == 0.0:
+            raise ValueError("the transform of a map grid must be invertible")
+
+
+Geometry = LineScan | Frame | MapGrid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CubeBlock:
+    """Some rows of a cube.
+
+    Parameters
+    ----------
+    start : int
+        First row.
+    values : (rows, bands, cols) float32
+        In file order.
+    valid : (rows, cols) bool
+        False for saturated, missing or ignored pixels.
+    """
+
+    start: int
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpectralCube:
+    """A cube of counts, radiance or reflectance.
+
+    Parameters
+    ----------
+    name : str
+        Short name, used in product names.
+    source : CubeSource
+        Where rows come from; see :meth:`blocks`.
+    bands : Bands
+        One entry per band of `source`.
+    quantity : {"counts", "radiance", "reflectance"}
+        Guards the order of steps.
+    geometry : LineScan, Frame, MapGrid or None
+        How pixels relate to the ground. None: not known (dark and panel captures, or times missing).
+    instrument : str
+        Instrument id, may be empty.
+    path : str
+        File, relative to the flight folder.
+    integration_ms : float
+        Exposure, ms; NaN when unknown.
+    history : tuple of str
+        One line per step.
+    """
+
+    name: str
+    source: CubeSource
+    bands: Bands
+    quantity: CubeQuantity
+    geometry: Geometry | None
+    instrument: str
+    path: str
+    integration_ms: float = float("nan")
+    history: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows, bands, cols = self.source.shape
+        if min(rows, bands, cols) < 1:
+            raise ValueError(f"a cube needs at least one row, band and column, not {self.source.shape}")
+        if bands != len(self.bands):
+            raise ValueError(f"the source has {bands} bands, the band list {len(self.bands)}")
+        if self.quantity not in CUBE_QUANTITIES:
+            raise ValueError(f"quantity must be one of {CUBE_QUANTITIES}, not {self.quantity!r}")
+        if isinstance(self.geometry, LineScan) and len(self.geometry.time) != rows:
+            raise ValueError(f"{len(self.geometry.time)} line times for {rows} rows")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, bands, columns."""
+        return self.source.shape
+
+    def blocks(self, budget_bytes: int = DEFAULT_BLOCK_BYTES) -> Iterator[CubeBlock]:
+        """Yield consecutive blocks whose float32 values take at most *budget_bytes* (at least one row)."""
+        rows, bands, cols = self.shape
+        step = max(1, budget_bytes // (bands * cols * 4))
+        for start in range(0, rows, step):
+            values, valid = self.source.read(start, min(start + step, rows))
+            yield CubeBlock(start, values, valid)
+
+    def spectrum(self, row: int, col: int) -> NDArray[np.float32]:
+        """Return the (bands,) spectrum of one pixel."""
+        return self.source.read(row, row + 1)[0][0, :, col]

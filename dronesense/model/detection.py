@@ -1,0 +1,148 @@
+"""Detections in the sensor's own frame: sample index or pixel, no coordinates yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model.checks import frozen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TailModel:
+    """Upper tail of the background's scores: ``P(score > s)``.
+
+    Empirical below `threshold`, generalized Pareto above it (peaks over threshold; Coles 2001, doi 10.1007/978-1-4471-3675-0).
+
+    Parameters
+    ----------
+    quantile, probability : (k,) float64
+        Score (increasing) and exceedance probability (decreasing): the empirical part.
+    threshold : float
+        Where the Pareto tail starts; inf when the fit was refused and only the empirical part is used.
+    exceedance : float
+        ``P(score > threshold)``.
+    shape, scale : float
+        Of the generalized Pareto distribution.
+    n_background : int
+        Pixels or samples that the model was fitted to.
+    note : str
+        ``"pareto"``, or why the empirical quantiles are used instead.
+    """
+
+    quantile: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    threshold: float
+    exceedance: float
+    shape: float
+    scale: float
+    n_background: int
+    note: str = "pareto"
+
+    def __post_init__(self) -> None:
+        k = len(self.quantile)
+        object.__setattr__(self, "quantile", frozen(self.quantile, dtype=np.float64, shape=(None,), name="quantile"))
+        object.__setattr__(self, "probability", frozen(self.probability, dtype=np.float64, shape=(k,), name="probability"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreMap:
+    """The score of every pixel of a cube for one target.
+
+    Parameters
+    ----------
+    cube, target, method : str
+        What was compared with what, and how.
+    score : (rows, cols) float32
+        NaN where the pixel is not valid.
+    unit : str
+        ``"1"`` (cosine, signed ACE), ``"deg"``, ``"fraction"`` ...
+    threshold : float
+        Score from which a pixel counts.
+    false_alarm_rate : float
+        Stated probability that a background pixel exceeds `threshold`; NaN when the user gave the threshold.
+    tail : TailModel or None
+        Score to p-value.
+    parameters : mapping
+        Ridge, condition number, number of background pixels, ... JSON-ready.
+    """
+
+    cube: str
+    target: str
+    method: str
+    score: NDArray[np.float32]
+    unit: str
+    threshold: float
+    false_alarm_rate: float
+    tail: TailModel | None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "score", frozen(self.score, dtype=np.float32, shape=(None, None), name="score"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """One region of pixels, or one run of samples.
+
+    Parameters
+    ----------
+    target : str
+        Rule that it answers to.
+    kind : {"gas", "spectral"}
+        Fixes the meaning of `index`.
+    method : str
+        Detector.
+    origin : str
+        Name of the cube, or species of the series.
+    source : str
+        File it was found in.
+    index : (k,) or (k, 2) int64
+        Sample numbers, or (row, col) of pixels.
+    weight : (k,) float64
+        Score (or enhancement) of each: weights of the centroid.
+    peak : int
+        Position in `index` of the highest score.
+    score : float
+        At the peak.
+    p_value, q_value : float
+        Probability of as high a score from background alone; false discovery rate. NaN when unknown.
+    value, sigma : float
+        Physical size: enhancement (gas) or filled fraction of the pixel (spectral); NaN when unknown.
+    unit : str
+        Of `value`.
+    flags : tuple of str
+        What limits it, in short words: ``"truncated"``, ``"saturated-neighbor"``, ...
+    """
+
+    target: str
+    kind: Literal["gas", "spectral"]
+    method: str
+    origin: str
+    source: str
+    index: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    peak: int
+    score: float
+    p_value: float
+    q_value: float
+    value: float
+    sigma: float
+    unit: str
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape: tuple[int | None, ...] = (None,) if self.kind == "gas" else (None, 2)
+        object.__setattr__(self, "index", frozen(self.index, dtype=np.int64, shape=shape, name="index"))
+        k = len(self.index)
+        object.__setattr__(self, "weight", frozen(self.weight, dtype=np.float64, shape=(k,), name="weight"))
+        if not 0 <= self.peak < k:
+            raise ValueError(f"peak {self.peak} is not among the {k} samples of the detection")
+        for name in ("p_value", "q_value"):
+            value = getattr(self, name)
+            if np.isfinite(value) and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], not {value}")

@@ -1,0 +1,143 @@
+"""A flight that has been opened: what was found, and what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dronesense.model.calibration import CameraCalibration, GasCalibration
+from dronesense.model.cube import SpectralCube
+from dronesense.model.gas import GasSeries
+from dronesense.model.instrument import Instrument
+from dronesense.model.report import IngestReport
+from dronesense.model.signature import Signature
+from dronesense.model.terrain import Terrain
+from dronesense.model.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that the run read: path relative to the flight folder, role, and what the reader said."""
+
+    path: str
+    role: str
+    report: IngestReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A reflectance panel capture: the cube, the panel's reflectance, and the region to use (None = all)."""
+
+    cube: SpectralCube
+    reflectance: Signature
+    rows: tuple[int, int] | None = None
+    samples: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GasInput:
+    """Gas series of one file, with the instrument, its calibration and the clock setting."""
+
+    series: tuple[GasSeries, ...]
+    instrument: Instrument
+    calibration: GasCalibration | None
+    clock_offset_s: float | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class CubeInput:
+    """A cube with all that is needed to calibrate and place it."""
+
+    cube: SpectralCube
+    instrument: Instrument | None
+    calibration: CameraCalibration | None = None
+    dark: SpectralCube | None = None
+    panel: Panel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRule:
+    """One ``[[detect]]`` table; a gas rule has `species`, a spectral rule `signature`."""
+
+    target: str
+    species: str | None = None
+    signature: Signature | None = None
+    method: str = "ace"
+    false_alarms_per_hour: float | None = None
+    threshold_sigma: float | None = None
+    min_duration_s: float = 0.0
+    false_alarm_rate: float | None = None
+    threshold: float | None = None
+    min_pixels: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.species is None) == (self.signature is None):
+            raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
+
+
+@dataclass(frozen=True, slots=True)
+class Wind:
+    """Mean wind: speed in m/s, direction it blows from in degrees, and their standard uncertainties."""
+
+    speed_m_s: float
+    from_deg: float
+    sigma_speed_m_s: float
+    sigma_from_deg: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flight:
+    """An opened flight folder.
+
+    Parameters
+    ----------
+    id : str
+        Name of the flight.
+    root : Path
+        The folder.
+    trajectory : Trajectory or None
+        None when every input is already on a map grid.
+    gas, cubes : tuple
+        Inputs.
+    terrain : Terrain or None
+        None: the pipeline falls back to the take-off height, with a warning.
+    rules : tuple of DetectRule
+        What to look for.
+    crs : str
+        ``"auto"`` or the metric work CRS.
+    merge_radius_m : float or "auto"
+        How far apart two sightings of one target may be.
+    wind : Wind or None
+        Optional.
+    sigma : mapping of str to float
+        ``[track] sigma``, overrides the log's own accuracies.
+    inputs : tuple of InputFile
+        Every file that was read.
+    rejected : tuple of (path, reason)
+        Files that were asked for or found, and could not be used.
+    ignored : tuple of (path, reason)
+        Files in the folder that no role was found for.
+    settings : mapping
+        Every parameter with its origin, for ``run.json``.
+    warnings : tuple of str
+        What a user should know.
+    """
+
+    id: str
+    root: Path
+    trajectory: Trajectory | None
+    gas: tuple[GasInput, ...] = ()
+    cubes: tuple[CubeInput, ...] = ()
+    terrain: Terrain | None = None
+    rules: tuple[DetectRule, ...] = ()
+    crs: str = "auto"
+    merge_radius_m: float | Literal["auto"] = "auto"
+    wind: Wind | None = None
+    sigma: Mapping[str, float] = field(default_factory=dict)
+    inputs: tuple[InputFile, ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,136 @@
+"""A gas series: one species of one analyser against time, with its uncertainty and flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model.checks import frozen, strictly_increasing
+
+GasQuantity = Literal["mole_fraction", "column", "relative"]
+UNIT_OF_QUANTITY: Final[dict[str, str]] = {"mole_fraction": "ppm", "column": "ppm m", "relative": "1"}
+
+
+class Flag(IntFlag):
+    """Why a sample is not to be trusted; a set of bits."""
+
+    OK = 0
+    STATUS = 1
+    """The instrument's own status word says so."""
+    RANGE = 2
+    """Outside the instrument's valid range."""
+    SATURATED = 4
+    STUCK = 8
+    """The same reading repeated longer than the noise allows."""
+    WARM_UP = 16
+    ON_GROUND = 32
+    """Before take-off or after landing."""
+    NO_POSITION = 64
+    """The trajectory does not cover the sample."""
+    EDGE = 128
+    """Too near a gap for the response correction to be trusted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ambient:
+    """Conditions at the analyser, NaN where unknown.
+
+    Parameters
+    ----------
+    pressure_hpa, temperature_k, humidity_percent : (m,) float64 or None
+        Static pressure, air temperature, relative humidity.
+    """
+
+    pressure_hpa: NDArray[np.float64] | None = None
+    temperature_k: NDArray[np.float64] | None = None
+    humidity_percent: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("pressure_hpa", "temperature_k", "humidity_percent"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, frozen(value, dtype=np.float64, shape=(None,), name=name))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GasSeries:
+    """One species against time.
+
+    Parameters
+    ----------
+    time : (m,) int64
+        UTC ns, strictly increasing.
+    species : str
+        E.g. ``"CH4"``.
+    quantity : {"mole_fraction", "column", "relative"}
+        Fixes the unit of `value`: ppm, ppm m, or 1.
+    value, sigma : (m,) float64
+        Reading and its standard uncertainty; NaN where there is none.
+    basis : {"dry", "wet", "unknown"}
+        Whether a mole fraction refers to dry or to moist air.
+    flags : (m,) uint16
+        Bits of :class:`Flag`.
+    level : {"raw", "calibrated"}
+        Guards the order of steps.
+    ambient : Ambient
+        Pressure, temperature, humidity when the file has them.
+    instrument : str
+        Instrument id.
+    source : str
+        File the series was read from, relative to the flight folder.
+    row : (m,) int64
+        Row of each sample in that file, 1-based, header included: the trace back to the raw data.
+    history : tuple of str
+        One line per step.
+    """
+
+    time: NDArray[np.int64]
+    species: str
+    quantity: GasQuantity
+    value: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    basis: Literal["dry", "wet", "unknown"]
+    flags: NDArray[np.uint16]
+    level: Literal["raw", "calibrated"]
+    ambient: Ambient
+    instrument: str
+    source: str
+    row: NDArray[np.int64]
+    history: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        m = len(self.time)
+        put = object.__setattr__
+        put(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
+        put(self, "value", frozen(self.value, dtype=np.float64, shape=(m,), name="value"))
+        put(self, "sigma", frozen(self.sigma, dtype=np.float64, shape=(m,), name="sigma"))
+        put(self, "flags", frozen(self.flags, dtype=np.uint16, shape=(m,), name="flags"))
+        put(self, "row", frozen(self.row, dtype=np.int64, shape=(m,), name="row"))
+        strictly_increasing(self.time, "time")
+        if self.quantity not in UNIT_OF_QUANTITY:
+            raise ValueError(f"quantity must be one of {tuple(UNIT_OF_QUANTITY)}, not {self.quantity!r}")
+        if self.level not in ("raw", "calibrated"):
+            raise ValueError(f'level must be "raw" or "calibrated", not {self.level!r}')
+        if np.any(self.sigma < 0.0):
+            raise ValueError("sigma must not be negative")
+        for name in ("pressure_hpa", "temperature_k", "humidity_percent"):
+            ambient = getattr(self.ambient, name)
+            if ambient is not None and len(ambient) != m:
+                raise ValueError(f"ambient.{name} has {len(ambient)} samples, the series {m}")
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def unit(self) -> str:
+        """Unit of `value` and `sigma`."""
+        return UNIT_OF_QUANTITY[self.quantity]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """True where the value is finite and no flag is set."""
+        return np.isfinite(self.value) & (self.flags == 0)

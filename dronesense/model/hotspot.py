@@ -1,0 +1,200 @@
+"""Detections on the ground, and the layer that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from dronesense import plugins
+from dronesense.model.checks import frozen
+from dronesense.model.gas import GasSeries
+from dronesense.model.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundPoints:
+    """Places with their uncertainty, in a metric CRS.
+
+    Parameters
+    ----------
+    x, y : (k,) float64
+        Easting and northing in `crs`, m; NaN where `status` is not 0.
+    height_m : (k,) float64
+        Above the ellipsoid.
+    cov : (k, 2, 2) float64
+        Covariance of (x, y), m².
+    status : (k,) uint8
+        0 hit; 1 no trajectory at that time; 2 no terrain data; 3 outside the terrain; 4 ray does not go down; 5 grazing.
+    crs : str
+        Metric CRS of x and y.
+    time : (k,) int64
+        UTC ns.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    height_m: NDArray[np.float64]
+    cov: NDArray[np.float64]
+    status: NDArray[np.uint8]
+    crs: str
+    time: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        k = len(self.x)
+        put = object.__setattr__
+        for name in ("x", "y", "height_m"):
+            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(k,), name=name))
+        put(self, "cov", frozen(self.cov, dtype=np.float64, shape=(k, 2, 2), name="cov"))
+        put(self, "status", frozen(self.status, dtype=np.uint8, shape=(k,), name="status"))
+        put(self, "time", frozen(self.time, dtype=np.int64, shape=(k,), name="time"))
+        if not self.crs:
+            raise ValueError("ground points need a CRS")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundRaster:
+    """A north-up raster; `values` (ny, nx) float32 with NaN for no data."""
+
+    name: str
+    values: NDArray[np.float32]
+    transform: tuple[float, float, float, float, float, float]
+    crs: str
+    unit: str
+    description: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", frozen(self.values, dtype=np.float32, shape=(None, None), name="values"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hotspot:
+    """An indication with its limits; never proof.
+
+    Parameters
+    ----------
+    id : str
+        Stable: the same inputs and settings give the same id.
+    target : str
+        Rule that it answers to.
+    kind : {"gas", "spectral", "fused"}
+        Kind of evidence.
+    method : str
+        Detector.
+    geometry : shapely geometry
+        WGS84 lon/lat; for a gas hotspot the stretch of track, for a spectral one the pixels' outline.
+    lon, lat, height_m : float
+        The peak; height above the ellipsoid, NaN when unknown.
+    score, p_value, q_value : float
+        NaN when unknown.
+    value, value_sigma : float
+        Enhancement or filled fraction, in `unit`.
+    ce90_m : float
+        Radius of the circle that holds the true place with 90 % probability.
+    ellipse_major_m, ellipse_minor_m, ellipse_azimuth_deg : float
+        One-sigma semi-axes and azimuth (clockwise from true north) of the major one.
+    start, end : int
+        UTC ns.
+    n_obs : int
+        Pixels (spectral) or samples (gas).
+    n_passes : int
+        Strips or passes that saw it.
+    area_m2 : float
+        Geodesic area; NaN for a gas track.
+    sources : tuple of str
+        ``file#line 12-15 sample 3-9`` or ``file#row 100-120``.
+    status : str
+        ``candidate`` until a person says ``confirmed`` or ``rejected``.
+    flags : tuple of str
+        What limits it.
+    """
+
+    id: str
+    target: str
+    kind: Literal["gas", "spectral", "fused"]
+    method: str
+    geometry: BaseGeometry
+    lon: float
+    lat: float
+    height_m: float
+    score: float
+    p_value: float
+    q_value: float
+    value: float
+    value_sigma: float
+    unit: str
+    ce90_m: float
+    ellipse_major_m: float
+    ellipse_minor_m: float
+    ellipse_azimuth_deg: float
+    start: int
+    end: int
+    n_obs: int
+    n_passes: int
+    area_m2: float
+    sources: tuple[str, ...]
+    status: Literal["candidate", "confirmed", "rejected"] = "candidate"
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (-180.0 <= self.lon <= 180.0 and -90.0 <= self.lat <= 90.0):
+            raise ValueError(f"hotspot {self.id} lies at lon {self.lon}, lat {self.lat}")
+        if self.end < self.start:
+            raise ValueError(f"hotspot {self.id} ends before it starts")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HotspotLayer:
+    """Everything that a run has to say.
+
+    Parameters
+    ----------
+    flight : str
+        Flight id.
+    hotspots : tuple of Hotspot
+        Ranked, best first; empty when nothing was found.
+    trajectory : Trajectory or None
+        The track that was used.
+    gas : tuple of (GasSeries, GroundPoints)
+        Calibrated series with a place for every sample.
+    rasters : tuple of GroundRaster
+        Ground-projected scores.
+    statements : mapping
+        False alarms, clocks, heights, coverage, in words and numbers, JSON-ready.
+    warnings : tuple of str
+        What a user should know before trusting the layer.
+    """
+
+    flight: str
+    hotspots: tuple[Hotspot, ...]
+    trajectory: Trajectory | None = None
+    gas: tuple[tuple[GasSeries, GroundPoints], ...] = ()
+    rasters: tuple[GroundRaster, ...] = ()
+    statements: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.hotspots)
+
+    def __iter__(self) -> Iterator[Hotspot]:
+        return iter(self.hotspots)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the layer in the format that the suffix of *path* names, e.g. ``.geojson``.
+
+        Raises
+        ------
+        PluginError
+            If no writer has that suffix.
+        """
+        path = Path(path)
+        plugins.find("dronesense.writers", path.suffix.lstrip(".").lower()).write(self, path)
+        return path

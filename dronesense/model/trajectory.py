@@ -1,0 +1,133 @@
+"""Where the aircraft was, how it was turned, and how well both are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model.checks import frozen, strictly_increasing, within
+
+ClockKind = Literal["exact", "fitted", "date-only", "relative"]
+HeightRef = Literal["ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown"]
+
+HEIGHT_REFS: Final = ("ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown")
+QUATERNION_NORM_TOLERANCE: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How the time stamps of a record relate to UTC.
+
+    Parameters
+    ----------
+    kind : {"exact", "fitted", "date-only", "relative"}
+        ``exact``: the file holds UTC; ``fitted``: UTC was estimated from another clock in the file.
+    sigma_s : float
+        Standard uncertainty of the stamps, in s.
+    offset_s : float
+        What was added to the source clock to get UTC, in s.
+    note : str
+        How it was found, for people.
+    """
+
+    kind: ClockKind
+    sigma_s: float
+    offset_s: float = 0.0
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.sigma_s >= 0.0:
+            raise ValueError(f"clock sigma_s must be >= 0, not {self.sigma_s}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """Position and attitude against time.
+
+    Parameters
+    ----------
+    time : (n,) int64
+        UTC, ns since 1970-01-01, strictly increasing.
+    lon, lat : (n,) float64
+        WGS84, degrees.
+    height_m : (n,) float64
+        Above the WGS84 ellipsoid, m; NaN where it cannot be derived.
+    height_source_m : (n,) float64
+        The height that the source states, m.
+    height_ref : str
+        What `height_source_m` refers to, one of :data:`HEIGHT_REFS`.
+    velocity_ned : (n, 3) float64
+        North, east, down, m/s; NaN when unknown.
+    attitude : (n, 4) float64
+        Unit quaternion w, x, y, z, body (forward, right, down) to local north-east-down; NaN when unknown.
+    std_ned_m, std_rpy_deg : (n, 3) float64
+        Standard uncertainty of position (north, east, down) and of roll, pitch, yaw.
+    fix : (n,) uint8
+        0 none, 1 2-D, 2 3-D, 3 differential, 4 RTK float, 5 RTK fixed, 6 PPP/PPK, 7 filter output.
+    segment : (n,) int32
+        Grows by one at every gap or reset: nothing is interpolated across segments.
+    clock : Clock
+        How `time` was obtained.
+    reference_point : str
+        What the position is the position of: ``"antenna"``, ``"imu"``, ``"camera"``, ``"unknown"``.
+    source : str
+        File and message the position comes from.
+    pressure_hpa : (n,) float64, optional
+        Static pressure of the aircraft's barometer, NaN when unknown.
+    history : tuple of str
+        One line per step.
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong shape, `time` does not increase, or a value is out of its range.
+    """
+
+    time: NDArray[np.int64]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    height_m: NDArray[np.float64]
+    height_source_m: NDArray[np.float64]
+    height_ref: HeightRef
+    velocity_ned: NDArray[np.float64]
+    attitude: NDArray[np.float64]
+    std_ned_m: NDArray[np.float64]
+    std_rpy_deg: NDArray[np.float64]
+    fix: NDArray[np.uint8]
+    segment: NDArray[np.int32]
+    clock: Clock
+    reference_point: str
+    source: str
+    pressure_hpa: NDArray[np.float64] | None = None
+    history: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.time)
+        put = object.__setattr__
+        put(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
+        for name in ("lon", "lat", "height_m", "height_source_m"):
+            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(n,), name=name))
+        for name, width in (("velocity_ned", 3), ("attitude", 4), ("std_ned_m", 3), ("std_rpy_deg", 3)):
+            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(n, width), name=name))
+        put(self, "fix", frozen(self.fix, dtype=np.uint8, shape=(n,), name="fix"))
+        put(self, "segment", frozen(self.segment, dtype=np.int32, shape=(n,), name="segment"))
+        if self.pressure_hpa is not None:
+            put(self, "pressure_hpa", frozen(self.pressure_hpa, dtype=np.float64, shape=(n,), name="pressure_hpa"))
+        if n == 0:
+            raise ValueError("a trajectory needs at least one sample")
+        strictly_increasing(self.time, "time")
+        if not (np.isfinite(self.lon).all() and np.isfinite(self.lat).all()):
+            raise ValueError("lon and lat must be finite")
+        within(self.lon, -180.0, 180.0, "lon")
+        within(self.lat, -90.0, 90.0, "lat")
+        if self.height_ref not in HEIGHT_REFS:
+            raise ValueError(f"height_ref must be one of {HEIGHT_REFS}, not {self.height_ref!r}")
+        norm = np.linalg.norm(self.attitude, axis=1)
+        if np.any(np.abs(norm[np.isfinite(norm)] - 1.0) > QUATERNION_NORM_TOLERANCE):
+            raise ValueError("attitude quaternions must have unit norm")
+
+    def __len__(self) -> int:
+        return len(self.time)

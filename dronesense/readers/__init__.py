@@ -1,0 +1,1 @@
+"""Path -> record. One format a module: ``sniff(path, head) -> bool`` and ``read(path, ...) -> (record, IngestReport)``."""
