@@ -1,0 +1,23 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _find_shared() -> Path | None:
+    named = os.environ.get("DRONESENSE_SHARED")
+    candidates = [Path(named)] if named else [Path(__file__).parents[2] / "shared" / "data"]
+    return next((path for path in candidates if path.is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real logs, gas series and cubes; skips where it is not there."""
+    path = _find_shared()
+    if path is None:
+        pytest.skip("real data not here: set DRONESENSE_SHARED to the folder that holds logs/, gas/, spectral/")
+    return path
