@@ -36,8 +36,8 @@ class DronesenseError(Exception):
 
     Examples
     --------
-    >>> print(DronesenseError("latitude 95.0 is out of range", where="log.csv, row 7", fix="check the columns"))
-    log.csv, row 7: latitude 95.0 is out of range. What to do: check the columns
+    >>> print(DronesenseError("latitude is 95.0", where="log.csv, row 7", fix="check the columns"))
+    log.csv, row 7: latitude is 95.0. What to do: check the columns
     """
 
     def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:

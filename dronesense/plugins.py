@@ -54,7 +54,8 @@ def find(group: str, name: str) -> Any:
     if entry is None:
         known = names(group)
         raise PluginError(
-            f'no "{name}" in {group}{did_you_mean(name, known)}', fix=f"use one of: {', '.join(known) or 'none installed'}"
+            f'no "{name}" in {group}{did_you_mean(name, known)}',
+            fix=f"use one of: {', '.join(known) or 'none installed'}",
         )
     try:
         return entry.load()
@@ -96,8 +97,12 @@ def sniff(group: str, path: Path) -> str:
         return claimed[0]
     if not claimed:
         raise UnknownFormatError(
-            f"not recognised by any reader ({', '.join(names(group))})", where=path, fix="check the file, or name its reader with reader ="
+            f"not recognised by any reader ({', '.join(names(group))})",
+            where=path,
+            fix="check the file, or name its reader with reader =",
         )
     raise UnknownFormatError(
-        f"claimed by more than one reader: {', '.join(claimed)}", where=path, fix=f'set reader = "{claimed[0]}" or another of them'
+        f"claimed by more than one reader: {', '.join(claimed)}",
+        where=path,
+        fix=f'set reader = "{claimed[0]}" or another of them',
     )

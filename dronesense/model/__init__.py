@@ -1,12 +1,29 @@
 """The records that travel down the stair: frozen, validated at birth, arrays never written in place."""
 
 from dronesense.model.calibration import CameraCalibration, GasCalibration, Response, SpeciesCalibration
-from dronesense.model.cube import Bands, CubeBlock, CubeSource, Frame, Geometry, LineScan, MapGrid, SpectralCube
+from dronesense.model.cube import (
+    Bands,
+    CubeBlock,
+    CubeSource,
+    Frame,
+    Geometry,
+    LineScan,
+    MapGrid,
+    SpectralCube,
+)
 from dronesense.model.detection import Detection, ScoreMap, TailModel
 from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel, Wind
 from dronesense.model.gas import Ambient, Flag, GasSeries
-from dronesense.model.hotspot import GroundPoints, GroundRaster, Hotspot, HotspotLayer
-from dronesense.model.instrument import Column, FrameCamera, GasInstrument, Instrument, LineCamera, Mount, TimeColumn
+from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
+from dronesense.model.instrument import (
+    Column,
+    FrameCamera,
+    GasInstrument,
+    Instrument,
+    LineCamera,
+    Mount,
+    TimeColumn,
+)
 from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
 from dronesense.model.terrain import Terrain
@@ -21,6 +38,7 @@ __all__ = [
     "CubeBlock",
     "CubeInput",
     "CubeSource",
+    "CubeView",
     "DetectRule",
     "Detection",
     "Flag",
@@ -31,6 +49,7 @@ __all__ = [
     "GasInput",
     "GasInstrument",
     "GasSeries",
+    "GasTrace",
     "Geometry",
     "GroundPoints",
     "GroundRaster",

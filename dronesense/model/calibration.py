@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,5 @@ class CameraCalibration:
     path: str = ""
 
     def __post_init__(self) -> None:
-        for name, dtype in (("dark", np.float64), ("gain", np.float64), ("bad_pixels", np.bool_)):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, frozen(value, dtype=dtype, shape=(None, None), name=name))
+        freeze(self, np.float64, (None, None), "dark", "gain")
+        freeze(self, np.bool_, (None, None), "bad_pixels")

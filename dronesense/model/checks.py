@@ -8,21 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def frozen(array: Any, *, dtype: Any, shape: tuple[int | None, ...], name: str) -> NDArray[Any]:
-    """Return *array* as a read-only array of *dtype* whose shape agrees with *shape* (None = any length).
+def freeze(record: object, dtype: Any, shape: tuple[int | None, ...], *names: str) -> None:
+    """Make the fields *names* of a frozen record read-only arrays of *dtype* and *shape* (None = any length).
+
+    A field that is None stays None.
 
     Raises
     ------
     ValueError
-        If the shape does not agree.
+        If a shape does not agree.
     """
-    result = np.asarray(array, dtype=dtype)
-    if result.ndim != len(shape) or any(want is not None and want != got for want, got in zip(shape, result.shape, strict=True)):
-        raise ValueError(f"{name} has shape {result.shape}, expected {tuple('any' if s is None else s for s in shape)}")
-    if result.flags.writeable:
-        result = result.view()
-        result.flags.writeable = False
-    return result
+    for name in names:
+        value = getattr(record, name)
+        if value is None:
+            continue
+        array = np.asarray(value, dtype=dtype)
+        if len(shape) != array.ndim or any(
+            want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
+        ):
+            expected = tuple("any" if length is None else length for length in shape)
+            raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
+        if array.flags.writeable:
+            array = array.view()
+            array.flags.writeable = False
+        object.__setattr__(record, name, array)
 
 
 def strictly_increasing(time: NDArray[np.int64], name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 CubeQuantity = Literal["counts", "radiance", "reflectance"]
 CUBE_QUANTITIES: Final = ("counts", "radiance", "reflectance")
@@ -35,10 +35,9 @@ class Bands:
 
     def __post_init__(self) -> None:
         b = len(self.center_nm)
-        put = object.__setattr__
-        put(self, "center_nm", frozen(self.center_nm, dtype=np.float64, shape=(None,), name="center_nm"))
-        put(self, "fwhm_nm", frozen(self.fwhm_nm, dtype=np.float64, shape=(b,), name="fwhm_nm"))
-        put(self, "good", frozen(self.good, dtype=np.bool_, shape=(b,), name="good"))
+        freeze(self, np.float64, (None,), "center_nm")
+        freeze(self, np.float64, (b,), "fwhm_nm")
+        freeze(self, np.bool_, (b,), "good")
 
     def __len__(self) -> int:
         return len(self.center_nm)
@@ -64,7 +63,7 @@ class LineScan:
     time: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
+        freeze(self, np.int64, (None,), "time")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

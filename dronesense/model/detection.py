@@ -9,14 +9,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TailModel:
     """Upper tail of the background's scores: ``P(score > s)``.
 
-    Empirical below `threshold`, generalized Pareto above it (peaks over threshold; Coles 2001, doi 10.1007/978-1-4471-3675-0).
+    Empirical below `threshold`, generalized Pareto above it (peaks over threshold;
+    Coles 2001, doi 10.1007/978-1-4471-3675-0).
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class TailModel:
 
     def __post_init__(self) -> None:
         k = len(self.quantile)
-        object.__setattr__(self, "quantile", frozen(self.quantile, dtype=np.float64, shape=(None,), name="quantile"))
-        object.__setattr__(self, "probability", frozen(self.probability, dtype=np.float64, shape=(k,), name="probability"))
+        freeze(self, np.float64, (None,), "quantile")
+        freeze(self, np.float64, (k,), "probability")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +83,7 @@ class ScoreMap:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "score", frozen(self.score, dtype=np.float32, shape=(None, None), name="score"))
+        freeze(self, np.float32, (None, None), "score")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +138,9 @@ class Detection:
 
     def __post_init__(self) -> None:
         shape: tuple[int | None, ...] = (None,) if self.kind == "gas" else (None, 2)
-        object.__setattr__(self, "index", frozen(self.index, dtype=np.int64, shape=shape, name="index"))
+        freeze(self, np.int64, shape, "index")
         k = len(self.index)
-        object.__setattr__(self, "weight", frozen(self.weight, dtype=np.float64, shape=(k,), name="weight"))
+        freeze(self, np.float64, (k,), "weight")
         if not 0 <= self.peak < k:
             raise ValueError(f"peak {self.peak} is not among the {k} samples of the detection")
         for name in ("p_value", "q_value"):

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen, strictly_increasing
+from dronesense.model.checks import freeze, strictly_increasing
 
 GasQuantity = Literal["mole_fraction", "column", "relative"]
 UNIT_OF_QUANTITY: Final[dict[str, str]] = {"mole_fraction": "ppm", "column": "ppm m", "relative": "1"}
@@ -50,10 +50,7 @@ class Ambient:
     humidity_percent: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("pressure_hpa", "temperature_k", "humidity_percent"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, frozen(value, dtype=np.float64, shape=(None,), name=name))
+        freeze(self, np.float64, (None,), "pressure_hpa", "temperature_k", "humidity_percent")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,12 +101,11 @@ class GasSeries:
 
     def __post_init__(self) -> None:
         m = len(self.time)
-        put = object.__setattr__
-        put(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
-        put(self, "value", frozen(self.value, dtype=np.float64, shape=(m,), name="value"))
-        put(self, "sigma", frozen(self.sigma, dtype=np.float64, shape=(m,), name="sigma"))
-        put(self, "flags", frozen(self.flags, dtype=np.uint16, shape=(m,), name="flags"))
-        put(self, "row", frozen(self.row, dtype=np.int64, shape=(m,), name="row"))
+        freeze(self, np.int64, (None,), "time")
+        freeze(self, np.float64, (m,), "value")
+        freeze(self, np.float64, (m,), "sigma")
+        freeze(self, np.uint16, (m,), "flags")
+        freeze(self, np.int64, (m,), "row")
         strictly_increasing(self.time, "time")
         if self.quantity not in UNIT_OF_QUANTITY:
             raise ValueError(f"quantity must be one of {tuple(UNIT_OF_QUANTITY)}, not {self.quantity!r}")
@@ -133,4 +129,5 @@ class GasSeries:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """True where the value is finite and no flag is set."""
-        return np.isfinite(self.value) & (self.flags == 0)
+        valid: NDArray[np.bool_] = np.isfinite(self.value) & (self.flags == 0)
+        return valid

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from dronesense import plugins
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
+from dronesense.model.cube import SpectralCube
+from dronesense.model.detection import Detection, ScoreMap
 from dronesense.model.gas import GasSeries
 from dronesense.model.trajectory import Trajectory
 
@@ -30,7 +32,8 @@ class GroundPoints:
     cov : (k, 2, 2) float64
         Covariance of (x, y), m².
     status : (k,) uint8
-        0 hit; 1 no trajectory at that time; 2 no terrain data; 3 outside the terrain; 4 ray does not go down; 5 grazing.
+        0 hit; 1 no trajectory at that time; 2 no terrain data; 3 outside the terrain; 4 the ray does not go
+        down; 5 grazing.
     crs : str
         Metric CRS of x and y.
     time : (k,) int64
@@ -47,12 +50,10 @@ class GroundPoints:
 
     def __post_init__(self) -> None:
         k = len(self.x)
-        put = object.__setattr__
-        for name in ("x", "y", "height_m"):
-            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(k,), name=name))
-        put(self, "cov", frozen(self.cov, dtype=np.float64, shape=(k, 2, 2), name="cov"))
-        put(self, "status", frozen(self.status, dtype=np.uint8, shape=(k,), name="status"))
-        put(self, "time", frozen(self.time, dtype=np.int64, shape=(k,), name="time"))
+        freeze(self, np.float64, (k,), "x", "y", "height_m")
+        freeze(self, np.float64, (k, 2, 2), "cov")
+        freeze(self, np.uint8, (k,), "status")
+        freeze(self, np.int64, (k,), "time")
         if not self.crs:
             raise ValueError("ground points need a CRS")
 
@@ -72,7 +73,7 @@ class GroundRaster:
     description: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", frozen(self.values, dtype=np.float32, shape=(None, None), name="values"))
+        freeze(self, np.float32, (None, None), "values")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +153,41 @@ class Hotspot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GasTrace:
+    """A calibrated gas series with a place for every sample, and what was searched in it.
+
+    Parameters
+    ----------
+    series : GasSeries
+        Calibrated.
+    points : GroundPoints
+        Inlet position of every sample.
+    background, z : (m,) float64 or None
+        Background under the series and its standardized enhancement; None when no rule asked for the species.
+    threshold : float
+        Of `z`; NaN when no rule asked.
+    detections : tuple of Detection
+        Events.
+    """
+
+    series: GasSeries
+    points: GroundPoints
+    background: NDArray[np.float64] | None = None
+    z: NDArray[np.float64] | None = None
+    threshold: float = float("nan")
+    detections: tuple[Detection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CubeView:
+    """A calibrated cube with the score map of every rule and what was detected in it."""
+
+    cube: SpectralCube
+    scores: tuple[ScoreMap, ...] = ()
+    detections: tuple[Detection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HotspotLayer:
     """Everything that a run has to say.
 
@@ -163,23 +199,29 @@ class HotspotLayer:
         Ranked, best first; empty when nothing was found.
     trajectory : Trajectory or None
         The track that was used.
-    gas : tuple of (GasSeries, GroundPoints)
+    gas : tuple of GasTrace
         Calibrated series with a place for every sample.
+    cubes : tuple of CubeView
+        Calibrated cubes with their score maps.
     rasters : tuple of GroundRaster
         Ground-projected scores.
     statements : mapping
         False alarms, clocks, heights, coverage, in words and numbers, JSON-ready.
     warnings : tuple of str
         What a user should know before trusting the layer.
+    rejected : tuple of (path, reason)
+        Inputs that could not be used.
     """
 
     flight: str
     hotspots: tuple[Hotspot, ...]
     trajectory: Trajectory | None = None
-    gas: tuple[tuple[GasSeries, GroundPoints], ...] = ()
+    gas: tuple[GasTrace, ...] = ()
+    cubes: tuple[CubeView, ...] = ()
     rasters: tuple[GroundRaster, ...] = ()
     statements: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.hotspots)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Mount:
     Parameters
     ----------
     rotation : str
-        Named exact rotation, camera to body: ``"nadir"`` (camera x forward, y starboard, z down), ``"nadir-180"``, ...
+        Named exact rotation, camera to body: ``"nadir"`` (camera x forward, y starboard, z down), ...
     boresight_deg : (roll, pitch, yaw)
         Small rotation of the camera against the nominal mount.
     lever_arm_m : (x, y, z)
@@ -46,8 +46,9 @@ class Column:
     species : str or None
         Gas, for a concentration column.
     field : str or None
-        ``pressure``, ``temperature``, ``humidity``, ``water``, ``status``, ``latitude``, ``longitude``, ``height``,
-        ``roll``, ``pitch``, ``yaw``, ``velocity_north``, ``velocity_east``, ``velocity_down``, ``velocity_up``, ...
+        ``pressure``, ``temperature``, ``humidity``, ``water``, ``status``, ``latitude``, ``longitude``,
+        ``height``, ``roll``, ``pitch``, ``yaw``, ``velocity_north``, ``velocity_east``, ``velocity_down``,
+        ``velocity_up``, ...
     basis : {"dry", "wet", "unknown"}
         For mole fractions.
     sigma : float
@@ -120,8 +121,8 @@ class LineCamera:
     samples : int
         Pixels across track.
     look_deg : (samples, 2) float64
-        Across-track and along-track angle of each pixel center, degrees; across grows to starboard, along to forward,
-        whatever side the first sample is on.
+        Across-track and along-track angle of each pixel center, degrees; across is positive to starboard,
+        along positive forward, whatever side the first sample is on.
     saturation_dn : float
         Counts from which a pixel is saturated; inf when not stated.
     """
@@ -131,8 +132,7 @@ class LineCamera:
     saturation_dn: float = float("inf")
 
     def __post_init__(self) -> None:
-        look = frozen(self.look_deg, dtype=np.float64, shape=(self.samples, 2), name="look_deg")
-        object.__setattr__(self, "look_deg", look)
+        freeze(self, np.float64, (self.samples, 2), "look_deg")
 
 
 @dataclass(frozen=True, slots=True)

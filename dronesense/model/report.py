@@ -24,6 +24,8 @@ class IngestReport:
         What the file did not say and the reader had to assume.
     warnings : tuple of str
         What a user should know before trusting the result.
+    companions : tuple of str
+        Further files that were read (data file of a header, side files), as absolute paths.
     details : mapping
         Format-specific facts (rates, clock fit, firmware), JSON-ready.
     """
@@ -34,4 +36,5 @@ class IngestReport:
     holes: tuple[tuple[int, int], ...] = ()
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)

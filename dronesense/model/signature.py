@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +42,8 @@ class Signature:
 
     def __post_init__(self) -> None:
         k = len(self.wavelength_nm)
-        put = object.__setattr__
-        put(self, "wavelength_nm", frozen(self.wavelength_nm, dtype=np.float64, shape=(None,), name="wavelength_nm"))
-        put(self, "value", frozen(self.value, dtype=np.float64, shape=(k,), name="value"))
-        put(self, "sigma", frozen(self.sigma, dtype=np.float64, shape=(k,), name="sigma"))
+        freeze(self, np.float64, (None,), "wavelength_nm")
+        freeze(self, np.float64, (k,), "value", "sigma")
         if k < 2:
             raise ValueError("a signature needs at least two points")
         if not bool(np.all(np.diff(self.wavelength_nm) > 0)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen
+from dronesense.model.checks import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class Terrain:
     source: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "height_m", frozen(self.height_m, dtype=np.float64, shape=(None, None), name="height_m"))
+        freeze(self, np.float64, (None, None), "height_m")
         if not self.is_flat and not self.crs:
             raise ValueError("a terrain grid needs a CRS")
         if not self.sigma_m >= 0.0:

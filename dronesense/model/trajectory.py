@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.checks import frozen, strictly_increasing, within
+from dronesense.model.checks import freeze, strictly_increasing, within
 
 ClockKind = Literal["exact", "fitted", "date-only", "relative"]
 HeightRef = Literal["ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown"]
@@ -106,16 +106,12 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         n = len(self.time)
-        put = object.__setattr__
-        put(self, "time", frozen(self.time, dtype=np.int64, shape=(None,), name="time"))
-        for name in ("lon", "lat", "height_m", "height_source_m"):
-            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(n,), name=name))
-        for name, width in (("velocity_ned", 3), ("attitude", 4), ("std_ned_m", 3), ("std_rpy_deg", 3)):
-            put(self, name, frozen(getattr(self, name), dtype=np.float64, shape=(n, width), name=name))
-        put(self, "fix", frozen(self.fix, dtype=np.uint8, shape=(n,), name="fix"))
-        put(self, "segment", frozen(self.segment, dtype=np.int32, shape=(n,), name="segment"))
-        if self.pressure_hpa is not None:
-            put(self, "pressure_hpa", frozen(self.pressure_hpa, dtype=np.float64, shape=(n,), name="pressure_hpa"))
+        freeze(self, np.int64, (None,), "time")
+        freeze(self, np.float64, (n,), "lon", "lat", "height_m", "height_source_m", "pressure_hpa")
+        freeze(self, np.float64, (n, 3), "velocity_ned", "std_ned_m", "std_rpy_deg")
+        freeze(self, np.float64, (n, 4), "attitude")
+        freeze(self, np.uint8, (n,), "fix")
+        freeze(self, np.int32, (n,), "segment")
         if n == 0:
             raise ValueError("a trajectory needs at least one sample")
         strictly_increasing(self.time, "time")
