@@ -1,1 +1,1 @@
-"""Path -> record. One format a module: ``sniff(path, head)`` and ``read(path, ...) -> (record, IngestReport)``."""
+"""Path -> record. One format a module: ``sniff(path, head)``, ``read(path, ...) -> (record, IngestReport)``."""
