@@ -1,0 +1,292 @@
+"""Delimited text with one heading line: CSV as loggers, spreadsheets and power failures leave it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ReadError, did_you_mean
+
+DELIMITERS: Final = (",", ";", "\t")
+"""Delimiters that are told apart by the heading line."""
+
+MAX_BYTES: Final = 1 << 30
+"""Tables are read at once: a larger file (1 GiB) is hardly a table, and would take all memory."""
+
+MISSING: Final = frozenset({"", "nan", "NaN", "NAN"})
+"""Texts that always stand for "no value"."""
+
+CUT_ROW: Final = "last row cut short"
+SHORT_ROW: Final = "fewer cells than headings"
+LONG_ROW: Final = "more cells than headings"
+OPEN_END: Final = "file ends without a line end: may be cut"
+MAX_NAMED_LINES: Final = 5
+"""Lines named in a warning before it says "..."."""
+
+_COPY_AGAIN: Final = "copy it again from the card"
+_BOMS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Columns of text with the line that each row came from.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    names : list of str
+        Headings, stripped of padding; trailing unnamed columns are left out.
+    columns : tuple of list of str
+        One list of stripped cells per heading.
+    row : (n,) int64
+        1-based line of the file on which each row starts (the heading line counts).
+    missing : frozenset of str
+        Texts that :meth:`numbers` turns into NaN.
+    dropped : mapping of str to int
+        Reason -> number of rows left out.
+    warnings : tuple of str
+        What a user should know: cut file, ragged rows, guessed encoding.
+    open_ended : bool
+        The last row has no line end: its last cell may be cut, see :meth:`closed`.
+    """
+
+    path: Path
+    names: list[str]
+    columns: tuple[list[str], ...]
+    row: NDArray[np.int64]
+    missing: frozenset[str] = MISSING
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    open_ended: bool = False
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def text(self, name: str) -> list[str]:
+        """Return the cells of column *name*.
+
+        Raises
+        ------
+        ReadError
+            If there is no such column, or more than one.
+        """
+        count = self.names.count(name)
+        if count == 0:
+            raise ReadError(
+                f'no column "{name}"{did_you_mean(name, self.names)}',
+                where=self.path,
+                fix=f"the columns are: {', '.join(self.names)}",
+            )
+        if count > 1:
+            raise ReadError(
+                f'{count} columns are headed "{name}"', where=self.path, fix="rename all but one of them"
+            )
+        return self.columns[self.names.index(name)]
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return column *name* as (n,) float64; empty cells, NaN and the `missing` texts become NaN.
+
+        Raises
+        ------
+        ReadError
+            If a cell is not a number: file, line, column and the text are named.
+        """
+        cells = ["nan" if cell in self.missing else cell for cell in self.text(name)]
+        if not cells:
+            return np.empty(0)
+        try:
+            numbers = np.array(cells, dtype=np.str_).astype(np.float64)
+        except ValueError:
+            numbers = None
+        if numbers is not None and "_" not in "".join(cells):  # Python reads "1_000" as 1000
+            return numbers
+        bad = next(index for index, cell in enumerate(cells) if not _is_number(cell))
+        raise ReadError(
+            f'"{cells[bad]}" is not a number',
+            where=f"{self.path}, line {self.row[bad]}, column {name}",
+            fix="write decimals with a point"
+            if "," in cells[bad]
+            else "correct it, or list it under missing",
+        )
+
+    def closed(self) -> Table:
+        """Return the table without a last row that has no line end: its last cell may be cut.
+
+        For time series, where a wrong last value costs more than a missing one.
+        """
+        if not self.open_ended or not len(self):
+            return self
+        return replace(
+            self,
+            columns=tuple(column[:-1] for column in self.columns),
+            row=self.row[:-1],
+            dropped={**self.dropped, CUT_ROW: self.dropped.get(CUT_ROW, 0) + 1},
+            open_ended=False,
+        )
+
+
+def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[str] = ()) -> Table:
+    """Read a delimited text file with one heading line.
+
+    UTF-8 (with or without BOM), UTF-16 and Latin-1; any line end; quoted cells; padded headings. Rows whose
+    number of cells does not agree with the headings are left out and counted in `dropped`; a file that ends
+    in the middle of a row, without a line end or with zero bytes is named in `warnings`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    delimiter : str, optional
+        None: comma, semicolon or tab, whichever splits the heading line into most columns.
+    missing : iterable of str
+        Texts that stand for "no value" beside the empty cell and NaN.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened, is empty, is not text, or a quote is never closed.
+    """
+    warnings: list[str] = []
+    text = _decode(path, warnings)
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), None)
+    if first is None:
+        raise ReadError("is empty", where=path, fix=_COPY_AGAIN)
+    open_ended = not text.endswith(("\n", "\r"))
+    if open_ended:
+        warnings.append(OPEN_END)
+    records = _records(path, text, delimiter or _find_delimiter(first))
+    names = [name.strip() for name in records[0][1]]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise ReadError("has no heading line", where=path)
+    dropped: dict[str, int] = {}
+    # A last row without a line end has lost cells; one with a line end is ragged, not cut.
+    rows = _keep(records[1:], len(names), dropped, warnings, may_be_cut=open_ended)
+    columns = zip(*(cells for _, cells in rows), strict=True) if rows else ((),) * len(names)
+    return Table(
+        path=path,
+        names=names,
+        columns=tuple([cell.strip() for cell in column] for column in columns),
+        row=np.array([line for line, _ in rows], dtype=np.int64),
+        missing=MISSING | frozenset(missing),
+        dropped=dropped,
+        warnings=tuple(warnings),
+        open_ended=open_ended and bool(rows) and rows[-1][0] == records[-1][0],
+    )
+
+
+def _decode(path: Path, warnings: list[str]) -> str:
+    """Return the text of *path*, noting guesses in *warnings*."""
+    try:
+        size = path.stat().st_size
+        raw = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
+    if size > MAX_BYTES:
+        raise ReadError(f"{size} bytes is too large for a table (at most {MAX_BYTES})", where=path)
+    encoding = next((name for bom, name in _BOMS if raw.startswith(bom)), "")
+    if not encoding and len(raw) > 1 and 0 in raw[:2] and any(raw[:2]):
+        encoding = "utf-16-be" if raw[0] == 0 else "utf-16-le"
+    if encoding.startswith("utf-16") and len(raw) % 2:
+        warnings.append("file ends within a character: it is cut")
+        raw = raw[:-1]
+    try:
+        text = raw.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        if encoding.startswith("utf-16"):
+            what = f"is not valid UTF-16 (byte {error.start})"
+            raise ReadError(what, where=path, fix=_COPY_AGAIN) from error
+        warnings.append(f"byte {error.start} is not UTF-8: the text was read as Latin-1")
+        text = raw.decode("latin-1")
+    stripped = text.rstrip("\0")
+    if len(stripped) < len(text):
+        warnings.append(f"{len(text) - len(stripped)} zero bytes at the end: power was lost in writing")
+    if "\0" in stripped:
+        line = stripped.count("\n", 0, stripped.index("\0")) + 1
+        raise ReadError(
+            "holds zero bytes: not a text file, or damaged",
+            where=f"{path}, line {line}",
+            fix=_COPY_AGAIN,
+        )
+    return stripped.removeprefix("\ufeff")
+
+
+def _find_delimiter(heading: str) -> str:
+    """Return the delimiter that splits *heading* into most cells; the comma if none does."""
+    return max(DELIMITERS, key=lambda mark: len(next(csv.reader([heading], delimiter=mark))))
+
+
+def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return (first line, cells) of each record that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    records: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                records.append((start, cells))
+            last, start = start, reader.line_num + 1
+    except csv.Error as error:
+        raise ReadError(f"cannot be split into cells ({error})", where=f"{path}, line {start}") from error
+    tail = list(io.StringIO(text, newline=""))[last - 1 :]
+    if "".join(tail).count('"') % 2 == 0:
+        return records
+    if len(tail) > 1:
+        raise ReadError(
+            "a quote is never closed", where=f"{path}, line {last}", fix="close the quote on that line"
+        )
+    return [*records[:-1], (last, [])]  # the file is cut inside a quoted cell
+
+
+def _keep(
+    records: list[tuple[int, list[str]]],
+    width: int,
+    dropped: dict[str, int],
+    warnings: list[str],
+    *,
+    may_be_cut: bool,
+) -> list[tuple[int, list[str]]]:
+    """Return the records of *width* cells; count the others in *dropped* and name them in *warnings*."""
+    kept: list[tuple[int, list[str]]] = []
+    left_out: dict[str, list[int]] = {}
+    last = records[-1][0] if records else 0
+    for line, cells in records:
+        if len(cells) == width or (len(cells) > width and not any(cell.strip() for cell in cells[width:])):
+            kept.append((line, cells[:width]))
+        elif len(cells) > width:
+            left_out.setdefault(LONG_ROW, []).append(line)
+        else:
+            left_out.setdefault(CUT_ROW if may_be_cut and line == last else SHORT_ROW, []).append(line)
+    for reason, lines in left_out.items():
+        dropped[reason] = len(lines)
+        named = ", ".join(map(str, lines[:MAX_NAMED_LINES])) + (
+            ", ..." if len(lines) > MAX_NAMED_LINES else ""
+        )
+        warnings.append(f"{reason}: {len(lines)} row(s) left out (line {named})")
+    return kept
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
