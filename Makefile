@@ -1,0 +1,71 @@
+# Recipes use relative paths only, so that a clone may live on a path with spaces.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+UPGRADE ?=
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+LOCKED = $(PIP) install --quiet --require-hashes --only-binary :all:
+PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format bench docs smoke lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/run.stamp ## install what is locked, write a synthetic flight to flights/demo and run it
+	$(VENV)/bin/dronesense demo flights/demo
+
+test: check ## every check and every test but the slow ones
+	$(PYTEST)
+
+test-slow: $(VENV)/dev.stamp ## the sweeps and the large files
+	$(PYTEST) -m slow
+
+check: $(VENV)/dev.stamp ## lint, format, types, import floors
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/dev.stamp ## put the code into the house format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+docs: $(VENV)/dev.stamp ## run every command and load every TOML block of the documentation
+	$(VENV)/bin/pytest tests/test_docs.py
+
+bench: $(VENV)/dev.stamp ## speed and memory beside peers, as ratios of one run
+	@for script in benchmarks/bench_*.py; do echo "$$script"; $(VENV)/bin/python "$$script" || exit 1; done
+
+smoke: $(VENV)/run.stamp ## the demo with the run-time lock alone, then the tests: make smoke PYTHON=python3.13 VENV=build/py313
+	rm -rf $(VENV)/smoke
+	$(VENV)/bin/dronesense demo $(VENV)/smoke
+	$(MAKE) $(VENV)/dev.stamp
+	$(PIP) check
+	$(PYTEST)
+
+# One lock for all systems and Pythons: uv resolves with markers, and takes only versions that exist as a wheel, so that nothing is
+# compiled on a field laptop. Versions already locked stay as they are: make lock UPGRADE=--upgrade takes the newest.
+COMPILE = UV_PYTHON_DOWNLOADS=never UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile pyproject.toml --quiet --no-config \
+	--universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url $(UPGRADE) --group build
+IN_RUN = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements/run.txt | sort -u)
+
+lock: $(VENV)/dev.stamp ## resolve requirements/*.txt anew from pyproject.toml
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --group dev --constraint requirements/run.txt $(IN_RUN) --output-file requirements/dev.txt
+
+clean: ## remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("dronesense needs Python 3.11 or newer, e.g. make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(LOCKED) -r requirements/run.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	$(LOCKED) -r requirements/run.txt -r requirements/dev.txt
+	@touch $@
