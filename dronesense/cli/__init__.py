@@ -1,1 +1,99 @@
-"""Thin click commands, loaded lazily; the only room that talks to a person."""
+"""Thin click commands, loaded lazily; the only room that talks to a person.
+
+stdout carries results, stderr the talk. Exit codes: 0 done, 1 bug, 2 usage, 3 no usable input, 4 done but some inputs were
+rejected, 5 input/output, 6 locked by another run, 7 verify failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from dronesense import __version__
+from dronesense.cli.failures import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, explain, report_bug
+
+COMMANDS: Final = {
+    "run": "Process flights: products with hotspots, scores and a run manifest.",
+    "inspect": "Say what is in a flight folder or file; changes nothing.",
+    "init": "Write a flight.toml for a folder.",
+    "demo": "Write a synthetic flight in vendor formats and run it.",
+    "plugins": "List the readers, detectors and writers.",
+}
+"""Name -> one line; the modules are imported only when they are needed."""
+
+POISON: Final = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL_CONFIG_FILE")
+"""Variables that other GIS programs leave behind and that break or alter rasterio and pyproj."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``dronesense.cli.<name>_command`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"dronesense.cli.{cmd_name}_command").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dronesense")
+def cli() -> None:
+    """From a drone's SD card to a hotspot layer that says how sure it is.
+
+    A hotspot is an indication with its limits, never proof.
+    """
+
+
+def prepare_environment() -> None:
+    """Make results and messages independent of what the machine has set."""
+    for name in POISON:
+        os.environ.pop(name, None)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads change the last bits of sums
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")  # a console of a legacy encoding must not stop the run
+
+
+def main() -> None:
+    """Entry point of the ``dronesense`` command."""
+    prepare_environment()
+    sys.exit(run_cli(sys.argv[1:]))
+
+
+def run_cli(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = cli.main(args=arguments, prog_name="dronesense", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; nothing was left half-written.", err=True)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        return explain(error)
+    except Exception as error:  # noqa: BLE001 - the outermost door: every other error is either the user's or a bug
+        code = explain(error)
+        if code == EXIT_BUG:
+            report_bug(error)
+        return code
+    return int(result or 0)

@@ -19,11 +19,24 @@ from dronesense.model.trajectory import Trajectory
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that the run read: path relative to the flight folder, role, and what the reader said."""
+    """A file that the run read.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the flight folder; how products name it.
+    role : str
+        ``flight log``, ``gas series``, ``cube``, ...
+    report : IngestReport or None
+        What the reader said.
+    file : Path or None
+        Where it lies now; never written into products.
+    """
 
     path: str
     role: str
     report: IngestReport | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +124,6 @@ class Flight:
         How far apart two sightings of one target may be.
     wind : Wind or None
         Optional.
-    sigma : mapping of str to float
-        ``[track] sigma``, overrides the log's own accuracies.
     inputs : tuple of InputFile
         Every file that was read.
     rejected : tuple of (path, reason)
@@ -135,7 +146,6 @@ class Flight:
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
     wind: Wind | None = None
-    sigma: Mapping[str, float] = field(default_factory=dict)
     inputs: tuple[InputFile, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,145 @@
+"""One flight in, one complete folder of products out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dronesense.manifest import open_flight
+from dronesense.model import Flight, HotspotLayer
+from dronesense.pipeline import process
+
+Progress = Callable[[str, int, int], None]
+"""Stage, steps done, steps in all."""
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has to tell; plain values, so that it travels between processes.
+
+    Parameters
+    ----------
+    flight : str
+        Flight id.
+    run_id : str
+        Of the run manifest.
+    directory : str
+        Folder of the products.
+    files : list of str
+        Products, relative to `directory`.
+    hotspots : list of dict
+        Properties as in ``hotspots.geojson``.
+    statements : dict
+        False alarms, clocks, heights, coverage.
+    warnings : list of str
+        What to know before trusting the layer.
+    rejected, ignored : list of (path, reason)
+        What was not looked at.
+    """
+
+    flight: str
+    run_id: str
+    directory: str
+    files: list[str]
+    hotspots: list[dict[str, Any]]
+    statements: dict[str, Any]
+    warnings: list[str]
+    rejected: list[tuple[str, str]]
+    ignored: list[tuple[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome for ``--json``."""
+        return {"schema": 1, **asdict(self)}
+
+
+def make_products(path: Path, directory: Path, *, progress: Progress = no_progress) -> Outcome:
+    """Open the flight at *path*, process it, and put its products into *directory*.
+
+    The folder appears complete or not at all; an older run's products stay until the new ones are whole.
+
+    Raises
+    ------
+    DronesenseError
+        If the flight cannot be used, or *directory* is not ours to write.
+    OSError
+        If the disk says no.
+    """
+    from dronesense import evidence
+    from dronesense.writers.atomic import lock, staging
+
+    started = dt.datetime.now(dt.UTC)
+    progress("open", 0, 1)
+    flight = open_flight(path)
+    progress("open", 1, 1)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with lock(directory), staging(directory) as folder:
+        layer = process(flight, progress=progress)
+        _write(flight, layer, folder, progress)
+        manifest = evidence.run_manifest(
+            flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC)
+        )
+        evidence.write(manifest, folder / evidence.RUN_NAME)
+        files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())
+    from dronesense.writers.geojson import properties
+
+    return Outcome(
+        flight=flight.id,
+        run_id=str(manifest["run_id"]),
+        directory=str(directory),
+        files=files,
+        hotspots=[properties(hotspot, flight.id) for hotspot in layer],
+        statements=dict(layer.statements),
+        warnings=list(layer.warnings),
+        rejected=list(layer.rejected),
+        ignored=list(flight.ignored),
+    )
+
+
+def file_name(*parts: str) -> str:
+    """Return *parts* as a file name that every file system takes.
+
+    >>> file_name("line 1", "CH4/dry")
+    'line_1__CH4_dry'
+    """
+    return "__".join(re.sub(r"[^\w.-]+", "_", part).strip("._") or "_" for part in parts)
+
+
+def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
+    from dronesense import plot
+    from dronesense.writers import raster, table
+
+    steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.cubes)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress("write", done, steps)
+
+    for name in ("scores", "gas", "quicklooks"):
+        (folder / name).mkdir()
+    layer.write(folder / "hotspots.geojson")
+    step()
+    for each in layer.rasters:
+        raster.write(each, folder / "scores" / f"{file_name(*each.name.split('__'))}.tif")
+        step()
+    for trace in layer.gas:
+        name = file_name(trace.series.species)
+        table.write_gas(trace, folder / "gas" / f"{name}.csv")
+        step()
+        plot.series_quicklook(trace, folder / "quicklooks" / f"{name}.png", title=f"{flight.id}: {name}")
+        step()
+    for view in layer.cubes:
+        plot.cube_quicklook(view, folder / "quicklooks" / f"{file_name(view.cube.name)}.png")
+        step()
+    for name in ("scores", "gas", "quicklooks"):
+        if not any((folder / name).iterdir()):
+            (folder / name).rmdir()

@@ -1,0 +1,87 @@
+"""``dronesense run``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
+
+
+@click.command("run")
+@click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the products; default: products/ in the flight folder.",
+)
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(flights: tuple[Path, ...], output: Path | None, jobs: int, as_json: bool) -> int:
+    """Process each FLIGHT: a folder, with or without flight.toml, or a TOML file.
+
+    Products are complete or absent. Hotspots are indications with their limits, never proof.
+    """
+    return run_flights(list(flights), output=output, jobs=jobs, as_json=as_json)
+
+
+def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json: bool) -> int:
+    """Run all flights, print what came out, and return the exit code."""
+    from dronesense.cli.products import Outcome, make_products
+    from dronesense.cli.talk import Talk, summary
+
+    several = len(flights) > 1
+    targets = [_target(flight, output, several) for flight in flights]
+    outcomes: list[Outcome] = []
+    codes: list[int] = []
+
+    def finished(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        codes.append(EXIT_SOME_REJECTED if outcome.rejected else EXIT_DONE)
+        if not as_json:
+            click.echo(summary(outcome))
+
+    if jobs > 1 and several:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(min(jobs, len(flights)), mp_context=get_context("spawn")) as pool:
+            futures = [pool.submit(make_products, flight, target) for flight, target in zip(flights, targets, strict=True)]
+            for future in futures:
+                try:
+                    finished(future.result())
+                except Exception as error:  # noqa: BLE001 - one flight must not take the others down
+                    codes.append(_failed(error))
+    else:
+        for flight, target in zip(flights, targets, strict=True):
+            try:
+                with Talk() as talk:
+                    outcome = make_products(flight, target, progress=talk.progress)
+                finished(outcome)
+            except Exception as error:
+                if not several:
+                    raise
+                codes.append(_failed(error))
+    if as_json:
+        result = [outcome.to_json() for outcome in outcomes]
+        click.echo(json.dumps(result[0] if not several and result else {"flights": result}, indent=2, allow_nan=False))
+    return max(codes, default=EXIT_DONE)
+
+
+def _failed(error: Exception) -> int:
+    from dronesense.cli.failures import EXIT_BUG, report_bug
+
+    code = explain(error)
+    if code == EXIT_BUG:
+        report_bug(error)
+    return code
+
+
+def _target(flight: Path, output: Path | None, several: bool) -> Path:
+    if output is None:
+        return (flight if flight.is_dir() else flight.parent) / "products"
+    name = flight.resolve().name if flight.is_dir() else flight.resolve().parent.name
+    return output / name if several else output

@@ -1,0 +1,7 @@
+"""``flight.toml`` or a bare folder -> :class:`~dronesense.model.Flight`."""
+
+from dronesense.manifest.discover import Discovery, discover
+from dronesense.manifest.draft import draft
+from dronesense.manifest.open import open_flight
+
+__all__ = ["Discovery", "discover", "draft", "open_flight"]

@@ -1,0 +1,230 @@
+"""What is in a bare folder: every file is sniffed, and what is not used is said with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from dronesense import plugins
+from dronesense.errors import DronesenseError
+from dronesense.manifest.catalog import Catalog
+from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
+from dronesense.model import GasInstrument, Instrument, LineCamera
+from dronesense.readers import instrument as instrument_reader
+
+TRAJECTORY: Final = "dronesense.readers.trajectory"
+CUBE: Final = "dronesense.readers.cube"
+SIGNATURE: Final = "dronesense.readers.signature"
+GAS: Final = "dronesense.readers.gas"
+
+SKIPPED_FOLDERS: Final = frozenset({"products", "calibration", "__pycache__", "System Volume Information"})
+DARK_WORDS: Final = ("dark",)
+PANEL_WORDS: Final = ("panel", "white")
+TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".dat"})
+TERRAIN_SUFFIXES: Final = frozenset({".tif", ".tiff"})
+
+
+@dataclass
+class Discovery:
+    """What a folder holds.
+
+    Attributes
+    ----------
+    tables : dict
+        The same structure as a ``flight.toml``.
+    ignored : list of (path, reason)
+        Files without a role.
+    notes : dict of str to str
+        Path -> why it got its role, for people.
+    """
+
+    tables: dict[str, Any]
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Finds:
+    logs: list[tuple[Path, str]] = field(default_factory=list)
+    gas: list[tuple[Path, Instrument]] = field(default_factory=list)
+    cubes: list[Path] = field(default_factory=list)
+    darks: list[Path] = field(default_factory=list)
+    panels: list[Path] = field(default_factory=list)
+    signatures: list[Path] = field(default_factory=list)
+    terrains: list[Path] = field(default_factory=list)
+    companions: set[Path] = field(default_factory=set)
+
+
+def discover(folder: Path) -> Discovery:
+    """Find a role for every file below *folder*; nothing is written, nothing is asked.
+
+    Raises
+    ------
+    ReadError
+        If a file cannot be opened.
+    """
+    catalog = Catalog(folder / "calibration")
+    analyzers = Catalog(folder / "calibration", _shipped()).instruments(kind="gas")
+    result = Discovery({"schema": SCHEMA_VERSION, "flight": {"id": folder.resolve().name}})
+    finds = _Finds()
+    for path in _files(folder):
+        label = path.relative_to(folder).as_posix()
+        try:
+            reason = _classify(path, finds, analyzers)
+        except DronesenseError as error:
+            reason = str(error.what)
+        if reason is not None:
+            result.ignored.append((label, reason))
+    _settle(result, finds, folder, catalog.instruments(kind="line_scan"))
+    result.ignored = [(label, why) for label, why in result.ignored if folder / label not in finds.companions]
+    return result
+
+
+def _shipped() -> Path:
+    from dronesense.manifest.catalog import shipped_folder
+
+    return shipped_folder()
+
+
+def _files(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.is_symlink():
+            continue
+        if path.is_dir() and path.name not in SKIPPED_FOLDERS and not (path / "run.json").exists():
+            found.extend(_files(path))
+        elif path.is_file() and path.name != "flight.toml":
+            found.append(path)
+    return found
+
+
+def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str | None:
+    """Put *path* where it belongs; return why it is ignored, or None."""
+    if path.stat().st_size == 0:
+        return "empty file"
+    claimed = plugins.claims(TRAJECTORY, path)
+    if claimed:
+        finds.logs.append((path, claimed[0]))
+        return None
+    if path.suffix.lower() in TERRAIN_SUFFIXES and not plugins.claims(CUBE, path):
+        finds.terrains.append(path)
+        return None
+    if plugins.claims(CUBE, path):
+        stem = path.name.lower()
+        if any(word in stem for word in DARK_WORDS):
+            finds.darks.append(path)
+        elif any(word in stem for word in PANEL_WORDS):
+            finds.panels.append(path)
+        else:
+            finds.cubes.append(path)
+        return None
+    if plugins.claims(SIGNATURE, path):
+        finds.signatures.append(path)
+        return None
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        matching = [each for each in analyzers if instrument_reader.header_matches(each, path)]
+        if matching:
+            finds.gas.append((path, matching[0]))
+            return None
+        return "a table whose columns match no instrument; describe it in calibration/instruments/<id>.toml"
+    return "no reader recognises it"
+
+
+def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[Instrument]) -> None:
+    """Turn the finds into the tables of a ``flight.toml``."""
+
+    def name(path: Path) -> str:
+        return path.relative_to(folder).as_posix()
+
+    tables = result.tables
+    _settle_track(result, finds, name)
+    if finds.terrains:
+        tables["terrain"] = {"path": name(finds.terrains[0])}
+        for other in finds.terrains[1:]:
+            result.ignored.append((name(other), "a second height model; name the one to use in [terrain]"))
+    tables["gas"] = [{"path": name(path), "instrument": instrument.id} for path, instrument in finds.gas]
+    panel = _settle_panel(result, finds, name)
+    for cube in finds.cubes:
+        table: dict[str, Any] = {"path": name(cube)}
+        camera = _camera_of(cube, cameras)
+        if camera is not None:
+            table["instrument"] = camera.id
+        if finds.darks:
+            table["dark"] = name(finds.darks[0])
+        if panel is not None:
+            table["panel"] = panel
+        tables.setdefault("cube", []).append(table)
+        finds.companions.update(_beside(cube))
+    for capture in (*finds.darks, *finds.panels):
+        finds.companions.update(_beside(capture))
+    tables["detect"] = [
+        {"target": species, "species": species, "false_alarms_per_hour": DEFAULT_FALSE_ALARMS_PER_HOUR}
+        for species in dict.fromkeys(species for _, each in finds.gas for species in _species(each))
+    ]
+    tables["detect"] += [
+        {
+            "target": path.stem,
+            "signature": name(path),
+            "method": "ace",
+            "false_alarm_rate": DEFAULT_FALSE_ALARM_RATE,
+        }
+        for path in finds.signatures
+        if panel is None or panel["reflectance"] != name(path)
+    ]
+    finds.companions.update(path.with_suffix(".toml") for path in finds.signatures)
+
+
+def _settle_track(result: Discovery, finds: _Finds, name: Any) -> None:
+    logs = sorted(finds.logs, key=lambda log: log[0].stat().st_size, reverse=True)
+    if logs:
+        result.tables["track"] = {"path": name(logs[0][0]), "reader": logs[0][1]}
+        for other, _ in logs[1:]:
+            result.ignored.append((name(other), "a second, smaller flight log; name the one to use in [track]"))
+        return
+    for path, instrument in finds.gas:
+        spec = instrument.spec
+        assert isinstance(spec, GasInstrument)
+        if {"latitude", "longitude"} <= {column.field for column in spec.columns.values()}:
+            result.tables["track"] = {"path": name(path), "reader": "csv", "instrument": instrument.id}
+            result.notes[name(path)] = "no flight log; the analyser's own positions are used"
+            return
+
+
+def _settle_panel(result: Discovery, finds: _Finds, name: Any) -> dict[str, Any] | None:
+    """Pair the panel capture with the reflectance file whose name resembles it."""
+    for word in PANEL_WORDS:
+        for path in finds.signatures:
+            if word in path.stem.lower() and finds.panels:
+                return {"path": name(finds.panels[0]), "reflectance": name(path)}
+    if finds.panels:
+        result.ignored.append(
+            (name(finds.panels[0]), "a panel capture without a reflectance file; set panel in [[cube]]")
+        )
+    return None
+
+
+def _beside(cube: Path) -> list[Path]:
+    """Return the files that belong to a cube: same name up to the first dot."""
+    stem = cube.name.split(".")[0]
+    return [path for path in cube.parent.iterdir() if path.name.split(".")[0] == stem]
+
+
+def _camera_of(cube: Path, cameras: Sequence[Instrument]) -> Instrument | None:
+    """Return the only camera of the flight's own calibration folder with the cube's number of samples."""
+    reader = plugins.find(CUBE, plugins.sniff(CUBE, cube))
+    try:
+        found, _ = reader.read(cube, label=cube.name, name=cube.stem)
+    except DronesenseError:
+        return None
+    fitting = [
+        each for each in cameras if isinstance(each.spec, LineCamera) and each.spec.samples == found.shape[2]
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _species(instrument: Instrument) -> list[str]:
+    spec = instrument.spec
+    assert isinstance(spec, GasInstrument)
+    return [column.species for column in spec.columns.values() if column.species is not None]

@@ -1,0 +1,387 @@
+"""Open a flight: read what the manifest names, reject what cannot be read, keep going with the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from dronesense import plugins, timescale
+from dronesense.errors import DronesenseError, ManifestError, ReadError
+from dronesense.geotag.heights import refer_heights
+from dronesense.manifest.catalog import Catalog, shipped_folder
+from dronesense.manifest.discover import CUBE, GAS, SIGNATURE, TRAJECTORY, Discovery, discover
+from dronesense.manifest.schema import CubeTable, DetectTable, GasTable, Manifest, PanelTable, with_origin
+from dronesense.model import (
+    CameraCalibration,
+    CubeInput,
+    DetectRule,
+    Flight,
+    GasCalibration,
+    GasInput,
+    IngestReport,
+    InputFile,
+    Instrument,
+    Panel,
+    Signature,
+    SpectralCube,
+    Terrain,
+    Trajectory,
+    Wind,
+)
+from dronesense.readers import geotiff
+from dronesense.readers import toml as toml_reader
+
+MANIFEST_NAME: Final = "flight.toml"
+TERRAIN_MARGIN_M: Final = 500.0
+"""How far beyond the track the height model is read."""
+METERS_PER_DEGREE: Final = 111_320.0
+"""Of latitude; good enough for a margin."""
+
+
+def open_flight(path: str | Path) -> Flight:
+    """Open a flight folder or a ``flight.toml``.
+
+    Without a ``flight.toml`` the folder is searched and every file gets its role by its content.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder, or a TOML file whose paths are relative to it.
+
+    Raises
+    ------
+    ManifestError
+        If a key or value of the manifest is wrong; names file, key and what would be right.
+    ReadError
+        If nothing usable is there, or the flight log cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ReadError("there is no such file or folder", where=path)
+    file = path / MANIFEST_NAME if path.is_dir() else path
+    if file.is_file():
+        manifest = toml_reader.load(file, Manifest)
+        given = tomllib.loads(file.read_text("utf-8-sig"))
+        return _Opener(file.parent, manifest, file).flight(with_origin(manifest, given, origin=MANIFEST_NAME))
+    return _from_discovery(path, discover(path))
+
+
+def _from_discovery(root: Path, found: Discovery) -> Flight:
+    try:
+        manifest = msgspec.convert(found.tables, Manifest)
+    except msgspec.ValidationError as error:  # a file name that makes no valid table: never the user's keys
+        raise ManifestError(f"cannot describe the folder: {error}", where=root, fix="write a flight.toml") from error
+    if not (manifest.track or manifest.gas or manifest.cube):
+        raise ReadError(
+            "nothing usable: no flight log, gas series or cube was recognised",
+            where=root,
+            fix="`dronesense inspect` lists every file with the reason it was ignored",
+        )
+    settings = with_origin(manifest, found.tables, origin="discovery")
+    flight = _Opener(root, manifest, None).flight(settings)
+    return dataclasses.replace(flight, ignored=tuple(found.ignored))
+
+
+class _Opener:
+    """Reads the parts of one flight and keeps the books on inputs, rejections and warnings."""
+
+    def __init__(self, root: Path, manifest: Manifest, file: Path | None) -> None:
+        self.root = root
+        self.manifest = manifest
+        self.file = file
+        self.where = file or root
+        self.catalog = Catalog(root / manifest.calibration.path, shipped_folder())
+        self.inputs: dict[str, InputFile] = {}
+        self.rejected: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
+        if file is not None:
+            self._used(file, "manifest")
+
+    def flight(self, settings: dict[str, dict[str, object]]) -> Flight:
+        """Read everything and put it together."""
+        manifest = self.manifest
+        trajectory = self._trajectory()
+        terrain = self._terrain(trajectory)
+        if trajectory is not None and manifest.track is not None:
+            trajectory = refer_heights(trajectory, height_ref=manifest.track.height_ref, terrain=terrain)
+        start = None if trajectory is None else int(trajectory.time[0])
+        gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
+        cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
+        rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
+        if not gas and not cubes:
+            reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
+            raise ReadError(
+                f"no usable gas series or cube{f' ({reasons})' if reasons else ''}",
+                where=self.where,
+                fix="see `dronesense inspect`",
+            )
+        return Flight(
+            id=manifest.flight.id or self.root.resolve().name,
+            root=self.root,
+            trajectory=trajectory,
+            gas=tuple(gas),
+            cubes=tuple(cubes),
+            terrain=terrain,
+            rules=tuple(rules),
+            crs=manifest.flight.crs,
+            merge_radius_m=manifest.hotspots.merge_radius_m,
+            wind=self._wind(),
+            inputs=tuple(self.inputs.values()),
+            rejected=tuple(self.rejected),
+            settings=settings,
+            warnings=tuple(self.warnings),
+        )
+
+    # -- books ---------------------------------------------------------------------------------------------------
+
+    def _label(self, path: Path) -> str:
+        """Return *path* as it is named in products: relative to the flight folder where possible."""
+        try:
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            try:
+                return f"calibration/{path.resolve().relative_to(shipped_folder().resolve()).as_posix()} (shipped)"
+            except ValueError:
+                return path.resolve().as_posix()
+
+    def _used(self, path: Path, role: str, report: IngestReport | None = None) -> None:
+        label = self._label(path)
+        self.inputs.setdefault(label, InputFile(label, role, report, path))
+        for companion in () if report is None else report.companions:
+            other = self._label(Path(companion))
+            self.inputs.setdefault(other, InputFile(other, role, None, Path(companion)))
+        if report is not None:
+            self.warnings.extend(f"{label}: {warning}" for warning in report.warnings)
+
+    def _paths(self, pattern: str, key: str) -> list[Path]:
+        """Return the files that a path or glob of the manifest names."""
+        direct = self.root / pattern
+        if direct.is_file():
+            return [direct]
+        if Path(pattern).is_absolute():
+            found = [Path(pattern)] if Path(pattern).is_file() else []
+        else:
+            found = sorted(path for path in self.root.glob(pattern) if path.is_file())
+        if not found:
+            raise ManifestError(
+                f'{key} = "{pattern}" names no file',
+                where=self.where,
+                fix=f"paths are relative to {self.root}; `dronesense inspect` shows what is there",
+            )
+        return found
+
+    def _one(self, pattern: str, key: str) -> Path:
+        found = self._paths(pattern, key)
+        if len(found) > 1:
+            raise ManifestError(f'{key} = "{pattern}" names {len(found)} files; it must name one', where=self.where)
+        return found[0]
+
+    def _each(
+        self, table: Any, start: int | None, read: Callable[[Any, Path, int | None], Any]
+    ) -> Iterable[Any]:
+        """Read every file of a table; a file that cannot be used is rejected, the rest goes on."""
+        key = "[[gas]] path" if isinstance(table, GasTable) else "[[cube]] path"
+        for path in self._paths(table.path, key):
+            try:
+                yield read(table, path, start)
+            except ManifestError:
+                raise
+            except DronesenseError as error:
+                self.rejected.append((self._label(path), str(error)))
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _trajectory(self) -> Trajectory | None:
+        table = self.manifest.track
+        if table is None:
+            return None
+        path = self._one(table.path, "[track] path")
+        extra: dict[str, Any] = {}
+        if table.instrument is not None:
+            extra["instrument"] = self._instrument(table.instrument, "[track] instrument")
+        name = table.reader or ("csv" if table.instrument else plugins.sniff(TRAJECTORY, path))
+        reader = plugins.find(TRAJECTORY, name)
+        trajectory, report = reader.read(path, label=self._label(path), source=table.source, **extra)
+        self._used(path, "flight log", report)
+        for key in ("date", "tz"):
+            if getattr(table, key) is not None:
+                self.warnings.append(f"[track] {key} is not needed: the log carries its own date")
+        return _with_sigma(trajectory, msgspec.to_builtins(table.sigma))
+
+    def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:
+        table = self.manifest.terrain
+        if table is None:
+            return None
+        if table.height_ref != "ellipsoid":
+            raise ManifestError(
+                f'[terrain] height_ref = "{table.height_ref}" is not supported yet',
+                where=self.where,
+                fix="convert the height model to ellipsoidal heights",
+            )
+        if table.height_m is not None:
+            return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
+        assert table.path is not None
+        path = self._one(table.path, "[terrain] path")
+        bounds = None if trajectory is None else _bounds(trajectory)
+        terrain, report = geotiff.read_terrain(
+            path, label=self._label(path), bounds=bounds, height_ref=table.height_ref, sigma_m=table.sigma_m
+        )
+        self._used(path, "terrain", report)
+        return terrain
+
+    def _instrument(self, name: str, key: str) -> Instrument:
+        instrument = self.catalog.instrument(name, key=key, where=self.where)
+        self._used(Path(instrument.path), "instrument")
+        return instrument
+
+    def _record(self, instrument: str, start: int | None) -> GasCalibration | CameraCalibration | None:
+        if start is None:
+            return None
+        record = self.catalog.record(instrument, start=start)
+        if record is not None:
+            self._used(Path(record.path), "calibration record")
+        return record
+
+    def _gas(self, table: GasTable, path: Path, start: int | None) -> GasInput:
+        instrument = self._gas_instrument(table, path)
+        reader = plugins.find(GAS, table.reader or "csv")
+        series, report = reader.read(path, label=self._label(path), instrument=instrument)
+        if not series:
+            raise ReadError("holds no gas column", where=path)
+        first = min(int(each.time[0]) for each in series if len(each))
+        record = self._record(instrument.id, start if start is not None else first)
+        if record is not None and not isinstance(record, GasCalibration):
+            raise ManifestError("is a camera record; the instrument is a gas analyser", where=record.path)
+        self._used(path, "gas series", report)
+        return GasInput(series, instrument, record, table.clock_offset_s)
+
+    def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
+        if table.instrument is not None:
+            return self._instrument(table.instrument, "[[gas]] instrument")
+        from dronesense.readers import instrument as instrument_reader
+
+        fitting = [
+            each for each in self.catalog.instruments(kind="gas") if instrument_reader.header_matches(each, path)
+        ]
+        if not fitting:
+            raise ReadError(
+                "its columns match no instrument",
+                where=path,
+                fix="describe it in calibration/instruments/<id>.toml, then set instrument in [[gas]]",
+            )
+        self._used(Path(fitting[0].path), "instrument")
+        return fitting[0]
+
+    def _cube(self, table: CubeTable, path: Path, start: int | None) -> CubeInput:
+        instrument = None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
+        cube = self._read_cube(path, table.reader, instrument, table.line_times, "cube")
+        record = None if instrument is None else self._record(instrument.id, start)
+        if record is not None and not isinstance(record, CameraCalibration):
+            raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
+        dark = None
+        if table.dark is not None:
+            dark = self._read_cube(self._one(table.dark, "[[cube]] dark"), None, instrument, "none", "dark")
+        panel = None if table.panel is None else self._panel(table.panel, instrument)
+        return CubeInput(cube, instrument, record, dark, panel)
+
+    def _read_cube(
+        self, path: Path, reader: str | None, instrument: Instrument | None, line_times: str, role: str
+    ) -> SpectralCube:
+        module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
+        cube, report = module.read(
+            path,
+            label=self._label(path),
+            name=path.name.split(".")[0],
+            instrument=instrument,
+            line_times=line_times,
+        )
+        self._used(path, role, report)
+        assert isinstance(cube, SpectralCube)
+        return cube
+
+    def _panel(self, table: PanelTable, instrument: Instrument | None) -> Panel:
+        cube = self._read_cube(self._one(table.path, "[[cube]] panel.path"), None, instrument, "none", "panel")
+        signature = self._signature(self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance")
+        return Panel(cube, signature, table.rows, table.samples)
+
+    def _signature(self, path: Path, role: str) -> Signature:
+        module = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path))
+        signature, report = module.read(path)
+        self._used(path, role, report)
+        assert isinstance(signature, Signature)
+        return signature
+
+    def _rule(self, table: DetectTable, number: int) -> DetectRule:
+        values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
+        if table.signature is not None:
+            found = self.catalog.signature_file(table.signature)
+            path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
+            values["signature"] = self._signature(path, "signature")
+            if table.threshold is None:
+                values.setdefault("false_alarm_rate", 1e-5)
+        elif table.threshold_sigma is None:
+            values.setdefault("false_alarms_per_hour", 1.0)
+        return DetectRule(**values)
+
+    def _wind(self) -> Wind | None:
+        table = self.manifest.wind
+        if table is None:
+            return None
+        self.warnings.append("[wind] is recorded; this version derives no source or emission rate from it")
+        if table.path is not None:
+            self._used(self._one(table.path, "[wind] path"), "wind")
+            return None
+        return Wind(
+            table.speed_m_s or 0.0, table.from_deg or 0.0, table.sigma_speed_m_s or 0.0, table.sigma_from_deg or 0.0
+        )
+
+
+def _bounds(trajectory: Trajectory) -> tuple[float, float, float, float]:
+    """Return west, south, east, north of the track with a margin, degrees."""
+    margin = TERRAIN_MARGIN_M / METERS_PER_DEGREE
+    wider = margin / max(float(np.cos(np.radians(np.abs(trajectory.lat).max()))), 0.01)
+    return (
+        float(trajectory.lon.min()) - wider,
+        float(trajectory.lat.min()) - margin,
+        float(trajectory.lon.max()) + wider,
+        float(trajectory.lat.max()) + margin,
+    )
+
+
+def _with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Trajectory:
+    """Override the log's own accuracies by the manifest's."""
+    position = trajectory.std_ned_m.copy()
+    angles = trajectory.std_rpy_deg.copy()
+    clock = trajectory.clock
+    for name, array, columns in (
+        ("horizontal_m", position, [0, 1]),
+        ("vertical_m", position, [2]),
+        ("roll_pitch_deg", angles, [0, 1]),
+        ("heading_deg", angles, [2]),
+    ):
+        if sigma.get(name) is not None:
+            array[:, columns] = sigma[name]
+    if sigma.get("clock_s") is not None:
+        clock = dataclasses.replace(clock, sigma_s=float(sigma["clock_s"] or 0.0))
+    stated = {name: value for name, value in sigma.items() if value is not None}
+    if not stated:
+        return trajectory
+    note = f"sigma from the manifest: {', '.join(f'{name} = {value}' for name, value in stated.items())}"
+    return dataclasses.replace(
+        trajectory,
+        std_ned_m=position,
+        std_rpy_deg=angles,
+        clock=clock,
+        history=(*trajectory.history, note),
+    )
+
+
+def span(trajectory: Trajectory) -> str:
+    """Return the time span of a trajectory for people."""
+    return f"{timescale.to_iso(int(trajectory.time[0]))} to {timescale.to_iso(int(trajectory.time[-1]))}"

@@ -1,0 +1,213 @@
+"""The keys of ``flight.toml``, as the contract with users has them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+SCHEMA_VERSION: Final = 1
+
+DEFAULT_TERRAIN_SIGMA_M: Final = 1.0
+"""Standard uncertainty of a height model when nobody states one, m."""
+DEFAULT_FALSE_ALARMS_PER_HOUR: Final = 1.0
+DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
+"""Per pixel."""
+
+
+class Table(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A TOML table: unknown keys are errors."""
+
+
+class FlightTable(Table):
+    """``[flight]``."""
+
+    id: str = ""
+    crs: str = "auto"
+
+
+class TrackSigma(Table):
+    """``[track] sigma``: overrides the log's own accuracies."""
+
+    horizontal_m: float | None = None
+    vertical_m: float | None = None
+    roll_pitch_deg: float | None = None
+    heading_deg: float | None = None
+    clock_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not value >= 0.0:
+                raise ValueError(f"{name} must be >= 0, not {value}")
+
+
+class TrackTable(Table):
+    """``[track]``."""
+
+    path: str
+    reader: str | None = None
+    instrument: str | None = None
+    source: str = "auto"
+    height_ref: Literal["auto", "ellipsoid", "egm96", "egm2008", "takeoff"] = "auto"
+    date: dt.date | None = None
+    tz: str | None = None
+    sigma: TrackSigma = field(default_factory=TrackSigma)
+
+
+class TerrainTable(Table):
+    """``[terrain]``: a height model, or one flat height."""
+
+    path: str | None = None
+    height_m: float | None = None
+    height_ref: Literal["ellipsoid", "egm96", "egm2008"] = "ellipsoid"
+    sigma_m: float = DEFAULT_TERRAIN_SIGMA_M
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.height_m is None):
+            raise ValueError("needs either path or height_m")
+        if not self.sigma_m >= 0.0:
+            raise ValueError(f"sigma_m must be >= 0, not {self.sigma_m}")
+
+
+class GasTable(Table):
+    """``[[gas]]``."""
+
+    path: str
+    instrument: str | None = None
+    reader: str | None = None
+    clock_offset_s: float | Literal["auto"] = "auto"
+
+
+class PanelTable(Table):
+    """``panel = {...}`` of a cube."""
+
+    path: str
+    reflectance: str
+    rows: tuple[int, int] | None = None
+    samples: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "samples"):
+            region = getattr(self, name)
+            if region is not None and not 0 <= region[0] < region[1]:
+                raise ValueError(f"{name} must be [first, last) with 0 <= first < last, not {list(region)}")
+
+
+class CubeTable(Table):
+    """``[[cube]]``."""
+
+    path: str
+    instrument: str | None = None
+    reader: str | None = None
+    line_times: str = "auto"
+    dark: str | None = None
+    panel: PanelTable | None = None
+
+
+class CalibrationTable(Table):
+    """``[calibration]``."""
+
+    path: str = "calibration"
+
+
+class WindTable(Table):
+    """``[wind]``: a file, or a mean wind with its uncertainty."""
+
+    path: str | None = None
+    speed_m_s: float | None = None
+    from_deg: float | None = None
+    sigma_speed_m_s: float | None = None
+    sigma_from_deg: float | None = None
+
+
+class DetectTable(Table):
+    """``[[detect]]``: a gas rule has a species, a spectral rule a signature."""
+
+    target: str
+    species: str | None = None
+    signature: str | None = None
+    method: str | None = None
+    false_alarms_per_hour: float | None = None
+    threshold_sigma: float | None = None
+    min_duration_s: float = 0.0
+    false_alarm_rate: float | None = None
+    threshold: float | None = None
+    min_pixels: int = 1
+
+    _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma")
+    _SPECTRAL_ONLY = ("method", "false_alarm_rate", "threshold")
+
+    def __post_init__(self) -> None:
+        if (self.species is None) == (self.signature is None):
+            raise ValueError("needs either species (a gas rule) or signature (a spectral rule)")
+        kind, foreign = ("gas", self._SPECTRAL_ONLY) if self.species is not None else ("spectral", self._GAS_ONLY)
+        for name in foreign:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} does not belong to a {kind} rule")
+        if self.false_alarms_per_hour is not None and not self.false_alarms_per_hour > 0.0:
+            raise ValueError(f"false_alarms_per_hour must be > 0, not {self.false_alarms_per_hour}")
+        if self.false_alarm_rate is not None and not 0.0 < self.false_alarm_rate < 1.0:
+            raise ValueError(f"false_alarm_rate must lie between 0 and 1, not {self.false_alarm_rate}")
+        if self.min_pixels < 1:
+            raise ValueError(f"min_pixels must be >= 1, not {self.min_pixels}")
+        if self.threshold is not None and self.false_alarm_rate is not None:
+            raise ValueError("give threshold or false_alarm_rate, not both")
+        if self.threshold_sigma is not None and self.false_alarms_per_hour is not None:
+            raise ValueError("give threshold_sigma or false_alarms_per_hour, not both")
+
+
+class HotspotsTable(Table):
+    """``[hotspots]``."""
+
+    merge_radius_m: float | Literal["auto"] = "auto"
+
+
+class Manifest(Table):
+    """The whole ``flight.toml``."""
+
+    schema: int
+    flight: FlightTable = field(default_factory=FlightTable)
+    track: TrackTable | None = None
+    terrain: TerrainTable | None = None
+    gas: list[GasTable] = field(default_factory=list)
+    cube: list[CubeTable] = field(default_factory=list)
+    calibration: CalibrationTable = field(default_factory=CalibrationTable)
+    wind: WindTable | None = None
+    detect: list[DetectTable] = field(default_factory=list)
+    hotspots: HotspotsTable = field(default_factory=HotspotsTable)
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA_VERSION:
+            raise ValueError(f"schema = {self.schema} is not known; this version reads schema = {SCHEMA_VERSION}")
+
+
+def with_origin(manifest: Manifest, given: dict[str, Any], *, origin: str) -> dict[str, dict[str, object]]:
+    """Return every parameter as ``{"track.source": {"value": "auto", "origin": "default"}, ...}``.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The complete settings.
+    given : dict
+        The raw TOML: what stands in it has *origin*, the rest is ``"default"``.
+    origin : str
+        ``"flight.toml"`` or ``"discovery"``.
+    """
+    result: dict[str, dict[str, object]] = {}
+
+    def walk(value: object, raw: object, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                known = raw.get(key, UNSET) if isinstance(raw, dict) else UNSET
+                walk(inner, known, f"{name}.{key}" if name else key)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, inner in enumerate(value):
+                walk(inner, raw[number] if isinstance(raw, list) else UNSET, f"{name}[{number}]")
+        elif value is not None:
+            result[name] = {"value": value, "origin": "default" if isinstance(raw, UnsetType) else origin}
+
+    walk(msgspec.to_builtins(manifest), given, "")
+    return result
