@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dronesense.errors import ReadError
-from dronesense.readers.table import CUT_ROW, LONG_ROW, OPEN_END, SHORT_ROW, read_table
+from dronesense.readers.table import CUT_ROW, LONG_ROW, OPEN_END, SHORT_ROW, read_names, read_table
 
 PLAIN = "time,CH4 (ppm)\n1,2.0\n2,2.5\n"
 
@@ -120,6 +120,14 @@ def test_header_only_is_an_empty_table(tmp_path):
     table = read_table(_write(tmp_path, "a,b\n"))
     assert len(table) == 0
     assert table.numbers("b").shape == (0,)
+
+
+def test_names_alone_need_only_the_head(tmp_path):
+    assert read_names(_write(tmp_path, "  a , b\n1,2\n" + "3,4\n" * 100_000)) == ["a", "b"]
+    assert read_names(_write(tmp_path, "a;b".encode("utf-16"))) == ["a", "b"]
+    assert read_names(_write(tmp_path, "T (°C)\n" + "°" * 40_000)) == ["T (°C)"]
+    assert read_names(_write(tmp_path, "T (°C)\n" + "°\n" * 30_001)) == ["T (°C)"]
+    assert read_names(_write(tmp_path, b"")) == []
 
 
 def test_zeros_at_the_end_after_a_power_loss(tmp_path):

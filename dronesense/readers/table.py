@@ -21,6 +21,9 @@ DELIMITERS: Final = (",", ";", "\t")
 MAX_BYTES: Final = 1 << 30
 """Tables are read at once: a larger file (1 GiB) is hardly a table, and would take all memory."""
 
+HEAD_BYTES: Final = 65536
+"""A heading line is looked for in this many bytes."""
+
 MISSING: Final = frozenset({"", "nan", "NaN", "NAN"})
 """Texts that always stand for "no value"."""
 
@@ -164,7 +167,7 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
         If the file cannot be opened, is empty, is not text, or a quote is never closed.
     """
     warnings: list[str] = []
-    text = _decode(path, warnings)
+    text = _decode(path, _load(path), warnings)
     first = next((line for line in io.StringIO(text, newline="") if line.strip()), None)
     if first is None:
         raise ReadError("is empty", where=path, fix=_COPY_AGAIN)
@@ -193,8 +196,28 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
     )
 
 
-def _decode(path: Path, warnings: list[str]) -> str:
-    """Return the text of *path*, noting guesses in *warnings*."""
+def read_names(path: Path, *, delimiter: str | None = None) -> list[str]:
+    """Return the headings of *path* from its first :data:`HEAD_BYTES` only; empty if it has none.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened or is not text.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
+    if len(raw) == HEAD_BYTES:
+        raw = raw[: raw.rfind(b"\n")]  # not within a character
+    first = next((line for line in io.StringIO(_decode(path, raw, []), newline="") if line.strip()), "")
+    return [
+        name.strip() for name in next(csv.reader([first], delimiter=delimiter or _find_delimiter(first)), [])
+    ]
+
+
+def _load(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         raw = path.read_bytes() if size <= MAX_BYTES else b""
@@ -202,6 +225,11 @@ def _decode(path: Path, warnings: list[str]) -> str:
         raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
     if size > MAX_BYTES:
         raise ReadError(f"{size} bytes is too large for a table (at most {MAX_BYTES})", where=path)
+    return raw
+
+
+def _decode(path: Path, raw: bytes, warnings: list[str]) -> str:
+    """Return the text of *raw*, noting guesses in *warnings*."""
     encoding = next((name for bom, name in _BOMS if raw.startswith(bom)), "")
     if not encoding and len(raw) > 1 and 0 in raw[:2] and any(raw[:2]):
         encoding = "utf-16-be" if raw[0] == 0 else "utf-16-le"
