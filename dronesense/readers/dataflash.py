@@ -1,0 +1,479 @@
+"""ArduPilot DataFlash ``.BIN``: bytes to columns.
+
+A log is a stream of packed little-endian records ``A3 95 <type> <body>``; the length of a type is fixed by
+its ``FMT`` record. There is no checksum and no sync mark. Records are found by a scan for headers and a
+chain of lengths, both vectorised; Python runs only where the chain breaks. See ``docs/formats/dataflash.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ReadError, did_you_mean
+
+MAGIC: Final = b"\xa3\x95"
+FMT_TYPE: Final = 0x80
+FMT_LENGTH: Final = 89
+HEADER_BYTES: Final = 3
+MAX_RECORD_BYTES: Final = 255
+"""`FMT.Length` is one byte."""
+
+SCAN_BYTES: Final = 1 << 23
+"""Bytes scanned for headers at a time: bounds the memory of the scan (8 MiB)."""
+
+PADDING: Final = (0x00, 0xFF)
+"""What unwritten or erased storage reads as."""
+
+GHOST_TAIL_BYTES: Final = 8
+"""Padding that must follow a record before its own padded end counts as unwritten."""
+
+INSTANCE_UNIT: Final = "#"
+"""Unit letter of `FMTU` for "this column tells the sensor"."""
+
+LETTERS: Final[dict[str, tuple[Any, float | None]]] = {
+    "a": (("<i2", (32,)), None),
+    "b": ("i1", None),
+    "B": ("u1", None),
+    "h": ("<i2", None),
+    "H": ("<u2", None),
+    "i": ("<i4", None),
+    "I": ("<u4", None),
+    "q": ("<i8", None),
+    "Q": ("<u8", None),
+    "g": ("<f2", None),
+    "f": ("<f4", None),
+    "d": ("<f8", None),
+    "n": ("S4", None),
+    "N": ("S16", None),
+    "Z": ("S64", None),
+    "c": ("<i2", 100.0),
+    "C": ("<u2", 100.0),
+    "e": ("<i4", 100.0),
+    "E": ("<u4", 100.0),
+    "L": ("<i4", 1e7),
+    "M": ("u1", None),
+}
+"""Format letter -> numpy type and divisor (ArduPilot, libraries/AP_Logger/LogStructure.h)."""
+
+_SIZES: Final = {letter: np.dtype(kind).itemsize for letter, (kind, _) in LETTERS.items()}
+_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a ``FMT`` record (and its ``FMTU``) says about a type.
+
+    Parameters
+    ----------
+    type : int
+        Type byte.
+    name : str
+        Message name, at most 4 characters.
+    length : int
+        Bytes of a record, header included.
+    letters : str
+        One format letter per column.
+    columns : tuple of str
+        Column names.
+    units : tuple of str
+        Unit per column as the log states it (``"deg"``, ``"m/s"``), empty where it says none; empty tuple
+        without ``FMTU``.
+    multipliers : tuple of float
+        Factor from the stored number to `units` where the format letter has none; NaN where the log says
+        none.
+    instance : str or None
+        Column that tells the sensor.
+    """
+
+    type: int
+    name: str
+    length: int
+    letters: str
+    columns: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    multipliers: tuple[float, ...] = ()
+    instance: str | None = None
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        """Packed numpy type of a whole record, header included."""
+        kinds = [LETTERS[letter][0] for letter in self.letters]
+        starts = accumulate((_SIZES[letter] for letter in self.letters[:-1]), initial=HEADER_BYTES)
+        names = list(self.columns)
+        return np.dtype({"names": names, "formats": kinds, "offsets": list(starts), "itemsize": self.length})
+
+
+_FMT: Final = Format(FMT_TYPE, "FMT", FMT_LENGTH, "BBnNZ", ("Type", "Length", "Name", "Format", "Columns"))
+
+
+class Messages(Mapping[str, NDArray[Any]]):
+    """All records of one type, column by column, in the order of the file.
+
+    ``messages["Lat"]`` is a new array: scaled float64 for the letters ``c C e E L``, the stored number
+    otherwise, bytes for text.
+
+    Attributes
+    ----------
+    format : Format
+        The type.
+    offsets : (n,) int64
+        Byte at which each record starts.
+    confirmed : (n,) bool
+        False where a record is followed neither by a header nor by the end of the file: its end may be
+        foreign bytes.
+    """
+
+    __slots__ = ("_records", "confirmed", "format", "offsets")
+
+    def __init__(
+        self,
+        form: Format,
+        records: NDArray[np.void],
+        offsets: NDArray[np.int64],
+        confirmed: NDArray[np.bool_],
+    ) -> None:
+        self.format = form
+        self.offsets = offsets
+        self.confirmed = confirmed
+        self._records = records
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        if column not in self.format.columns:
+            raise KeyError(
+                f"{self.format.name} has no column {column}{did_you_mean(column, self.format.columns)}"
+            )
+        raw = self._records[column]
+        divisor = LETTERS[self.format.letters[self.format.columns.index(column)]][1]
+        return np.ascontiguousarray(raw) if divisor is None else raw / divisor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.format.columns)
+
+    def __len__(self) -> int:
+        return len(self.format.columns)
+
+    @property
+    def count(self) -> int:
+        """Number of records."""
+        return len(self.offsets)
+
+    def text(self, column: str) -> list[str]:
+        """Return a text column, cut at the first NUL, as UTF-8 or else Latin-1."""
+        return [_text(cell) for cell in self[column].tolist()]
+
+    def unit(self, column: str) -> str:
+        """Return the unit that the log states for *column*, or an empty string."""
+        return self.format.units[self.format.columns.index(column)] if self.format.units else ""
+
+
+class DataFlash(Mapping[str, Messages]):
+    """A DataFlash log: message name -> :class:`Messages`, decoded when asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is read at once.
+    where : str, optional
+        What messages call the file.
+
+    Attributes
+    ----------
+    records : int
+        Records found, those of types that cannot be decoded included.
+    holes : tuple of (offset, length)
+        Byte ranges that belong to no record.
+    ghosts : int
+        Records refused because storage padding completed them; their bytes lie in `holes`.
+    warnings : tuple of str
+        Formats that contradict themselves or each other.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened, is empty, or holds no complete ``FMT`` record.
+    """
+
+    def __init__(self, path: Path, *, where: str | Path | None = None) -> None:
+        self.where = path if where is None else where
+        self._bytes = _load(path, self.where)
+        self.size = len(self._bytes)
+        headers = _find_headers(self._bytes)
+        defined, self.warnings = _read_formats(self._bytes, headers)
+        if not defined:
+            raise ReadError(
+                "no complete FMT record: not an ArduPilot DataFlash log, or cut within its first records",
+                where=self.where,
+                fix="copy the .BIN file again from the autopilot's card",
+            )
+        lengths = np.zeros(256, dtype=np.uint8)
+        for form in defined:
+            lengths[form.type] = form.length
+        offsets, self.holes, self.ghosts, doubtful = _chain(self._bytes, headers, lengths)
+        del headers
+        self.records = len(offsets)
+        types = self._bytes[offsets + 2]
+        self._counts = np.bincount(types, minlength=256)
+        self._ends = np.cumsum(self._counts)
+        self._offsets = offsets[np.argsort(types, kind="stable")]
+        self._doubtful = np.array(sorted(doubtful), dtype=np.int64)
+        self._formats = self._index([form for form in defined if form.letters])
+        self._formats = self._with_units()
+
+    def _index(self, formats: list[Format]) -> dict[str, Format]:
+        """Return name -> format of the types that occur; of two with one name, the one with more records."""
+        found: dict[str, Format] = {}
+        for form in formats:
+            if not self._counts[form.type]:
+                continue
+            other = found.get(form.name)
+            if other is not None:
+                self.warnings += (f"two types are named {form.name}: the one with fewer records is not read",)
+            if other is None or self._counts[form.type] > self._counts[other.type]:
+                found[form.name] = form
+        return found
+
+    def _with_units(self) -> dict[str, Format]:
+        """Return the formats with what ``UNIT``, ``MULT`` and ``FMTU`` say (firmware 3.9 and later)."""
+        if not {"FMTU", "UNIT", "MULT"} <= self._formats.keys():
+            return self._formats
+        fmtu, unit, mult = self["FMTU"], self["UNIT"], self["MULT"]
+        try:
+            labels = dict(zip(unit["Id"].tolist(), unit.text("Label"), strict=True))
+            factors = dict(zip(mult["Id"].tolist(), mult["Mult"].tolist(), strict=True))
+            rows = zip(fmtu["FmtType"].tolist(), fmtu.text("UnitIds"), fmtu.text("MultIds"), strict=True)
+            by_type = {kind: (units, mults) for kind, units, mults in rows}
+        except KeyError:
+            self.warnings += ("FMTU, UNIT or MULT without their usual columns: units of the log not used",)
+            return self._formats
+        labels[ord("-")] = ""
+        found = {}
+        for name, form in self._formats.items():
+            units, mults = by_type.get(form.type, ("", ""))
+            n = len(form.columns)
+            place = units.find(INSTANCE_UNIT)
+            found[name] = replace(
+                form,
+                units=tuple(labels.get(ord(letter), "") for letter in units[:n].ljust(n, "-")),
+                multipliers=tuple(
+                    factors.get(ord(letter), float("nan")) for letter in mults[:n].ljust(n, "-")
+                ),
+                instance=form.columns[place] if 0 <= place < n else None,
+            )
+        return found
+
+    def __getitem__(self, name: str) -> Messages:
+        form = self._formats[name]
+        end = int(self._ends[form.type])
+        offsets = self._offsets[end - int(self._counts[form.type]) : end].astype(np.int64)
+        windows = np.lib.stride_tricks.sliding_window_view(self._bytes, form.length)
+        records = windows[offsets].view(form.dtype)[:, 0]
+        return Messages(form, records, offsets, ~np.isin(offsets, self._doubtful))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._formats)
+
+    def __len__(self) -> int:
+        return len(self._formats)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._formats
+
+    def count(self, name: str) -> int:
+        """Return the number of records of *name*, 0 if there is none, without decoding them."""
+        return int(self._counts[self._formats[name].type]) if name in self._formats else 0
+
+
+def _load(path: Path, where: str | Path) -> NDArray[np.uint8]:
+    """Return the bytes of *path*; not mapped, as pulling out the card would then kill the process."""
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise ReadError(f"cannot be read ({error.strerror or error})", where=where) from error
+    if not data.size:
+        raise ReadError("is empty", where=where, fix="copy the .BIN file again from the autopilot's card")
+    return data
+
+
+def _find_headers(data: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return the offsets of all ``A3 95`` that a type byte follows, as uint32 where that is wide enough."""
+    width = np.uint32 if data.size < 1 << 32 else np.int64
+    found = []
+    for start in range(0, max(0, data.size - HEADER_BYTES + 1), SCAN_BYTES):
+        block = data[start : start + SCAN_BYTES + 2]
+        first = np.flatnonzero(block[:-2] == MAGIC[0])
+        found.append((first[block[first + 1] == MAGIC[1]] + start).astype(width))
+    return np.concatenate(found) if found else np.empty(0, dtype=width)
+
+
+def _text(cell: bytes) -> str:
+    """Return a text cell up to its first NUL."""
+    cell = cell.split(b"\0", 1)[0]
+    try:
+        return cell.decode("utf-8")
+    except UnicodeDecodeError:
+        return cell.decode("latin-1")
+
+
+def _read_formats(data: NDArray[np.uint8], headers: NDArray[Any]) -> tuple[list[Format], tuple[str, ...]]:
+    """Return one format per type, wherever it is defined; a contradictory one has no letters."""
+    starts = headers[data[headers + 2] == FMT_TYPE].astype(np.int64)
+    found: dict[int, Format] = {}
+    warnings: list[str] = []
+    for start in starts[starts + FMT_LENGTH <= data.size].tolist():
+        form, problem = _read_format(data[start + HEADER_BYTES : start + FMT_LENGTH].tobytes())
+        if problem:
+            warnings.append(f"FMT record at byte {start}: {problem}")
+        if form is None:
+            continue
+        known = found.get(form.type)
+        if known is None or (form.letters and not known.letters):
+            found[form.type] = form
+        elif form.letters and form != known:
+            problem = f"type {form.type} is already {known.name}; the first definition is used"
+            warnings.append(f"FMT record at byte {start}: {problem}")
+    if found:
+        found.setdefault(FMT_TYPE, _FMT)
+    return list(found.values()), tuple(warnings)
+
+
+def _read_format(body: bytes) -> tuple[Format | None, str]:
+    """Return the format that a ``FMT`` body defines, and what is wrong with it.
+
+    A body that is not one at all gives None; one whose name and length are sound but whose columns are not
+    gives a format without letters: its records can be stepped over.
+    """
+    kind, length = body[0], body[1]
+    name, letters, labels = (_text(body[a:b]) for a, b in ((2, 6), (6, 22), (22, 86)))
+    foreign = kind == FMT_TYPE and (name, length) != ("FMT", FMT_LENGTH)
+    if foreign or not _NAME.fullmatch(name) or length < HEADER_BYTES:
+        return None, "damaged (no name or no length)"
+    columns = tuple(labels.split(",")) if labels else ()
+    unknown = "".join(letter for letter in letters if letter not in LETTERS)
+    if unknown:
+        problem = f'{name} has unknown format letters "{unknown}"'
+    elif len(columns) != len(letters) or len(set(columns)) != len(columns):
+        problem = f"{name} has {len(letters)} format letters for the columns {labels!r}"
+    elif (need := HEADER_BYTES + sum(_SIZES[letter] for letter in letters)) != length:
+        problem = f"{name} states {length} bytes but its columns need {need}"
+    else:
+        return Format(kind, name, length, letters, columns), ""
+    return Format(kind, name, length, "", ()), f"{problem}; its records are skipped"
+
+
+def _chain(
+    data: NDArray[np.uint8], headers: NDArray[Any], lengths: NDArray[np.uint8]
+) -> tuple[NDArray[Any], tuple[tuple[int, int], ...], int, set[int]]:
+    """Follow the records from header to header.
+
+    Returns
+    -------
+    offsets : (n,) uint32 or int64
+        Start of each record.
+    holes : tuple of (offset, length)
+        What lies between.
+    ghosts : int
+        Records that padding completed and that were refused.
+    doubtful : set of int
+        Offsets of accepted records that nothing confirms.
+    """
+    span = lengths[data[headers + 2]]
+    fits = span > 0
+    tail = int(np.searchsorted(headers, headers.dtype.type(max(0, data.size - MAX_RECORD_BYTES))))
+    fits[tail:] &= headers[tail:].astype(np.int64) + span[tail:] <= data.size
+    starts, span = headers[fits], span[fits]
+    del fits
+    if not starts.size:
+        return starts, ((0, data.size),), 0, set()
+    linked = np.empty(starts.size, dtype=bool)
+    linked[-1] = False
+    np.equal(np.diff(starts), span[:-1], out=linked[:-1])
+    breaks = np.flatnonzero(~linked).tolist()
+    keep = np.ones(starts.size, dtype=bool)
+    walk = _Walk(data, starts, span)
+    walk.note_hole(0, 0)
+    first = 0
+    for last in breaks:
+        if last < first:
+            continue
+        begin = int(starts[last])
+        end = begin + int(span[last])
+        if walk.believe(last, begin, end):
+            first = bisect_left(starts, end, last + 1, min(last + 1 + MAX_RECORD_BYTES, starts.size))
+            keep[last + 1 : first] = False
+        else:
+            keep[last] = False
+            end, first = begin, last + 1
+        walk.note_hole(end, first)
+    return starts[keep], walk.merged(), walk.ghosts, walk.doubtful
+
+
+class _Walk:
+    """The Python part of the chain, at its breaks only: what follows, what to believe, what to report."""
+
+    def __init__(self, data: NDArray[np.uint8], starts: NDArray[Any], span: NDArray[np.uint8]) -> None:
+        self.data = data
+        self.starts = starts
+        self.span = span
+        self.ghosts = 0
+        self.doubtful: set[int] = set()
+        self._holes: list[tuple[int, int]] = []
+
+    def header_at(self, offset: int) -> bool:
+        """Tell whether a header, its first bytes, or the end of the file is at *offset*."""
+        seen = self.data[offset : offset + len(MAGIC)].tobytes()
+        return seen == MAGIC[: len(seen)]
+
+    def believe(self, index: int, begin: int, end: int) -> bool:
+        """Say whether to accept the record *index*, at whose end no other starts; note what nothing confirms.
+
+        Its end may be sound (a header of an unknown type or a cut record follows, or the end of the file).
+        If not, it yields to a confirmed record that starts inside it, and to the suspicion that padding
+        completed it.
+        """
+        if self.header_at(end):
+            return True
+        if self._has_rival(index, end):
+            return False
+        tail = self.data[end : end + GHOST_TAIL_BYTES]
+        fill = int(tail[0])
+        padded = fill in PADDING and bool(np.all(tail == fill)) and int(self.data[end - 1]) == fill
+        if padded or index == self.starts.size - 1:
+            self.ghosts += 1
+            return False
+        self.doubtful.add(begin)
+        return True
+
+    def _has_rival(self, index: int, end: int) -> bool:
+        """Tell whether a record that a header confirms starts inside the record *index*."""
+        for other in range(index + 1, self.starts.size):
+            begin = int(self.starts[other])
+            if begin >= end:
+                return False
+            if self.header_at(begin + int(self.span[other])):
+                return True
+        return False
+
+    def note_hole(self, end: int, index: int) -> None:
+        """Note the bytes between *end* and the candidate *index* (or the end of the file), if any."""
+        begin = int(self.starts[index]) if index < self.starts.size else self.data.size
+        if begin > end:
+            self._holes.append((end, begin))
+
+    def merged(self) -> tuple[tuple[int, int], ...]:
+        """Return the holes as (offset, length), those that touch joined."""
+        joined: list[tuple[int, int]] = []
+        for begin, stop in self._holes:
+            if joined and joined[-1][1] >= begin:
+                joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+            else:
+                joined.append((begin, stop))
+        return tuple((begin, stop - begin) for begin, stop in joined)
