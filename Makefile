@@ -6,7 +6,7 @@ UPGRADE ?=
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 LOCKED = $(PIP) install --quiet --require-hashes --only-binary :all:
-PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS)
+PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check format bench docs smoke lock clean
