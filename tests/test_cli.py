@@ -21,7 +21,10 @@ def test_every_command_of_the_table_loads_and_has_help(capsys: pytest.CaptureFix
 
 
 def test_help_imports_neither_numpy_nor_rasterio() -> None:
-    code = "import sys; from dronesense.cli import run_cli; run_cli(['--help']); print({'numpy', 'rasterio'} & set(sys.modules))"
+    code = (
+        "import sys; from dronesense.cli import run_cli; run_cli(['--help']); "
+        "print({'numpy', 'rasterio'} & set(sys.modules))"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("set()")
     assert "inspect" in out
