@@ -20,7 +20,7 @@ from dronesense.errors import UnitsError, did_you_mean
 Quantity = Literal["mole_fraction", "column", "relative"]
 
 GAS_CONSTANT: Final = 8.314462618
-"""Molar gas constant, J/(mol K): product of two defining constants (SI brochure, 9th edition, 2019), rounded."""
+"""Molar gas constant, J/(mol K): product of two defining constants (SI brochure, 9th ed., 2019), rounded."""
 ZERO_CELSIUS_K: Final = 273.15
 """0 degrees Celsius, K (SI, exact)."""
 STANDARD_ATMOSPHERE_PA: Final = 101325.0
@@ -195,7 +195,7 @@ def quantity_of(unit: str) -> Quantity:
         return "relative"
     if kind == "mass_concentration":
         raise UnitsError(
-            f'"{unit}" is a mass concentration: a mole fraction follows from it only at known temperature and pressure',
+            f'"{unit}" is a mass concentration: a mole fraction follows only at known T and p',
             fix="let the instrument write ppm, or convert with dronesense.units.mole_fraction_from_mass",
         )
     raise UnitsError(
