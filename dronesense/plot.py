@@ -1,0 +1,341 @@
+"""Quicklooks: one picture per cube and per gas series. Same data and versions, same bytes; no window."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model import Bands, CubeView, Detection, GasTrace, ScoreMap, SpectralCube
+from dronesense.writers.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_SIDE_PIXELS: Final = 1600
+"""Longest side of a decimated picture."""
+RGB_NM: Final = (640.0, 550.0, 460.0)
+"""Red, green and blue of a true-color picture, nm."""
+RGB_TOLERANCE_NM: Final = 40.0
+"""A band farther from its color than this: no true color, but first, middle and last band."""
+STRETCH_PERCENT: Final = (2.0, 98.0)
+"""Percentiles of a band that become black and full color."""
+NO_DATA_GRAY: Final = 0.5
+MAX_SCORE_PANELS: Final = 3
+MAX_PANEL_INCHES: Final = 9.0
+MIN_PANEL_INCHES: Final = 2.6
+COLOR_BAR_INCHES: Final = 0.9
+MARGIN_INCHES: Final = 1.0
+SERIES_INCHES: Final = (11.0, 6.5)
+DPI: Final = 100
+MARK_POINTS: Final = 13.0
+"""Diameter of the circle around a detection."""
+MAX_NUMBERED: Final = 40
+"""Best detections that get a number beside their circle; more would hide the picture."""
+MIN_EVENT_FRACTION: Final = 0.002
+"""Narrowest shading of an event, as a part of the series: a single sample stays visible."""
+VALUE_COLOR: Final = "#1b3a5c"
+BACKGROUND_COLOR: Final = "#d9822b"
+EVENT_COLOR: Final = "#c0392b"
+FLAG_COLOR: Final = "#8a8a8a"
+STYLE: Final[dict[str, Any]] = {
+    "agg.path.chunksize": 20_000,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "text.parse_math": False,  # a name with a dollar sign is no formula
+}
+AXIS_NAME: Final = {
+    "mole_fraction": "mole fraction",
+    "column": "path-integrated",
+    "relative": "relative signal",
+}
+
+Floats = NDArray[np.float64]
+
+
+def cube_quicklook(view: CubeView, path: Path) -> None:
+    """Write a PNG of a cube: its colors with the detections circled, and its score maps beside it.
+
+    Bands nearest to 640, 550 and 460 nm, or the first, middle and last good one where the cube has no such
+    colors; each stretched from its 2nd to its 98th percentile. At most 1600 pixels a side: single rows are
+    read, never the whole cube; score maps keep the highest score of each step, so that a single pixel stays
+    visible.
+
+    Raises
+    ------
+    OSError
+        If the cube cannot be read, or the picture cannot be written.
+    """
+    rows, _, cols = view.cube.shape
+    step = -(-max(rows, cols) // MAX_SIDE_PIXELS)
+    bands, name = _rgb_bands(view.cube.bands)
+    picture = _stretched(*_decimated(view.cube, bands, step))
+    scores = view.scores[:MAX_SCORE_PANELS]
+    with _style():
+        figure, axes = _panels(picture.shape[0] / picture.shape[1], len(scores))
+        axes[0].imshow(picture, interpolation="nearest", extent=(-0.5, cols - 0.5, rows - 0.5, -0.5))
+        quantity = view.cube.quantity
+        axes[0].set_title(f"{view.cube.name}: {name}, {quantity}")
+        for ax, score in zip(axes[1:], scores, strict=True):
+            _draw_score(figure, ax, score, step)
+            _mark(ax, [each for each in view.detections if each.target == score.target])
+        _mark(axes[0], view.detections)
+        for ax in axes:
+            ax.set_xlabel("sample")
+            ax.set_ylabel("line")
+        _save(figure, path)
+
+
+def series_quicklook(trace: GasTrace, path: Path, *, title: str = "") -> None:
+    """Write a PNG of a gas series: reading, background, and what was found; below it z and its threshold.
+
+    Samples that are not to be trusted are gray; events are shaded and numbered, the highest score first.
+
+    Raises
+    ------
+    OSError
+        If the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    series = trace.series
+    searched = trace.z is not None
+    with _style():
+        figure = Figure(figsize=SERIES_INCHES, dpi=DPI, layout="constrained")
+        ratios = [2.0, 1.0] if searched else [1.0]
+        axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+        time = series.time.astype("datetime64[ns]")
+        _draw_values(axes[0], trace, time)
+        if trace.z is not None:
+            axes[1].plot(time, np.where(series.valid, trace.z, np.nan), color=VALUE_COLOR, lw=0.8)
+            if np.isfinite(trace.threshold):
+                label = f"threshold z = {trace.threshold:.2f}"
+                axes[1].axhline(trace.threshold, color=EVENT_COLOR, lw=1.0, ls="--", label=label)
+                axes[1].legend(loc="upper right")
+            axes[1].set_ylabel("z (noise sigmas\nabove background)")
+        for ax in axes:
+            _shade_events(ax, trace)
+            ax.grid(alpha=0.25)
+        _number_events(axes[0], trace, time)
+        axes[0].set_title(title or f"{series.species} from {series.source}")
+        _time_axis(axes[-1], series.time)
+        _save(figure, path)
+
+
+# -- cube --
+
+
+def _rgb_bands(bands: Bands) -> tuple[list[int], str]:
+    """Return the band numbers of red, green, blue and what kind of picture they make."""
+    good = np.flatnonzero(bands.good)
+    good = good if good.size else np.arange(len(bands))
+    center = bands.center_nm[good]
+    if np.isfinite(center).any():
+        off = np.abs(center[None, :] - np.array(RGB_NM)[:, None])
+        off = np.where(np.isfinite(off), off, np.inf)
+        if off.min(axis=1).max() <= RGB_TOLERANCE_NM:
+            return [int(good[k]) for k in off.argmin(axis=1)], "true color"
+    chosen = [int(good[k]) for k in (-1, len(good) // 2, 0)]
+    named = "/".join(_band_name(bands, band) for band in chosen)
+    return chosen, f"false color ({named})"
+
+
+def _band_name(bands: Bands, band: int) -> str:
+    center = bands.center_nm[band]
+    return f"{center:.0f} nm" if np.isfinite(center) else f"band {band}"
+
+
+def _decimated(cube: SpectralCube, bands: list[int], step: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return every *step*-th pixel of every *step*-th row: (rows, cols, 3), and validity."""
+    numbers = range(0, cube.shape[0], step)
+    width = len(range(0, cube.shape[2], step))
+    picture = np.empty((len(numbers), width, 3))
+    valid = np.empty((len(numbers), width), dtype=np.bool_)
+    for k, row in enumerate(numbers):  # rows of a file, not pixels: at most MAX_SIDE_PIXELS reads
+        values, good = cube.source.read(row, row + 1)
+        picture[k] = values[0, bands, ::step].T
+        valid[k] = good[0, ::step]
+    return picture, valid & np.isfinite(picture).all(axis=2)
+
+
+def _stretched(picture: Floats, valid: NDArray[np.bool_]) -> Floats:
+    """Return colors between 0 and 1, gray where there are no data."""
+    if not valid.any():
+        return np.full_like(picture, NO_DATA_GRAY)
+    low, high = np.percentile(picture[valid], STRETCH_PERCENT, axis=0)
+    scaled = (picture - low) / np.where(high > low, high - low, 1.0)
+    return np.where(valid[..., None], np.clip(scaled, 0.0, 1.0), NO_DATA_GRAY)
+
+
+def _highest(score: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Return the highest score of each *step* x *step* pixels, NaN where there is none."""
+    rows, cols = score.shape
+    padded = np.full((-(-rows // step) * step, -(-cols // step) * step), -np.inf, dtype=np.float32)
+    padded[:rows, :cols] = np.where(np.isfinite(score), score, -np.inf)
+    tiles = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
+    highest = tiles.max(axis=(1, 3))
+    return np.where(np.isfinite(highest), highest, np.float32(np.nan))
+
+
+def _panels(aspect: float, n_scores: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure: a panel for the colors, one per score map, shaped like the cube (rows / cols)."""
+    from matplotlib.figure import Figure
+
+    height = min(MAX_PANEL_INCHES, MAX_PANEL_INCHES * aspect)
+    width = min(MAX_PANEL_INCHES, height / aspect)
+    n = 1 + n_scores
+    size = (
+        n * max(width + MARGIN_INCHES, MIN_PANEL_INCHES) + n_scores * COLOR_BAR_INCHES,
+        max(height, MIN_PANEL_INCHES) + MARGIN_INCHES,
+    )
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    return figure, list(figure.subplots(1, n, squeeze=False)[0])
+
+
+def _draw_score(figure: Figure, ax: Axes, score: ScoreMap, step: int) -> None:
+    values = _highest(score.score, step)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    rows, cols = score.score.shape
+    image = ax.imshow(
+        values,
+        cmap="viridis",
+        vmin=low,
+        vmax=high if high > low else low + 1.0,
+        interpolation="nearest",
+        extent=(-0.5, cols - 0.5, rows - 0.5, -0.5),
+    )
+    ax.set_facecolor(str(NO_DATA_GRAY))
+    ax.set_title(f"{score.target}: {score.method}")
+    bar = figure.colorbar(image, ax=ax, shrink=0.8)
+    bar.set_label(f"score [{score.unit}]")
+    if np.isfinite(score.threshold) and low <= score.threshold <= high:
+        bar.ax.axhline(score.threshold, color=EVENT_COLOR, lw=2.0)
+        bar.ax.set_title("red: threshold", fontsize=7)
+
+
+def _mark(ax: Axes, detections: Sequence[Detection]) -> None:
+    """Circle the detections at their peaks and number the best ones."""
+    if not detections:
+        return
+    ranked = sorted(detections, key=lambda each: -each.score if np.isfinite(each.score) else np.inf)
+    row, col = np.array([each.index[each.peak] for each in ranked]).T
+    for width, color in ((3.0, "black"), (1.4, "white")):
+        ax.scatter(
+            col, row, s=MARK_POINTS**2, facecolors="none", edgecolors=color, linewidths=width, zorder=3
+        )
+    for number in range(min(len(ranked), MAX_NUMBERED)):
+        ax.annotate(
+            str(number + 1),
+            (col[number], row[number]),
+            xytext=(MARK_POINTS / 2.0, MARK_POINTS / 2.0),
+            textcoords="offset points",
+            color="white",
+            fontsize=8,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "black", "alpha": 0.6, "linewidth": 0.0},
+        )
+
+
+# -- series --
+
+
+def _draw_values(ax: Axes, trace: GasTrace, time: NDArray[np.datetime64]) -> None:
+    series = trace.series
+    doubtful = ~series.valid & np.isfinite(series.value)
+    value = np.where(series.valid, series.value, np.nan)
+    ax.fill_between(
+        time,
+        value - series.sigma,
+        value + series.sigma,
+        color=VALUE_COLOR,
+        alpha=0.2,
+        lw=0.0,
+        label="± sigma",
+    )
+    ax.plot(time, value, color=VALUE_COLOR, lw=0.8, label=f"{series.species}, {series.level}")
+    if doubtful.any():
+        ax.plot(time[doubtful], series.value[doubtful], ".", color=FLAG_COLOR, ms=3.0, label="flagged")
+    if trace.background is not None:
+        ax.plot(time, trace.background, color=BACKGROUND_COLOR, lw=1.4, label="background")
+    unit = "" if series.unit == "1" else f" [{series.unit}]"
+    basis = f", {series.basis}" if series.basis != "unknown" else ""
+    ax.set_ylabel(f"{series.species} {AXIS_NAME[series.quantity]}{basis}{unit}")
+    ax.legend(loc="upper right")
+
+
+def _spans(trace: GasTrace) -> list[tuple[Any, Any]]:
+    """Return start and length of each event in days, as matplotlib counts time."""
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates  # has no annotations
+    time = dates.date2num(trace.series.time.astype("datetime64[ns]"))
+    least = MIN_EVENT_FRACTION * float(time[-1] - time[0])
+    spans = []
+    for each in trace.detections:
+        first, last = float(time[each.index.min()]), float(time[each.index.max()])
+        grow = max(0.0, least - (last - first)) / 2.0
+        spans.append((first - grow, last - first + 2.0 * grow))
+    return spans
+
+
+def _shade_events(ax: Axes, trace: GasTrace) -> None:
+    if trace.detections:
+        across = ax.get_xaxis_transform()
+        ax.broken_barh(_spans(trace), (0.0, 1.0), transform=across, color=EVENT_COLOR, alpha=0.18, lw=0.0)
+
+
+def _number_events(ax: Axes, trace: GasTrace, time: NDArray[np.datetime64]) -> None:
+    """Write beside each peak its number and enhancement."""
+    ranked = sorted(trace.detections, key=lambda each: -each.score if np.isfinite(each.score) else np.inf)
+    for number, each in enumerate(ranked[:MAX_NUMBERED], 1):
+        peak = int(each.index[each.peak])
+        if np.isfinite(trace.series.value[peak]):
+            size = f": +{each.value:.3g} {each.unit}" if np.isfinite(each.value) else ""
+            ax.annotate(
+                f"{number}{size}",
+                (time[peak], trace.series.value[peak]),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=EVENT_COLOR,
+                fontsize=8,
+            )
+
+
+def _time_axis(ax: Axes, time: NDArray[np.int64]) -> None:
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates  # has no annotations
+    locator = dates.AutoDateLocator(tz="UTC")
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))
+    day = np.datetime_as_string(time[:1].astype("datetime64[ns]"), unit="D")[0] if time.size else ""
+    ax.set_xlabel(f"UTC {day}")
+
+
+# -- paper and ink --
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw with matplotlib's own defaults, whatever this machine's matplotlibrc says."""
+    import matplotlib as mpl
+
+    settings: Any = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
+    settings.update(STYLE)
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script the font lacks
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    write_bytes(path, picture.getvalue())
