@@ -1,0 +1,340 @@
+"""ENVI cubes: a text header beside a file of numbers, BIL, BIP or BSQ.
+
+The header is read tolerantly (:mod:`~dronesense.readers.envi_header`), the size of the data file strictly: a
+file that is one byte too short or too long is refused. Blocks are read with seek and read, never mapped into
+memory, so that the resident memory stays that of one block whatever the size of the cube.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ReadError
+from dronesense.model import (
+    FrameCamera,
+    IngestReport,
+    Instrument,
+    LineCamera,
+    LineScan,
+    MapGrid,
+    SpectralCube,
+)
+from dronesense.readers import envi_header, envi_keys
+from dronesense.readers import line_times as line_time_files
+from dronesense.readers.envi_header import Header, Layout
+
+MAGIC: Final = b"ENVI"
+DATA_SUFFIXES: Final = (".dat", ".raw", ".img", ".bil", ".bip", ".bsq", ".lut", ".bin", ".cube", ".spec")
+"""Suffixes of data files that are tried in place of ``.hdr``."""
+
+REPORTED_KEYS: Final = (
+    "description",
+    "sensor type",
+    "acquisition date",
+    "reflectance scale factor",
+    "data ignore value",
+)
+
+
+def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
+    """Return whether *path* is the header of an ENVI cube; its data file is not claimed a second time."""
+    first, _, rest = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    return first.strip().upper() == MAGIC and b"=" in rest and b"spectral library" not in rest.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class EnviSource:
+    """Rows of an ENVI data file, see :class:`~dronesense.model.CubeSource`.
+
+    Parameters
+    ----------
+    path : Path
+        Data file.
+    layout : Layout
+        Shape, interleave, type, offset.
+    good : (bands,) bool
+        Bands that decide whether a pixel is valid.
+    ignore : float or None
+        Value that stands for "no data".
+    saturation : float
+        Value from which a pixel is saturated; inf for none.
+    divisor : float
+        Numbers are divided by this.
+    """
+
+    path: Path
+    layout: Layout
+    good: NDArray[np.bool_]
+    ignore: float | None = None
+    saturation: float = float("inf")
+    divisor: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, bands, columns."""
+        return self.layout.lines, self.layout.bands, self.layout.samples
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity.
+
+        A pixel is invalid if in any good band it is NaN, infinite, the ignore value, or saturated.
+
+        Raises
+        ------
+        ValueError
+            If the rows lie outside the cube.
+        ReadError
+            If the file has changed since it was opened and ends too early.
+        """
+        if not 0 <= start < stop <= self.layout.lines:
+            raise ValueError(f"rows {start}:{stop} are not within 0:{self.layout.lines}")
+        raw = self._raw(start, stop)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.ascontiguousarray(raw, dtype=np.float32)
+        valid = self._valid(raw, values)
+        if self.divisor != 1.0:
+            values /= np.float32(self.divisor)
+        return values, valid
+
+    def _raw(self, start: int, stop: int) -> NDArray[np.generic]:
+        """Return a view of the numbers of the file as (rows, bands, cols)."""
+        plan, rows = self.layout, stop - start
+        try:
+            with self.path.open("rb") as stream:
+                if plan.interleave != "bsq":
+                    line = plan.bands * plan.samples
+                    flat = np.empty(rows * line, dtype=plan.dtype)
+                    self._fill(stream, flat, start * line)
+                    if plan.interleave == "bil":
+                        return flat.reshape(rows, plan.bands, plan.samples)
+                    return flat.reshape(rows, plan.samples, plan.bands).transpose(0, 2, 1)
+                planes = np.empty((plan.bands, rows, plan.samples), dtype=plan.dtype)
+                for band in range(plan.bands):
+                    self._fill(stream, planes[band], (band * plan.lines + start) * plan.samples)
+                return planes.transpose(1, 0, 2)
+        except ReadError:
+            raise
+        except OSError as error:
+            raise ReadError(f"cannot be read ({error.strerror})", where=self.path) from error
+
+    def _fill(self, stream: BinaryIO, out: NDArray[np.generic], first: int) -> None:
+        stream.seek(self.layout.offset + first * self.layout.dtype.itemsize)
+        if stream.readinto(out.reshape(-1).view(np.uint8).data) != out.nbytes:  # type: ignore[attr-defined]
+            raise ReadError(
+                "ends before its last line: the file has changed while it was read", where=self.path
+            )
+
+    def _valid(self, raw: NDArray[np.generic], values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        bad = np.zeros((values.shape[0], values.shape[2]), dtype=bool)
+        if not self.good.any():
+            return ~bad
+        every = bool(self.good.all())
+        if self.layout.dtype.kind == "f":
+            bad |= ~np.isfinite(values if every else values[:, self.good]).all(axis=1)
+        if (ignored := self._as_stored(self.ignore)) is not None:
+            equal = raw == ignored
+            bad |= (equal if every else equal[:, self.good]).any(axis=1)
+        if np.isfinite(self.saturation):
+            over = values >= np.float32(self.saturation)
+            bad |= (over if every else over[:, self.good]).any(axis=1)
+        return ~bad
+
+    def _as_stored(self, value: float | None) -> float | int | None:
+        """Return *value* as the file would hold it; None where it cannot."""
+        if value is None or self.layout.dtype.kind == "f":
+            return (
+                value  # a Python float is compared at the precision of the array: -0.9999 is found in float32
+            )
+        return int(value) if value.is_integer() else None
+
+
+def pair(path: Path) -> tuple[Path, Path]:
+    """Return header and data file of a cube, whichever of the two *path* is.
+
+    Pairs are ``x.hdr`` with ``x``, ``x.dat``, ``x.raw``, ``x.img``, ..., and ``x.bil.hdr`` with ``x.bil``.
+
+    Raises
+    ------
+    ReadError
+        If the other file is not there, or several would fit.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".hdr":
+        names = (f"{path.name}.hdr", f"{path.stem}.hdr")
+        header = _beside(path, names)
+        if header is None:
+            raise ReadError(
+                f"has no ENVI header: {' or '.join(names)} is not there",
+                where=path,
+                fix="copy the .hdr file beside it",
+            )
+        return header, path
+    exact = _beside(path, (path.stem,))
+    if exact is not None:
+        return path, exact
+    found = [each for suffix in DATA_SUFFIXES if (each := _beside(path, (path.stem + suffix,))) is not None]
+    named = envi_header.read(path).text("data file").strip()
+    if not found and named and Path(named).name == named and "\\" not in named:
+        found = [each for each in (_beside(path, (named,)),) if each is not None]
+    if len(found) > 1:
+        size = envi_header.layout(envi_header.read(path)).size
+        found = [each for each in found if each.stat().st_size == size] or found
+    if not found:
+        raise ReadError(
+            f"has no data file: {path.stem} is not there, nor with {', '.join(DATA_SUFFIXES)}",
+            where=path,
+            fix="copy the data file beside it",
+        )
+    if len(found) > 1:
+        raise ReadError(
+            f"several data files fit: {', '.join(each.name for each in found)}",
+            where=path,
+            fix="name the data file",
+        )
+    return path, found[0]
+
+
+def _beside(path: Path, names: tuple[str, ...]) -> Path | None:
+    """Return the first of *names* that is a file beside *path*, in this spelling or another case."""
+    for name in names:
+        if (exact := path.with_name(name)).is_file() and exact != path:
+            return exact
+    wanted = [name.lower() for name in names]
+    near = [
+        each
+        for each in path.parent.iterdir()
+        if each.name.lower() in wanted and each.is_file() and each != path
+    ]
+    return min(near, key=lambda each: (wanted.index(each.name.lower()), each.name), default=None)
+
+
+def read(
+    path: Path,
+    *,
+    label: str,
+    name: str,
+    instrument: Instrument | None = None,
+    line_times: str | Path = "auto",
+) -> tuple[SpectralCube, IngestReport]:
+    """Open an ENVI cube; only its header is read.
+
+    Parameters
+    ----------
+    path : Path
+        Header or data file.
+    label : str
+        What the file is called in products, e.g. its path relative to the flight folder.
+    name : str
+        Short name of the cube.
+    instrument : Instrument, optional
+        Camera: its id, and the counts from which a pixel is saturated.
+    line_times : str or Path
+        ``"auto"``: ``<name>.lines.csv`` beside the cube if there is one; ``"none"``; or a file.
+
+    Returns
+    -------
+    cube : SpectralCube
+        `geometry` is a MapGrid if the header has map info, else a LineScan if there are line times, or None.
+    report : IngestReport
+        All that the header did not say is in `assumptions`.
+
+    Raises
+    ------
+    ReadError
+        If the header cannot be read, the data file is missing or has another size than the header says, the
+        camera has another number of samples, or the line times do not fit.
+    """
+    header_path, data_path = pair(Path(path))
+    header = envi_header.read(header_path)
+    layout = envi_header.layout(header)
+    _check_size(data_path, header_path, layout)
+    assumptions, warnings = list(layout.assumptions), list(header.warnings)
+    bands = envi_keys.bands(header, layout, assumptions=assumptions)
+    radiometry = envi_keys.radiometry(header, layout, assumptions=assumptions)
+    saturation = _saturation(instrument, layout, header_path)
+    source = EnviSource(
+        path=data_path,
+        layout=layout,
+        good=bands.good,
+        ignore=envi_keys.ignore_value(header),
+        saturation=saturation if radiometry.quantity == "counts" else float("inf"),
+        divisor=radiometry.divisor,
+    )
+    geometry = _geometry(header, header_path, layout, line_times, warnings)
+    kind = f"{layout.interleave.upper()} {layout.dtype.name}"
+    cube = SpectralCube(
+        name=name,
+        source=source,
+        bands=bands,
+        quantity=radiometry.quantity,
+        geometry=geometry,
+        instrument="" if instrument is None else instrument.id,
+        path=label,
+        integration_ms=radiometry.integration_ms,
+        history=(f"read {label} as ENVI {kind}, {radiometry.quantity}",),
+    )
+    return cube, IngestReport(
+        format=f"ENVI {kind}",
+        records=layout.lines,
+        assumptions=tuple(assumptions),
+        warnings=tuple(warnings),
+        details=_details(header, layout, data_path),
+    )
+
+
+def _check_size(data: Path, header: Path, layout: Layout) -> None:
+    try:
+        size = data.stat().st_size
+    except OSError as error:
+        raise ReadError(f"cannot be opened ({error.strerror})", where=data) from error
+    if size == layout.size:
+        return
+    shape = f"{layout.lines} lines x {layout.bands} bands x {layout.samples} samples"
+    asked = f"{shape} x {layout.dtype.itemsize} bytes"
+    raise ReadError(
+        f"has {size} bytes, but {header.name} asks for {layout.size} ({asked} after {layout.offset})",
+        where=data,
+        fix="the copy is cut: copy it again from the card"
+        if size < layout.size
+        else "check lines, bands, data type and header offset of the header",
+    )
+
+
+def _saturation(instrument: Instrument | None, layout: Layout, path: Path) -> float:
+    if instrument is None or not isinstance(instrument.spec, LineCamera | FrameCamera):
+        return float("inf")
+    spec = instrument.spec
+    if isinstance(spec, LineCamera) and spec.samples != layout.samples:
+        raise ReadError(
+            f'has {layout.samples} samples, but the camera "{instrument.id}" has {spec.samples}',
+            where=path,
+            fix="name the instrument that took this cube, or state its binning as an instrument of its own",
+        )
+    return spec.saturation_dn
+
+
+def _geometry(
+    header: Header, path: Path, layout: Layout, line_times: str | Path, warnings: list[str]
+) -> LineScan | MapGrid | None:
+    grid = envi_keys.map_grid(header, warnings=warnings)
+    if grid is not None or line_times == "none":
+        return grid
+    found = line_time_files.find(path) if line_times == "auto" else Path(line_times)
+    return None if found is None else LineScan(line_time_files.read(found, layout.lines, warnings=warnings))
+
+
+def _details(header: Header, layout: Layout, data: Path) -> Mapping[str, object]:
+    return {
+        "data_file": data.name,
+        "lines": layout.lines,
+        "bands": layout.bands,
+        "samples": layout.samples,
+        "header": {key: header.values[key] for key in REPORTED_KEYS if key in header},
+        "comments": list(header.comments),
+    }

@@ -1,0 +1,292 @@
+"""What the optional keys of an ENVI header mean: bands, quantity, exposure, map grid.
+
+Each function appends to *assumptions* what the header did not say and had to be guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.model import Bands, MapGrid
+from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
+from dronesense.readers.envi_header import Header, Layout, finite_number
+
+NM_FROM: Final = 100.0
+"""Wavelengths without a unit: a smallest value above 100 means nm, else um (the rule of the EnMAP-Box)."""
+
+NM_PER_UNIT: Final = {
+    "nm": 1.0,
+    "nanometers": 1.0,
+    "nanometer": 1.0,
+    "nanometres": 1.0,
+    "um": 1e3,
+    "µm": 1e3,
+    "micrometers": 1e3,
+    "micrometer": 1e3,
+    "micrometres": 1e3,
+    "microns": 1e3,
+}
+"""``wavelength units`` -> nm per unit."""
+
+UNKNOWN_UNITS: Final = ("", "unknown")
+EXPOSURE_KEYS: Final = ("integration time", "tint1", "tint", "exposure time", "exposure", "shutter")
+"""Header keys of writers that state the exposure, all in ms (Specim tint, Resonon shutter, frame cameras)."""
+
+_WAVELENGTH_IN_NAME = re.compile(r"\(?\s*([0-9.]+)\s*\)?\s*(nanometers|nm|micrometers|um)\b", re.IGNORECASE)
+
+NORTH_BANDS: Final = "NPQRTUVWX"
+SOUTH_BANDS: Final = "CDEFGHJKLM"
+"""MGRS latitude bands north and south of the equator; S is left out: it may also mean South."""
+
+_WGS84: Final = ("WGS84", "WGS1984")
+_NAD83: Final = ("NAD83", "NORTHAMERICA1983", "NORTHAMERICAN1983")
+_METERS: Final = ("meters", "meter", "metres", "metre", "m")
+_DEGREES: Final = ("degrees", "degree", "deg")
+_OPTION = re.compile(r"(units|rotation)\s*[=\s]\s*(.*)", re.IGNORECASE)
+LAST_ZONE: Final = 60
+WGS84_UTM_NORTH: Final = 32600
+WGS84_UTM_SOUTH: Final = 32700
+NAD83_UTM: Final = 26900
+NAD83_LAST_ZONE: Final = 23
+"""EPSG codes are base + zone; those of NAD83 run from zone 1 to 23 (EPSG geodetic parameter data set)."""
+
+
+def bands(header: Header, layout: Layout, *, assumptions: list[str]) -> Bands:
+    """Return center, width and goodness of each band.
+
+    Raises
+    ------
+    ReadError
+        If a list has not one item per band, or the unit of the wavelengths is not known.
+    """
+    center = _per_band(header, "wavelength", layout.bands)
+    factor = 1.0
+    if center is not None:
+        factor = _nm_per_unit(header, center, assumptions)
+        center = center * factor
+    else:
+        center = _from_names(header, layout.bands, assumptions)
+    width = _per_band(header, "fwhm", layout.bands)
+    good = _per_band(header, "bbl", layout.bands)
+    unknown = np.full(layout.bands, np.nan)
+    if center is not None and layout.bands > 1 and np.all(center == center[0]):
+        assumptions.append("all wavelengths of the header are the same: left out")
+        center = None
+    return Bands(
+        center_nm=unknown if center is None else center,
+        fwhm_nm=unknown if width is None else width * factor,
+        good=np.ones(layout.bands, dtype=bool) if good is None else good != 0.0,
+    )
+
+
+def _per_band(header: Header, key: str, count: int) -> NDArray[np.float64] | None:
+    if not header.text(key):
+        return None
+    numbers = header.numbers(key)
+    if len(numbers) != count:
+        raise header.refuse(
+            key, f"{len(numbers)} values for {count} bands", "copy the header again: it may be cut"
+        )
+    return numbers
+
+
+def _nm_per_unit(header: Header, center: NDArray[np.float64], assumptions: list[str]) -> float:
+    unit = header.text("wavelength units").strip().lower()
+    if unit in UNKNOWN_UNITS:
+        unit = "nm" if center.min() > NM_FROM else "um"
+        assumptions.append(f"the header has no wavelength units: {unit} guessed from the values")
+    if unit not in NM_PER_UNIT:
+        raise header.refuse("wavelength units", "unknown unit of wavelengths", "nm or um")
+    return NM_PER_UNIT[unit]
+
+
+def _from_names(header: Header, count: int, assumptions: list[str]) -> NDArray[np.float64] | None:
+    """Return the wavelengths of band names such as ``Band 1 (376.86 Nanometers)``, if all names have one."""
+    names = header.items("band names")
+    found = [_WAVELENGTH_IN_NAME.search(name) for name in names]
+    matches = [match for match in found if match is not None]
+    if len(names) != count or len(matches) != count:
+        return None
+    try:
+        values = [float(match[1]) * NM_PER_UNIT[match[2].lower()] for match in matches]
+    except ValueError:
+        return None
+    assumptions.append("wavelengths were taken from the band names")
+    return np.array(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """What the numbers are: quantity, divisor, exposure."""
+
+    quantity: CubeQuantity
+    divisor: float
+    integration_ms: float
+
+
+def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Radiometry:
+    """Return what the numbers are.
+
+    The key ``quantity`` (counts, radiance, reflectance) decides; without it, whole numbers are counts, and
+    decimals are reflectance where the header speaks of reflectance, else radiance. Whole numbers with a
+    ``reflectance scale factor`` are reflectance times that factor.
+
+    Raises
+    ------
+    ReadError
+        If `quantity` has another value, or the scale factor is not greater than 0.
+    """
+    scale = finite_number(header, "reflectance scale factor")
+    if scale is not None and scale <= 0.0:
+        raise header.refuse("reflectance scale factor", "must be greater than 0")
+    integer = layout.dtype.kind in "iu"
+    stated = header.text("quantity").strip().lower()
+    spoken = "reflectance" in f"{header.text('description')} {header.text('data units')}".lower()
+    quantity: CubeQuantity
+    if stated:
+        if stated not in CUBE_QUANTITIES:
+            raise header.refuse("quantity", "unknown quantity", f"one of {', '.join(CUBE_QUANTITIES)}")
+        quantity = cast("CubeQuantity", stated)
+    else:
+        quantity = "reflectance" if scale is not None or (spoken and not integer) else "counts"
+        if quantity == "counts" and not integer:
+            quantity = "radiance"
+        basis = "whole" if integer else "decimal"
+        factor = " and a reflectance scale factor" if scale is not None else ""
+        assumptions.append(
+            f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
+        )
+    divisor = 1.0
+    if quantity == "reflectance" and scale not in (None, 1.0):
+        if integer:
+            divisor = float(scale or 1.0)
+            assumptions.append(f"values were divided by the reflectance scale factor {scale:g}")
+        else:
+            assumptions.append(f"the reflectance scale factor {scale:g} was not applied to decimal numbers")
+    return Radiometry(quantity, divisor, _integration_ms(header, assumptions))
+
+
+def _integration_ms(header: Header, assumptions: list[str]) -> float:
+    """Return the exposure, NaN if not stated or not the same for all bands."""
+    for key in EXPOSURE_KEYS:
+        if not header.text(key):
+            continue
+        try:
+            values = header.numbers(key)
+        except OSError:  # text such as "2.5 ms" or "auto": the exposure is not worth refusing a cube
+            assumptions.append(f'"{key} = {header.text(key)[:40]}" is not a number: exposure unknown')
+            return math.nan
+        if key == "tint1" and header.text("tint2"):
+            values = np.concatenate([values, header.numbers("tint2")])
+        if values.size and np.all(values == values[0]) and values[0] > 0.0:
+            assumptions.append(f'"{key}" is taken to be in ms')
+            return float(values[0])
+        assumptions.append(f'"{key}" differs between bands: one exposure is not known')
+        return math.nan
+    return math.nan
+
+
+def ignore_value(header: Header) -> float | None:
+    """Return ``data ignore value``; None if there is none, or it is NaN, which never counts as data.
+
+    Raises
+    ------
+    ReadError
+        If it is not a number.
+    """
+    value = header.numbers("data ignore value")
+    if len(value) > 1:
+        raise header.refuse("data ignore value", "must be one number")
+    return float(value[0]) if len(value) and not math.isnan(value[0]) else None
+
+
+def map_grid(header: Header, *, warnings: list[str]) -> MapGrid | None:
+    """Return the map grid of ``map info``, or None where there is none or its CRS is not understood.
+
+    UTM on WGS84 or NAD83 and geographic coordinates are read from ``map info`` itself; for others the
+    ``coordinate system string`` (WKT) gives the CRS. The reference pixel is counted from 1, and 1.0 is the
+    upper-left corner of the first pixel. `rotation` turns the image counterclockwise, in degrees.
+
+    Raises
+    ------
+    ReadError
+        If ``map info`` is there but its numbers cannot be read.
+    """
+    key = "map info"
+    items = header.items(key)
+    if not items or items[0].strip().lower() == "arbitrary":
+        return None
+    options = _options(items)
+    try:
+        ref_col, ref_row, x, y, dx, dy = (float(item) for item in items[1:7])
+        rotation_deg = float(options.get("rotation", "0"))
+    except ValueError as error:
+        raise header.refuse(
+            key, "holds fewer than six numbers after the projection, or other text"
+        ) from error
+    if not (
+        dx > 0.0 and dy > 0.0 and all(map(math.isfinite, (ref_col, ref_row, x, y, dx, dy, rotation_deg)))
+    ):
+        raise header.refuse(key, "pixel sizes must be greater than 0 and all numbers finite")
+    crs = _crs(header, items, options) or header.text("coordinate system string").strip()
+    if not crs:
+        warnings.append(f"the CRS of map info is not understood: {', '.join(items)[:80]}")
+        return None
+    cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    a, b, d, e = cos * dx, sin * dy, sin * dx, -cos * dy
+    col, row = ref_col - 1.0, ref_row - 1.0
+    return MapGrid((a, b, x - a * col - b * row, d, e, y - d * col - e * row), crs)
+
+
+def _options(items: list[str]) -> dict[str, str]:
+    """Return ``units=Meters, rotation=0`` and the like; Resonon writes ``units  meters`` without the sign."""
+    found = {}
+    for item in items[7:]:
+        match = _OPTION.fullmatch(item.strip())
+        if match:
+            found[match[1].lower()] = match[2].strip()
+    return found
+
+
+def _crs(header: Header, items: list[str], options: dict[str, str]) -> str:
+    """Return ``EPSG:...`` of *items* (after the pixel sizes: zone, hemisphere, datum), or an empty text."""
+    projection = items[0].strip().lower()
+    unit = options.get("units", "").lower()
+    places = [item.strip() for item in items[7:] if not _OPTION.fullmatch(item.strip()) and "=" not in item]
+    if projection.startswith("geographic"):
+        return "EPSG:4326" if _datum(places[:1]) in _WGS84 and unit in ("", *_DEGREES) else ""
+    if projection != "utm" or unit not in ("", *_METERS) or len(places) < 2:
+        return ""
+    if not places[0].isdigit() or not 1 <= int(places[0]) <= LAST_ZONE:
+        raise header.refuse("map info", f'the UTM zone "{places[0]}" is not a number from 1 to {LAST_ZONE}')
+    zone, north, datum = int(places[0]), _is_north(header, places[1]), _datum(places[2:3])
+    if datum in _WGS84:
+        return f"EPSG:{(WGS84_UTM_NORTH if north else WGS84_UTM_SOUTH) + zone}"
+    if datum in _NAD83 and north and zone <= NAD83_LAST_ZONE:
+        return f"EPSG:{NAD83_UTM + zone}"
+    return ""
+
+
+def _datum(names: list[str]) -> str:
+    """Return the datum without signs (``WGS-84`` is WGS84); WGS84 when it is left out."""
+    return re.sub(r"[^A-Z0-9]", "", names[0].upper()) if names else "WGS84"
+
+
+def _is_north(header: Header, text: str) -> bool:
+    """Return whether *text* (North, South, or the letter of an MGRS band) is north of the equator."""
+    word = text.lower()
+    if word == "north" or (len(text) == 1 and text.upper() in NORTH_BANDS):
+        return True
+    if word == "south" or (len(text) == 1 and text.upper() in SOUTH_BANDS):
+        return False
+    raise header.refuse(
+        "map info",
+        f'"{text}" does not say which hemisphere the UTM zone is in',
+        "write North or South in its place",
+    )
