@@ -1,0 +1,233 @@
+"""Position and attitude between the navigation samples, and nothing where they are not known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense import geodesy
+from dronesense.model import Trajectory
+
+NS_PER_S: Final = 1e9
+EXTRAPOLATION_SAMPLES: Final = 0.5
+"""How far before the first and after the last sample a pose is given, in sample intervals."""
+_TINY_RAD: Final = 1e-12
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Poses:
+    """Where the navigation reference point was and how the body was turned, at given times.
+
+    Parameters
+    ----------
+    time : (k,) int64
+        UTC ns.
+    lon, lat, height_m : (k,) float64
+        WGS84 degrees and ellipsoidal height; NaN where not `ok`, height also where the trajectory has none.
+    attitude : (k, 4) float64
+        Unit quaternion w, x, y, z, body to local north-east-down; NaN when unknown.
+    velocity_ned : (k, 3) float64
+        m/s: as logged, else from the positions.
+    rate : (k, 3) float64
+        Angular velocity about the body axes, rad/s.
+    std_ned_m, std_rpy_deg : (k, 3) float64
+        Standard uncertainties; NaN when unknown.
+    ok : (k,) bool
+        True where the trajectory covers the time.
+    """
+
+    time: NDArray[np.int64]
+    lon: Floats
+    lat: Floats
+    height_m: Floats
+    attitude: Floats
+    velocity_ned: Floats
+    rate: Floats
+    std_ned_m: Floats
+    std_rpy_deg: Floats
+    ok: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def rotation(self) -> Floats:
+        """Return the (k, 3, 3) matrices that turn body vectors into north-east-down vectors."""
+        return quaternion_to_matrix(self.attitude)
+
+
+def quaternion_to_matrix(quaternion: Floats) -> Floats:
+    """Return rotation matrices (..., 3, 3) of unit quaternions (..., 4) in the order w, x, y, z.
+
+    Examples
+    --------
+    A right roll of 90° puts the right wing (body y) straight down:
+
+    >>> import numpy as np
+    >>> quaternion_to_matrix(np.array([0.5**0.5, 0.5**0.5, 0.0, 0.0])).round(6)[:, 1] + 0.0
+    array([0., 0., 1.])
+    """
+    w, x, y, z = np.moveaxis(quaternion, -1, 0)
+    rows = [
+        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
+        [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
+        [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def rpy_to_matrix(roll_rad: float, pitch_rad: float, yaw_rad: float) -> Floats:
+    """Return ``Rz(yaw) Ry(pitch) Rx(roll)``, (3, 3).
+
+    Examples
+    --------
+    Nose up by 90°: body forward points against down.
+
+    >>> rpy_to_matrix(0.0, np.pi / 2, 0.0).round(6)[:, 0] + 0.0
+    array([ 0.,  0., -1.])
+    """
+    half = 0.5 * np.array([roll_rad, pitch_rad, yaw_rad])
+    c, s = np.cos(half), np.sin(half)
+    x, y, z = (np.array([c[i], *(s[i] * axis)]) for i, axis in enumerate(np.eye(3)))
+    return quaternion_to_matrix(_multiply(_multiply(z, y), x))
+
+
+def _multiply(p: Floats, q: Floats) -> Floats:
+    """Hamilton product of quaternions (..., 4)."""
+    pw, px, py, pz = np.moveaxis(p, -1, 0)
+    qw, qx, qy, qz = np.moveaxis(q, -1, 0)
+    return np.stack(
+        [
+            pw * qw - px * qx - py * qy - pz * qz,
+            pw * qx + px * qw + py * qz - pz * qy,
+            pw * qy - px * qz + py * qw + pz * qx,
+            pw * qz + px * qy - py * qx + pz * qw,
+        ],
+        axis=-1,
+    )
+
+
+def _rotation_vector(q0: Floats, q1: Floats) -> Floats:
+    """Shortest rotation from *q0* to *q1* as a vector (k, 3) in body axes, rad."""
+    relative = _multiply(q0 * np.array([1.0, -1.0, -1.0, -1.0]), q1)
+    relative = np.where(relative[:, :1] < 0.0, -relative, relative)
+    sine = np.linalg.norm(relative[:, 1:], axis=1)
+    angle = 2.0 * np.arctan2(sine, relative[:, 0])
+    scale = np.where(sine > _TINY_RAD, angle / np.where(sine > _TINY_RAD, sine, 1.0), 2.0)
+    vector: Floats = relative[:, 1:] * scale[:, None]
+    return vector
+
+
+def _turn(q: Floats, vector: Floats) -> Floats:
+    """Quaternions *q* turned by rotation vectors in body axes, normalized."""
+    angle = np.linalg.norm(vector, axis=1)
+    scale = np.where(angle > _TINY_RAD, np.sin(0.5 * angle) / np.where(angle > _TINY_RAD, angle, 1.0), 0.5)
+    turned = _multiply(q, np.column_stack([np.cos(0.5 * angle), vector * scale[:, None]]))
+    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    return turned
+
+
+def interpolate(trajectory: Trajectory, time: NDArray[np.int64], *, max_gap_s: float) -> Poses:
+    """Interpolate a trajectory: position linearly, attitude along the shortest rotation (slerp).
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Navigation samples.
+    time : (k,) int64
+        UTC ns, in any order.
+    max_gap_s : float
+        Longest interval between two samples that is bridged, s.
+
+    Returns
+    -------
+    Poses
+        Not `ok`, with NaN, between two segments, inside a longer gap, and farther than half a sample interval
+        outside the trajectory.
+
+    References
+    ----------
+    Shoemake 1985, Animating rotation with quaternion curves, doi 10.1145/325334.325242.
+    """
+    time = np.asarray(time, dtype=np.int64)
+    start, stop, fraction, ok = _brackets(trajectory, time, max_gap_s)
+
+    def between(values: Floats) -> Floats:
+        f = fraction.reshape(-1, *(1,) * (values.ndim - 1))
+        mixed = (1.0 - f) * values[start] + f * values[stop]
+        mixed = np.where(f == 0.0, values[start], np.where(f == 1.0, values[stop], mixed))
+        mixed[~ok] = np.nan
+        return mixed
+
+    lon0 = trajectory.lon[start]
+    step = np.mod(trajectory.lon[stop] - lon0 + 180.0, 360.0) - 180.0
+    lon = np.where(ok, np.mod(lon0 + fraction * step + 180.0, 360.0) - 180.0, np.nan)
+    lon = np.where(ok & (fraction == 0.0), lon0, lon)
+
+    seconds = (trajectory.time[stop] - trajectory.time[start]) / NS_PER_S
+    seconds[start == stop] = np.nan
+    q0 = trajectory.attitude[start]
+    turn = _rotation_vector(q0, trajectory.attitude[stop])
+    f = fraction[:, None]
+    attitude = np.where(f == 0.0, q0, np.where(f == 1.0, trajectory.attitude[stop], _turn(q0, f * turn)))
+    attitude[~ok] = np.nan
+    rate = turn / seconds[:, None]
+    rate[~ok] = np.nan
+
+    velocity = between(trajectory.velocity_ned)
+    missing = np.flatnonzero(ok & ~np.isfinite(velocity).all(axis=1))
+    velocity[missing] = _velocity(trajectory, start[missing], stop[missing])
+    return Poses(
+        time,
+        lon,
+        between(trajectory.lat),
+        between(trajectory.height_m),
+        attitude,
+        velocity,
+        rate,
+        between(trajectory.std_ned_m),
+        between(trajectory.std_rpy_deg),
+        ok,
+    )
+
+
+def _brackets(
+    trajectory: Trajectory, time: NDArray[np.int64], max_gap_s: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, NDArray[np.bool_]]:
+    """Return the samples before and after each time, the fraction between them, and whether they serve."""
+    nodes, segment = trajectory.time, trajectory.segment
+    last = len(nodes) - 1
+    usable = (segment[1:] == segment[:-1]) & (np.diff(nodes) <= max_gap_s * NS_PER_S)
+    usable = np.concatenate([usable, [False]])  # there is no interval after the last sample
+
+    start = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, max(last - 1, 0))
+    exact = time == nodes[start]
+    # A sample that ends its segment is reached from the interval before it, or stands alone.
+    start = np.where(exact & ~usable[start] & (start > 0) & usable[start - 1], start - 1, start)
+    alone = exact & ~usable[start]
+    alone_at_end = (time == nodes[last]) & ~usable[start]
+    start = np.where(alone_at_end, last, start)
+    stop = np.where(alone | alone_at_end, start, np.minimum(start + 1, last))
+
+    fraction = (time - nodes[start]) / np.maximum(nodes[stop] - nodes[start], 1)
+    inside = (fraction >= -EXTRAPOLATION_SAMPLES) & (fraction <= 1.0 + EXTRAPOLATION_SAMPLES)
+    return start, stop, fraction, (usable[start] & inside) | alone | alone_at_end
+
+
+def _velocity(trajectory: Trajectory, start: NDArray[np.intp], stop: NDArray[np.intp]) -> Floats:
+    """Mean velocity north, east, down between two samples, from their positions; NaN for a single one."""
+    seconds = (trajectory.time[stop] - trajectory.time[start]) / NS_PER_S
+    seconds = np.where(stop > start, seconds, np.nan)
+    height = trajectory.height_m
+    ends = [
+        geodesy.to_ecef(trajectory.lon[i], trajectory.lat[i], np.nan_to_num(height[i])) for i in (start, stop)
+    ]
+    axes = geodesy.ned_axes(trajectory.lon[start], trajectory.lat[start])
+    velocity: Floats = np.einsum("kij,ki->kj", axes, ends[1] - ends[0]) / seconds[:, None]
+    velocity[~np.isfinite(height[start] + height[stop]), 2] = np.nan
+    return velocity
