@@ -97,7 +97,9 @@ def test_exit_codes_by_kind_of_error() -> None:
 
 
 def test_a_legacy_console_does_not_stop_the_summary() -> None:
-    code = "from dronesense.cli import prepare_environment; prepare_environment(); import click; click.echo('±5 Қазақстан')"
+    code = (
+        "from dronesense.cli import prepare_environment as p; p(); import click; click.echo('±5 Қазақстан')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env={"PYTHONIOENCODING": "cp866"}, check=False
     )

@@ -93,7 +93,7 @@ def test_a_made_merged_file_gives_the_planted_plume(
 def write_map_cube(
     folder: Path, data: NDArray[Any], truth: NDArray[np.bool_], train: NDArray[np.bool_]
 ) -> None:
-    """Write *data* (rows, cols, bands) as ENVI BIL on a UTM grid, and a signature from the pixels of *train*."""
+    """Write *data* (rows, cols, bands) as ENVI BIL on a UTM grid, and a signature from the pixels *train*."""
     rows, cols, bands = data.shape
     cube = np.ascontiguousarray(data.transpose(0, 2, 1)).astype("<u2")
     (folder / "scene.bil").write_bytes(cube.tobytes())
@@ -118,7 +118,7 @@ def write_map_cube(
 
 
 def auc(score: NDArray[Any], truth: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: the probability that a target pixel scores above a background pixel (Mann-Whitney)."""
+    """Area under the ROC curve: how often a target pixel scores above a background pixel (Mann-Whitney)."""
     from scipy.stats import rankdata
 
     ranks = rankdata(score.ravel())
@@ -135,7 +135,7 @@ def test_san_diego_runs_to_a_layer_and_scores_beside_spy(
 
     mat = loadmat(shared_data / "spectral/detect/sandiego_b/sandiego_plane.mat")
     data, truth = np.asarray(mat["data"]), np.asarray(mat["map"], dtype=bool)
-    write_map_cube(tmp_path, data, truth, truth)
+    write_map_cube(tmp_path, data, truth)
     result = _run(tmp_path, capsys)
     assert result["hotspots"]
     target = data[truth].mean(axis=0)
@@ -162,7 +162,7 @@ def test_a_made_scene_on_a_map_grid_gives_the_planted_target(
     truth = np.zeros((80, 80), dtype=bool)
     truth[40:42, 20:22] = True
     data[truth] = 400 + 1200 * np.exp(-0.5 * ((bands - 0.3) / 0.08) ** 2) + rng.normal(0.0, 8.0, (4, 40))
-    write_map_cube(tmp_path, np.clip(data, 0, 65535), truth, truth)
+    write_map_cube(tmp_path, np.clip(data, 0, 65535), truth)
     result = _run(tmp_path, capsys)
     found = [each for each in result["hotspots"] if each["target"] == "plane-ace"]
     assert len(found) == 1
@@ -173,6 +173,6 @@ def test_a_made_scene_on_a_map_grid_gives_the_planted_target(
     x, y = to_grid(
         np.array([feature["properties"]["lon"]]), np.array([feature["properties"]["lat"]]), "EPSG:32611"
     )
-    # the middle of the 2 x 2 pixels is the corner shared by rows 40/41 and columns 20/21: 21 * 3.5 m east, 41 * 3.5 m south
+    # the middle of the 2 x 2 pixels is the corner that rows 40, 41 and columns 20, 21 share
     assert x[0] == pytest.approx(484000.0 + 21 * 3.5, abs=1.8)
     assert y[0] == pytest.approx(3620000.0 - 41 * 3.5, abs=1.8)

@@ -1,7 +1,7 @@
 """Thin click commands, loaded lazily; the only room that talks to a person.
 
-stdout carries results, stderr the talk. Exit codes: 0 done, 1 bug, 2 usage, 3 no usable input, 4 done but some inputs were
-rejected, 5 input/output, 6 locked by another run, 7 verify failed, 130 interrupted.
+stdout carries results, stderr the talk. Exit codes: 0 done, 1 bug, 2 usage, 3 no usable input, 4 done but
+some inputs were rejected, 5 input/output, 6 locked by another run, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ POISON: Final = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click fixes the signature
         """Return the command names in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click fixes the signature
         """Import ``dronesense.cli.<name>_command`` and return its ``command``."""
         if cmd_name not in COMMANDS:
             return None
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click fixes the signature
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

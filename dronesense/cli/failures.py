@@ -54,6 +54,7 @@ def report_bug(error: BaseException) -> None:
     ) as stream:
         stream.write("".join(traceback.format_exception(error)))
     click.echo(
-        f"Error: a bug in dronesense ({type(error).__name__}: {error}). Please report it with {Path(stream.name)}",
+        f"Error: a bug in dronesense ({type(error).__name__}: {error}). "
+        f"Please report it with {Path(stream.name)}",
         err=True,
     )

@@ -114,7 +114,9 @@ def _cube(each: Any) -> dict[str, Any]:
         "bands": bands,
         "samples": cols,
         "quantity": each.cube.quantity,
-        "geometry": "none: no line times and no map" if each.cube.geometry is None else type(each.cube.geometry).__name__,
+        "geometry": "none: no line times and no map"
+        if each.cube.geometry is None
+        else type(each.cube.geometry).__name__,
         "instrument": None if each.instrument is None else each.instrument.id,
         "dark": None if each.dark is None else each.dark.path,
         "panel": None if each.panel is None else each.panel.cube.path,

@@ -13,7 +13,10 @@ from dronesense import plugins
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(as_json: bool) -> None:
     """List the readers, detectors and writers, and the package that each comes from."""
-    table = {group: {name: plugins.origin(group, name) for name in plugins.names(group)} for group in plugins.GROUPS}
+    table = {
+        group: {name: plugins.origin(group, name) for name in plugins.names(group)}
+        for group in plugins.GROUPS
+    }
     if as_json:
         click.echo(json.dumps(table, indent=2))
         return

@@ -78,13 +78,14 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
     started = dt.datetime.now(dt.UTC)
     progress("open", 0, 1)
     flight = open_flight(path)
+    inputs = evidence.hash_inputs(flight)
     progress("open", 1, 1)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with lock(directory), staging(directory) as folder:
         layer = process(flight, progress=progress)
         _write(flight, layer, folder, progress)
         manifest = evidence.run_manifest(
-            flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC)
+            flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC), inputs=inputs
         )
         evidence.write(manifest, folder / evidence.RUN_NAME)
         files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())

@@ -18,7 +18,9 @@ from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the products; default: products/ in the flight folder.",
 )
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once.")
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(flights: tuple[Path, ...], output: Path | None, jobs: int, as_json: bool) -> int:
     """Process each FLIGHT: a folder, with or without flight.toml, or a TOML file.
@@ -49,7 +51,10 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
         from multiprocessing import get_context
 
         with ProcessPoolExecutor(min(jobs, len(flights)), mp_context=get_context("spawn")) as pool:
-            futures = [pool.submit(make_products, flight, target) for flight, target in zip(flights, targets, strict=True)]
+            futures = [
+                pool.submit(make_products, flight, target)
+                for flight, target in zip(flights, targets, strict=True)
+            ]
             for future in futures:
                 try:
                     finished(future.result())
@@ -67,7 +72,11 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
                 codes.append(_failed(error))
     if as_json:
         result = [outcome.to_json() for outcome in outcomes]
-        click.echo(json.dumps(result[0] if not several and result else {"flights": result}, indent=2, allow_nan=False))
+        click.echo(
+            json.dumps(
+                result[0] if not several and result else {"flights": result}, indent=2, allow_nan=False
+            )
+        )
     return max(codes, default=EXIT_DONE)
 
 

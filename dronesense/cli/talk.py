@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -27,12 +27,15 @@ class Talk:
     def __init__(self) -> None:
         console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=console,
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -58,26 +61,37 @@ def _hotspot_line(rank: int, each: dict[str, Any]) -> str:
         size = f"{each['value']:.3g} ± {each['value_sigma']:.2g} {each['unit']}"
     return (
         f"{rank:>3}  {each['target'][:16]:<16} {each['kind']:<8} {each['lat']:>11.6f} {each['lon']:>12.6f}"
-        f"  ±{_number(each['ce90_m'], '.1f'):>5} m  {_number(each['score'], '.3g'):>7}"
+        f"  ±{_number(each['ce90_m'], '.1f'):>7} m  {_number(each['score'], '.3g'):>7}"
         f"  {_number(each['q_value'], '.1e'):>8}  {each['n_passes']:>6}  {size}"
     )
+
+
+def _plain(entry: Any) -> str:
+    """Return a statement in words: ``source x, offset_s 2.68`` for a table, else as it is."""
+    if isinstance(entry, dict):
+        return ", ".join(f"{key} {value}" for key, value in entry.items())
+    return str(entry)
 
 
 def summary(outcome: Outcome) -> str:
     """Return the summary of a run, in plain words."""
     count = len(outcome.hotspots)
-    lines = [f"Flight {outcome.flight}: {count} hotspot{'' if count == 1 else 's'} (indications, not proof)", ""]
+    lines = [
+        f"Flight {outcome.flight}: {count} hotspot{'' if count == 1 else 's'} (indications, not proof)",
+        "",
+    ]
     if count:
         lines.append(
-            "  #  target           kind             lat          lon  error 90 %    score   q-value  passes  size"
+            f"  #  {'target':<16} {'kind':<8} {'lat':>11} {'lon':>12}  error 90 %"
+            f"  {'score':>7}  {'q-value':>8}  passes  size"
         )
         lines += [_hotspot_line(rank, each) for rank, each in enumerate(outcome.hotspots[:SHOWN], 1)]
         if count > SHOWN:
             lines.append(f"     ... and {count - SHOWN} more in hotspots.geojson")
         lines.append("")
     for title, statement in outcome.statements.items():
-        text = "; ".join(map(str, statement)) if isinstance(statement, list) else str(statement)
-        lines.append(f"{title.replace('_', ' ').capitalize()}: {text}")
+        entries = statement if isinstance(statement, list) else [statement]
+        lines += [f"{title.replace('_', ' ').capitalize()}: {_plain(entry)}" for entry in entries]
     for warning in outcome.warnings:
         lines.append(f"Warning: {warning}")
     for path, reason in outcome.rejected:
