@@ -22,35 +22,36 @@ from dronesense.readers.ardupilot_gps import (
     METERS_PER_DEGREE,
     NS_PER_US,
     STATUS_RTK_FIXED,
-    Float,
     Receiver,
     Rows,
     Tally,
     plausible_positions,
     receivers,
     rows_of,
-    usual_step,
 )
 from dronesense.readers.dataflash import FMT_TYPE, MAGIC, DataFlash
-from dronesense.timescale import NS_PER_S, ClockFit, fit_latency_envelope, to_iso
+from dronesense.readers.streams import (
+    ATTITUDE_SIGMA_DEG,
+    GAP_STEPS,
+    Float,
+    between,
+    gap_ns,
+    quaternions_of,
+    segments,
+    usual_step,
+)
+from dronesense.timescale import NS_PER_S, RECEIVER_LATENCY_SIGMA_S, ClockFit, fit_latency_envelope, to_iso
 
 FORMAT: Final = "ArduPilot DataFlash"
 SNIFF_BYTES: Final = 1024
 """A first ``FMT`` header within this many bytes makes a log; some vendors put a block before it."""
 
-GAP_S: Final = 1.0
-"""Nothing is interpolated over a longer gap, s, unless the stream itself is slower."""
-GAP_STEPS: Final = 2.5
-"""A gap is longer than this many usual steps: two rows are missing."""
 PRESSURE_GAP_S: Final = 5.0
 """Static pressure changes slowly; some logs have it at 1 Hz, s."""
 PRESSURE_RANGE_HPA: Final = (100.0, 1100.0)
 
 RTK_FIXED_SHARE: Final = 0.9
 """`source = "auto"` prefers a receiver to the filter when this share of its rows is fixed RTK."""
-
-ATTITUDE_SIGMA_DEG: Final = (0.5, 0.5, 2.0)
-"""Standard uncertainty of roll, pitch, yaw of a small autopilot with a magnetometer, degrees."""
 
 FULL_TURN_DEG: Final = 360.0
 QUATERNION_TOLERANCE: Final = 1e-2
@@ -138,7 +139,6 @@ def read(
         "messages": {name: log.count(name) for name in log},
         "source": positions.name,
         "source_rate_hz": _rate_hz(positions.time),
-        "track_rate_hz": _rate_hz(trajectory.time),
         "clock": {
             "offset_s": clock.offset_ns / NS_PER_S,
             "drift_ppm": clock.slope * 1e6,
@@ -230,39 +230,6 @@ def _from_filter(pos: Rows, receiver: Receiver, clock: ClockFit) -> _Positions:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Between:
-    """Where stamps lie in a stream: at ``left + weight (right - left)``; not `inside`: in a gap."""
-
-    left: NDArray[np.intp]
-    right: NDArray[np.intp]
-    weight: Float
-    inside: NDArray[np.bool_]
-
-    def linear(self, values: Float) -> Float:
-        """Interpolate (m,) or (m, k) *values*; NaN in gaps."""
-        shape = (-1,) + (1,) * (values.ndim - 1)
-        start = values[self.left]
-        result = start + self.weight.reshape(shape) * (values[self.right] - start)
-        return np.where(self.inside.reshape(shape), result, np.nan)
-
-
-def _between(time: NDArray[np.int64], wanted: NDArray[np.int64], gap_ns: float) -> _Between:
-    """Find *wanted* stamps among the samples at *time*."""
-    right = np.searchsorted(time, wanted)
-    exact = (right < time.size) & (time[np.minimum(right, time.size - 1)] == wanted)
-    left = np.where(exact, right, right - 1)
-    within = (left >= 0) & (right < time.size)
-    left, right = np.clip(left, 0, time.size - 1), np.clip(right, 0, time.size - 1)
-    step = time[right] - time[left]
-    weight = (wanted - time[left]) / np.where(step > 0, step, 1)
-    return _Between(left, right, np.where(within, weight, 0.0), within & (step <= gap_ns))
-
-
-def _gap_ns(time: NDArray[np.int64], least_s: float = GAP_S) -> float:
-    return max(least_s * NS_PER_S, GAP_STEPS * usual_step(time))
-
-
 def _assemble(
     log: DataFlash, positions: _Positions, receiver: Receiver, clock: ClockFit, tally: Tally, label: str
 ) -> Trajectory:
@@ -276,34 +243,30 @@ def _assemble(
         stamps = np.union1d(own, during)
         _note_gaps(attitude.name, during, tally)
     _note_gaps(positions.name, own, tally)
-    place = _between(own, stamps, _gap_ns(own))
-    keep = tally.keep(place.inside, f"attitude in a gap of {positions.name}")
-    stamps = stamps[keep]
-    place = _between(own, stamps, _gap_ns(own))
-    turn = (positions.lon[place.right] - positions.lon[place.left] + 180.0) % 360.0 - 180.0
-    lon = np.where(
-        place.weight == 0.0, positions.lon[place.left], positions.lon[place.left] + place.weight * turn
-    )
-    segment = np.concatenate([[0], np.cumsum(np.diff(own) > _gap_ns(own))]).astype(np.int32)
-    n = stamps.size
+    inside = between(own, stamps, gap_ns(own)).inside
+    stamps = stamps[tally.keep(inside, f"attitude in a gap of {positions.name}")]
+    place = between(own, stamps, gap_ns(own))
+    turn = np.full((stamps.size, 4), np.nan)
+    if attitude is not None:
+        turn = between(turned, stamps, gap_ns(turned)).slerp(_quaternions(attitude))
     return Trajectory(
         time=stamps,
-        lon=np.where(np.abs(lon) > 180.0, (lon + 180.0) % 360.0 - 180.0, lon),
+        lon=place.longitude(positions.lon),
         lat=place.linear(positions.lat),
         height_m=place.linear(positions.height_m),
         height_source_m=place.linear(positions.height_source_m),
         height_ref="receiver-geoid",
         velocity_ned=_velocity(log, receiver, clock, stamps, tally),
-        attitude=np.full((n, 4), np.nan) if attitude is None else _turned(attitude, turned, stamps),
+        attitude=turn,
         std_ned_m=place.linear(positions.std_ned_m),
-        std_rpy_deg=np.tile(np.array(ATTITUDE_SIGMA_DEG), (n, 1)),
+        std_rpy_deg=np.tile(np.array(ATTITUDE_SIGMA_DEG), (stamps.size, 1)),
         fix=positions.fix[place.left],
-        segment=segment[place.left],
+        segment=segments(own)[place.left],
         clock=Clock("fitted", clock.sigma_s, clock.offset_ns / NS_PER_S, clock.note),
         reference_point=positions.point,
         source=f"{label}:{positions.name}",
         pressure_hpa=_pressure(log, clock, stamps, tally),
-        history=(f"read {positions.name} of {label}: {own.size} positions, {n} rows",),
+        history=(f"read {positions.name} of {label}: {own.size} positions, {stamps.size} rows",),
     )
 
 
@@ -333,21 +296,12 @@ def _rate_hz(time: NDArray[np.int64]) -> float:
     return NS_PER_S / step if step > 0.0 else 0.0
 
 
-def _turned(rows: Rows, time: NDArray[np.int64], stamps: NDArray[np.int64]) -> Float:
-    """Return quaternions w, x, y, z (body to north-east-down, w >= 0) at *stamps*, NaN in gaps."""
-    from scipy.spatial.transform import Rotation
-
-    if "Q1" in rows:
-        known = Rotation.from_quat(rows.numbers("Q2", "Q3", "Q4", "Q1"))
-    else:
-        known = Rotation.from_euler("ZYX", rows.numbers("Yaw", "Pitch", "Roll"), degrees=True)
-    place = _between(time, stamps, _gap_ns(time))
-    start, stop = known[place.left], known[place.right]
-    turn = (start.inv() * stop).as_rotvec()
-    x, y, z, w = (start * Rotation.from_rotvec(place.weight[:, None] * turn)).as_quat().T
-    quaternion = np.column_stack([w, x, y, z])
-    quaternion = np.where(w[:, None] < 0.0, -quaternion, quaternion)
-    return np.where(place.inside[:, None], quaternion, np.nan)
+def _quaternions(rows: Rows) -> Float:
+    """Return (n, 4) unit quaternions w, x, y, z, body to north-east-down, of an attitude stream."""
+    if "Q1" not in rows:
+        return quaternions_of(*rows.numbers("Roll", "Pitch", "Yaw").T)
+    quaternion = rows.numbers("Q1", "Q2", "Q3", "Q4")
+    return quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
 
 
 def _velocity(
@@ -358,9 +312,9 @@ def _velocity(
         rows = rows_of(log, name, tally, instance=0, column="C")
         if rows is not None and {"VN", "VE", "VD"} <= set(rows.messages):
             time = clock.to_utc(rows.time_us * NS_PER_US)
-            return _between(time, stamps, _gap_ns(time)).linear(rows.numbers("VN", "VE", "VD"))
+            return between(time, stamps, gap_ns(time)).linear(rows.numbers("VN", "VE", "VD"))
     time = receiver.utc_ns
-    return _between(time, stamps, _gap_ns(time)).linear(receiver.velocity_ned())
+    return between(time, stamps, gap_ns(time)).linear(receiver.velocity_ned())
 
 
 def _pressure(log: DataFlash, clock: ClockFit, stamps: NDArray[np.int64], tally: Tally) -> Float | None:
@@ -376,7 +330,7 @@ def _pressure(log: DataFlash, clock: ClockFit, stamps: NDArray[np.int64], tally:
     if not good.any():
         return None
     time = clock.to_utc(rows.time_us[good] * NS_PER_US)
-    return _between(time, stamps, _gap_ns(time, PRESSURE_GAP_S)).linear(hpa[good])
+    return between(time, stamps, gap_ns(time, PRESSURE_GAP_S)).linear(hpa[good])
 
 
 def _note_gaps(name: str, time: NDArray[np.int64], tally: Tally) -> None:
@@ -394,8 +348,12 @@ def _note_gaps(name: str, time: NDArray[np.int64], tally: Tally) -> None:
 def _residuals(pos: Rows, receiver: Receiver, clock: ClockFit) -> Mapping[str, float] | None:
     """Return the median and 95th percentile of filter minus receiver, horizontal distance and height, m."""
     time = clock.to_utc(pos.time_us * NS_PER_US)
-    place = _between(time, receiver.utc_ns, _gap_ns(time))
-    lat, lon, alt = (place.linear(pos[c].astype(np.float64)) for c in ("Lat", "Lng", "Alt"))
+    place = between(time, receiver.utc_ns, gap_ns(time))
+    lat, lon, alt = (
+        place.linear(pos["Lat"]),
+        place.longitude(pos["Lng"]),
+        place.linear(pos["Alt"].astype(np.float64)),
+    )
     north = (lat - receiver.rows["Lat"]) * METERS_PER_DEGREE
     east = (
         ((lon - receiver.rows["Lng"] + 180.0) % 360.0 - 180.0) * METERS_PER_DEGREE * np.cos(np.radians(lat))
@@ -426,6 +384,10 @@ def _report(log: DataFlash, tally: Tally, details: Mapping[str, object], *, stat
     if log.ghosts:
         tally.dropped["record completed by padding"] += log.ghosts
     angles = "roll {} deg, pitch {} deg, yaw {} deg".format(*ATTITUDE_SIGMA_DEG)
+    tally.assumptions.append(
+        f"constant latency of the receiver not corrected, a log cannot show it: {RECEIVER_LATENCY_SIGMA_S} s "
+        "of the clock uncertainty stand for it"
+    )
     tally.assumptions.append(f"attitude uncertainty {angles}: the log states none")
     tally.assumptions.append(
         "accuracy of the receiver (GPA) taken as the standard uncertainty per axis"

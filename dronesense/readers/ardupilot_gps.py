@@ -15,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.readers.dataflash import DataFlash, Messages
+from dronesense.readers.streams import (
+    SINGLE_FIX_SIGMA_M,
+    SPIKE_WINDOW,
+    Float,
+    Mask,
+    increasing,
+    spikes,
+    usual_step,
+)
 from dronesense.timescale import NS_PER_S, OUTLIER_S, gps_to_utc_ns
-
-Float = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 NS_PER_US: Final = 1000
 
@@ -27,7 +33,7 @@ STATUS_RTK_FIXED: Final = 6
 FIX_OF_STATUS: Final = np.array([0, 0, 1, 2, 3, 4, 5], dtype=np.uint8)
 """`GPS.Status` (0, 1 none, 2 2-D, 3 3-D, 4 DGPS, 5 RTK float, 6 RTK fixed) -> `Trajectory.fix`."""
 
-DEFAULT_SIGMA_M: Final = {2: (2.0, 4.0), 3: (0.7, 1.2), 4: (0.3, 0.5), 5: (0.03, 0.05)}
+DEFAULT_SIGMA_M: Final = {2: SINGLE_FIX_SIGMA_M, 3: (0.7, 1.2), 4: (0.3, 0.5), 5: (0.03, 0.05)}
 """`Trajectory.fix` -> standard uncertainty per horizontal axis and vertical, m, if the receiver states none.
 
 Typical of consumer single-frequency (3-D), SBAS or code-differential, float and fixed carrier solutions."""
@@ -46,8 +52,6 @@ JUMP_FLOOR_M: Final = 20.0
 METERS_PER_DEGREE: Final = 111_195.0
 """One degree of a great circle on the mean sphere of 6,371 km, m; for gates and statistics only."""
 
-SPIKE_WINDOW: Final = 5
-"""Rows of the running median that tells spikes: up to two damaged rows in a row are told from the rest."""
 SPIKE_STEPS: Final = 4.0
 """A stamp further from the running median than this many usual steps is damaged; two occur at the ends."""
 END_GAP_US: Final = 60_000_000
@@ -110,21 +114,11 @@ class Rows:
         return Rows(self.name, self.messages, self.index[good], self.time_us[good])
 
 
-def spikes(values: NDArray[Any], tolerance: float | Float) -> Mask:
-    """Tell the samples further than *tolerance* from the running median of :data:`SPIKE_WINDOW` samples."""
-    if values.size < SPIKE_WINDOW:
-        return np.zeros(values.shape, dtype=bool)
-    inner = np.median(np.lib.stride_tricks.sliding_window_view(values, SPIKE_WINDOW), axis=-1)
-    half = SPIKE_WINDOW // 2
-    middle = np.concatenate([np.full(half, inner[0]), inner, np.full(half, inner[-1])])
-    return np.asarray(np.abs(values - middle) > tolerance, dtype=bool)
-
-
 def _stray(time_us: NDArray[np.int64]) -> Mask:
     """Tell the stamps that are out of step with their neighbors; a mere gap is none.
 
-    For stamps in order the running median is the stamp itself. At the ends, where it is not, only stamps on the
-    wrong side of the third, or a minute away from it, are stray.
+    For stamps in order the running median is the stamp itself. At the ends, where it is not, only stamps
+    on the wrong side of the third, or a minute away from it, are stray.
     """
     bad = spikes(time_us, SPIKE_STEPS * usual_step(time_us) + SPIKE_FLOOR_US)
     if time_us.size >= SPIKE_WINDOW:
@@ -134,18 +128,6 @@ def _stray(time_us: NDArray[np.int64]) -> Mask:
         bad[:half] = (ahead < 0) | (ahead > END_GAP_US)
         bad[-half:] = (behind < 0) | (behind > END_GAP_US)
     return bad
-
-
-def increasing(time: NDArray[np.int64]) -> Mask:
-    """Tell the samples that are later than all before them."""
-    good = np.ones(time.shape, dtype=bool)
-    good[1:] = time[1:] > np.maximum.accumulate(time)[:-1]
-    return good
-
-
-def usual_step(time: NDArray[np.int64]) -> float:
-    """Return the median step of *time*, 0 for fewer than two samples."""
-    return float(np.median(np.diff(time))) if time.size > 1 else 0.0
 
 
 def rows_of(

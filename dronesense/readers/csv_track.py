@@ -1,0 +1,236 @@
+"""A track from a delimited table: a logger that writes positions beside its readings.
+
+The instrument file says which column is what (``field = "latitude"``, ...), in which unit, and what heights
+refer to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ManifestError, ReadError
+from dronesense.model import Clock, GasInstrument, IngestReport, Instrument, Trajectory
+from dronesense.model.trajectory import HEIGHT_REFS, HeightRef
+from dronesense.readers.streams import (
+    ATTITUDE_SIGMA_DEG,
+    SINGLE_FIX_SIGMA_M,
+    Float,
+    increasing,
+    quaternions_of,
+    segments,
+)
+from dronesense.readers.table import Table, read_table
+from dronesense.timescale import NS_PER_S, parse_times
+from dronesense.units import convert
+
+FORMAT: Final = "table with positions"
+SINGLE_FIX: Final = 2
+"""`Trajectory.fix` of positions of unknown quality: 3-D."""
+
+_UNIT_OF_FIELD: Final = {
+    "latitude": "deg",
+    "longitude": "deg",
+    "height": "m",
+    "roll": "deg",
+    "pitch": "deg",
+    "yaw": "deg",
+    "velocity_north": "m/s",
+    "velocity_east": "m/s",
+    "velocity_down": "m/s",
+    "velocity_up": "m/s",
+    "pressure": "hPa",
+}
+_QUANTA_NS: Final = tuple(NS_PER_S // 10**k for k in range(10))
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Return False: which table holds a track is said by its instrument, not by its bytes."""
+    del path, head
+    return False
+
+
+def read(
+    path: Path, *, label: str, source: str = "auto", instrument: Instrument | None = None
+) -> tuple[Trajectory, IngestReport]:
+    """Read the track that a table holds.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    label : str
+        What `Trajectory.source` calls it.
+    source : str
+        Only ``"auto"``: a table holds one track.
+    instrument : Instrument
+        Columns, units, clock and height reference.
+
+    Returns
+    -------
+    Trajectory
+        A row per row of the table with a position. Heights count as ellipsoidal only if the instrument says so.
+    IngestReport
+        Rows refused by reason.
+
+    Raises
+    ------
+    ManifestError
+        If the instrument is missing, is no table, lacks a column, or states no reference for a height.
+    ReadError
+        If the table lacks a column or no row has a position.
+    """
+    spec = _spec(instrument, label)
+    if source != "auto":
+        raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
+    assert instrument is not None
+    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing).closed()
+    columns = _columns(table, spec, instrument.path)
+    dropped: Counter[str] = Counter(table.dropped)
+    warnings = list(table.warnings)
+    time, keep = _gate(table, spec, columns, dropped, label)
+    columns = {name: values[keep] for name, values in columns.items()}
+    n = time.size
+    height, ellipsoidal, ref = _heights(columns, spec, n, instrument.path, warnings)
+    sigma_h, sigma_v = SINGLE_FIX_SIGMA_M
+    quantum = next((q for q in _QUANTA_NS if not np.any(time % q)), 1)
+    trajectory = Trajectory(
+        time=time,
+        lon=columns["longitude"],
+        lat=columns["latitude"],
+        height_m=ellipsoidal,
+        height_source_m=height,
+        height_ref=ref,
+        velocity_ned=_velocity(columns, n),
+        attitude=_attitude(columns, n, warnings),
+        std_ned_m=np.tile(np.array([sigma_h, sigma_h, sigma_v]), (n, 1)),
+        std_rpy_deg=np.tile(np.array(ATTITUDE_SIGMA_DEG), (n, 1)),
+        fix=np.full(n, SINGLE_FIX, dtype=np.uint8),
+        segment=segments(time),
+        clock=Clock(
+            "exact", quantum / NS_PER_S / np.sqrt(12.0), note=f"stamps in steps of {quantum / NS_PER_S:g} s"
+        ),
+        reference_point="antenna",
+        source=f"{label}:{instrument.id}",
+        pressure_hpa=columns.get("pressure"),
+        history=(f"read {n} positions of {label} as {instrument.id}",),
+    )
+    report = IngestReport(
+        format=FORMAT,
+        records=len(table),
+        dropped=dict(dropped),
+        assumptions=(
+            f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none",
+            "time stamps taken as UTC of the position",
+        ),
+        warnings=tuple(warnings),
+        details={"instrument": instrument.id, "clock_step_s": quantum / NS_PER_S},
+    )
+    return trajectory, report
+
+
+def _spec(instrument: Instrument | None, label: str) -> GasInstrument:
+    if instrument is None:
+        fix = 'set instrument = "..." under [track]: the instrument file names the columns'
+        raise ManifestError("a table needs an instrument to be read as a track", where=label, fix=fix)
+    if not isinstance(instrument.spec, GasInstrument):
+        fix = 'use an instrument with kind = "gas" and [columns]'
+        raise ManifestError(
+            f'instrument "{instrument.id}" does not describe a table', where=instrument.path, fix=fix
+        )
+    return instrument.spec
+
+
+def _columns(table: Table, spec: GasInstrument, where: str) -> dict[str, Float]:
+    """Return field -> values in the unit of the record."""
+    found: dict[str, Float] = {}
+    for heading, column in spec.columns.items():
+        if column.field not in _UNIT_OF_FIELD:
+            continue
+        if column.field in found:
+            raise ManifestError(f"two columns are the {column.field}", where=where, fix="keep one of them")
+        found[column.field] = convert(table.numbers(heading), column.unit, _UNIT_OF_FIELD[column.field])
+    missing = [name for name in ("latitude", "longitude") if name not in found]
+    if missing:
+        fix = f'add under [columns]: "<heading>" = {{ field = "{missing[0]}", unit = "deg" }}'
+        raise ManifestError(f"no column is the {' or the '.join(missing)}", where=where, fix=fix)
+    return found
+
+
+def _gate(
+    table: Table, spec: GasInstrument, columns: dict[str, Float], dropped: Counter[str], label: str
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return the time stamps and the rows with a time and a plausible position, in order of time."""
+    lat, lon = columns["latitude"], columns["longitude"]
+    cells = [table.text(name) for name in spec.time.columns]
+    stamped = np.array(
+        [all(cell not in table.missing for cell in row) for row in zip(*cells, strict=True)], dtype=bool
+    )
+    keep = np.arange(len(table))
+    for good, reason in (
+        (stamped, "no time stamp"),
+        (np.isfinite(lat) & np.isfinite(lon), "no position"),
+        ((lat != 0.0) | (lon != 0.0), "latitude and longitude 0"),
+        ((np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0), "position out of range"),
+    ):
+        keep = _count(keep, good[keep], reason, dropped)
+    texts = [" ".join(column[k] for column in cells) for k in keep.tolist()]
+    time = parse_times(texts, format=spec.time.format, zone=spec.time.zone, rows=table.row[keep], where=label)
+    order = increasing(time)
+    keep = _count(keep, order, "time stamp not after the one before", dropped)
+    if not keep.size:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items()) or "no rows"
+        raise ReadError(
+            f"no row with a time and a position ({reasons})", where=label, fix="check the instrument file"
+        )
+    return time[order], keep
+
+
+def _count(
+    keep: NDArray[np.intp], good: NDArray[np.bool_], reason: str, dropped: Counter[str]
+) -> NDArray[np.intp]:
+    if not good.all():
+        dropped[reason] += int(np.count_nonzero(~good))
+    return keep[good]
+
+
+def _heights(
+    columns: dict[str, Float], spec: GasInstrument, n: int, where: str, warnings: list[str]
+) -> tuple[Float, Float, HeightRef]:
+    """Return stated heights, ellipsoidal heights (NaN unless that is what is stated), and the reference."""
+    unknown = np.full(n, np.nan)
+    height = columns.get("height")
+    if height is None:
+        warnings.append("the table has no height")
+        return unknown, unknown, "unknown"
+    ref = next((known for known in HEIGHT_REFS if known == spec.height_ref), None)
+    if ref is None:
+        fix = f"set height_ref = one of {', '.join(HEIGHT_REFS)} in the instrument file"
+        raise ManifestError("the height column has no reference", where=where, fix=fix)
+    if ref == "ellipsoid":
+        return height, height, ref
+    warnings.append(f"heights refer to {ref}: no height above the ellipsoid without an undulation")
+    return height, unknown, ref
+
+
+def _velocity(columns: dict[str, Float], n: int) -> Float:
+    """Return (n, 3) velocity north, east, down; NaN where the table has none."""
+    unknown = np.full(n, np.nan)
+    down = columns["velocity_down"] if "velocity_down" in columns else -columns.get("velocity_up", unknown)
+    return np.column_stack(
+        [columns.get("velocity_north", unknown), columns.get("velocity_east", unknown), down]
+    )
+
+
+def _attitude(columns: dict[str, Float], n: int, warnings: list[str]) -> Float:
+    """Return (n, 4) quaternions, NaN unless roll, pitch and yaw are all there."""
+    angles = [columns[name] for name in ("roll", "pitch", "yaw") if name in columns]
+    if len(angles) == 3:
+        return quaternions_of(*angles)
+    if angles:
+        warnings.append("roll, pitch and yaw are used only if all three are there")
+    return np.full((n, 4), np.nan)
