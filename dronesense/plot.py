@@ -29,12 +29,14 @@ STRETCH_PERCENT: Final = (2.0, 98.0)
 """Percentiles of a band that become black and full color."""
 NO_DATA_GRAY: Final = 0.5
 MAX_SCORE_PANELS: Final = 3
-MAX_PANEL_INCHES: Final = 9.0
+MAX_PANEL_INCHES: Final = (9.0, 6.0)
+"""Height, width."""
 MIN_PANEL_INCHES: Final = 2.6
 COLOR_BAR_INCHES: Final = 0.9
 MARGIN_INCHES: Final = 1.0
 SERIES_INCHES: Final = (11.0, 6.5)
 DPI: Final = 100
+TITLE_SIZE: Final = 8.0
 MARK_POINTS: Final = 13.0
 """Diameter of the circle around a detection."""
 MAX_NUMBERED: Final = 40
@@ -82,7 +84,7 @@ def cube_quicklook(view: CubeView, path: Path) -> None:
         figure, axes = _panels(picture.shape[0] / picture.shape[1], len(scores))
         axes[0].imshow(picture, interpolation="nearest", extent=(-0.5, cols - 0.5, rows - 0.5, -0.5))
         quantity = view.cube.quantity
-        axes[0].set_title(f"{view.cube.name}: {name}, {quantity}")
+        axes[0].set_title(f"{view.cube.name}\n{name}, {quantity}", fontsize=TITLE_SIZE)
         for ax, score in zip(axes[1:], scores, strict=True):
             _draw_score(figure, ax, score, step)
             _mark(ax, [each for each in view.detections if each.target == score.target])
@@ -188,8 +190,8 @@ def _panels(aspect: float, n_scores: int) -> tuple[Figure, list[Axes]]:
     """Return a figure: a panel for the colors, one per score map, shaped like the cube (rows / cols)."""
     from matplotlib.figure import Figure
 
-    height = min(MAX_PANEL_INCHES, MAX_PANEL_INCHES * aspect)
-    width = min(MAX_PANEL_INCHES, height / aspect)
+    height = min(MAX_PANEL_INCHES[0], MAX_PANEL_INCHES[1] * aspect)
+    width = height / aspect
     n = 1 + n_scores
     size = (
         n * max(width + MARGIN_INCHES, MIN_PANEL_INCHES) + n_scores * COLOR_BAR_INCHES,
@@ -213,7 +215,7 @@ def _draw_score(figure: Figure, ax: Axes, score: ScoreMap, step: int) -> None:
         extent=(-0.5, cols - 0.5, rows - 0.5, -0.5),
     )
     ax.set_facecolor(str(NO_DATA_GRAY))
-    ax.set_title(f"{score.target}: {score.method}")
+    ax.set_title(f"{score.target}\n{score.method}", fontsize=TITLE_SIZE)
     bar = figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_label(f"score [{score.unit}]")
     if np.isfinite(score.threshold) and low <= score.threshold <= high:
@@ -314,7 +316,7 @@ def _time_axis(ax: Axes, time: NDArray[np.int64]) -> None:
     dates: Any = matplotlib.dates  # has no annotations
     locator = dates.AutoDateLocator(tz="UTC")
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))
+    ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC", show_offset=False))
     day = np.datetime_as_string(time[:1].astype("datetime64[ns]"), unit="D")[0] if time.size else ""
     ax.set_xlabel(f"UTC {day}")
 

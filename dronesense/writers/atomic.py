@@ -29,6 +29,7 @@ HASH_CHUNK_BYTES: Final = 1024 * 1024
 """Read at once while hashing, B: files larger than memory stay on the disk."""
 _SHARING_RETRY_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Waits between attempts to rename on Windows, where virus scanners hold new files open for a moment, s."""
+_SHARING = os.name == "nt"
 _LOCK_BYTE: Final = 1 << 30
 """Byte that is locked on Windows: beyond the text, so that others may read who holds the lock."""
 
@@ -284,7 +285,7 @@ def _swap(directory: Path, fresh: Path, old: Path) -> None:
 
 def _rename(source: Path, target: Path) -> None:
     """``os.replace``, tried again on Windows while another program holds one of the two open."""
-    for wait_s in _SHARING_RETRY_S if os.name == "nt" else ():
+    for wait_s in _SHARING_RETRY_S if _SHARING else ():
         try:
             source.replace(target)
         except PermissionError:
