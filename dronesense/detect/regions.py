@@ -1,0 +1,211 @@
+"""From a score map to regions: seeds above the threshold, grown by their partly filled rim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.detect import tail as tails
+from dronesense.model import Detection, ScoreMap
+
+RIM_PROBABILITY: Final = 1e-3
+"""A neighbor of a seed joins it when the background exceeds its score with at most this probability."""
+RIM_SHARE: Final = 0.25
+"""Without a tail, a neighbor joins when its score is at least this share of the threshold."""
+EIGHT: Final = np.ones((3, 3), dtype=np.bool_)
+"""Pixels that touch at a corner belong together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Pixels that belong together.
+
+    Parameters
+    ----------
+    index : (k, 2) int64
+        Row and column; seeds first, by falling score, then the rim.
+    seeds : int
+        How many of them reach the threshold.
+    """
+
+    index: NDArray[np.int64]
+    seeds: int
+
+
+def outline(score_map: ScoreMap, *, min_pixels: int = 1) -> tuple[Region, ...]:
+    """Return the regions of *score_map* with at least *min_pixels* seeds, by falling peak score.
+
+    Seeds that touch, also at corners, form one region. The rim is one pixel wide: a pixel that a target fills
+    in part lies next to one that it fills more. Of two regions that could take a pixel, it joins the one with
+    the higher peak; a rim never merges regions.
+
+    Raises
+    ------
+    ValueError
+        If *min_pixels* is less than 1.
+    """
+    from scipy.ndimage import grey_dilation, label
+
+    if min_pixels < 1:
+        raise ValueError(f"min_pixels must be at least 1, not {min_pixels}")
+    score = np.nan_to_num(score_map.score, nan=-np.inf)
+    seeds = score >= score_map.threshold
+    labels, count = label(seeds, structure=EIGHT)
+    if count == 0:
+        return ()
+    peak = np.full(count + 1, -np.inf)
+    np.maximum.at(peak, labels[seeds], score[seeds])
+    rank = np.zeros(count + 1, dtype=np.int32)
+    rank[1 + np.argsort(peak[1:], kind="stable")] = np.arange(1, count + 1)
+    labels = rank[labels]
+    grown = grey_dilation(labels, footprint=EIGHT)
+    rim = ~seeds & (grown > 0) & (score >= _rim_level(score_map))
+    labels = np.where(rim, grown, labels)
+    return tuple(_regions(labels, seeds, score, count, min_pixels))
+
+
+def _rim_level(score_map: ScoreMap) -> float:
+    if score_map.tail is None:
+        return min(score_map.threshold, abs(score_map.threshold) * RIM_SHARE)
+    return min(score_map.threshold, tails.score_at(score_map.tail, RIM_PROBABILITY))
+
+
+def _regions(
+    labels: NDArray[np.integer],
+    seeds: NDArray[np.bool_],
+    score: NDArray[np.float32],
+    count: int,
+    min_pixels: int,
+) -> list[Region]:
+    """Cut the label image into regions, the highest label (the highest peak) first."""
+    row, col = np.nonzero(labels)
+    member = labels[row, col]
+    order = np.lexsort((-score[row, col], ~seeds[row, col], -member))
+    index = np.stack([row, col], axis=1)[order].astype(np.int64)
+    is_seed = seeds[row, col][order]
+    size = np.bincount(member, minlength=count + 1)[:0:-1]
+    regions = []
+    for part, seed in zip(
+        np.split(index, np.cumsum(size)[:-1]), np.split(is_seed, np.cumsum(size)[:-1]), strict=True
+    ):
+        if seed.sum() >= min_pixels:
+            regions.append(Region(part, int(seed.sum())))
+    return regions
+
+
+def false_discovery_rates(p: NDArray[np.float64], *, tested: int) -> NDArray[np.float64]:
+    """Return the q-value of each of the smallest p-values out of *tested*.
+
+    Benjamini & Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x.
+
+    Parameters
+    ----------
+    p : (k,) float64
+        The k smallest of all p-values, in any order.
+    tested : int
+        How many there are in all, >= k.
+
+    Examples
+    --------
+    >>> false_discovery_rates(np.array([0.001, 0.3, 0.02]), tested=10)
+    array([0.01, 1.  , 0.1 ])
+    """
+    order = np.argsort(p, kind="stable")
+    ratio = p[order] * tested / np.arange(1, len(p) + 1)
+    q = np.minimum.accumulate(ratio[::-1])[::-1]
+    result = np.empty_like(p)
+    result[order] = np.minimum(q, 1.0)
+    return result
+
+
+def detect(
+    score_map: ScoreMap,
+    regions: Sequence[Region],
+    *,
+    source: str,
+    fraction: NDArray[np.float32],
+    sigma: float,
+    flags: Sequence[tuple[str, ...]] | None = None,
+) -> tuple[Detection, ...]:
+    """Make a detection of each region.
+
+    The weights of the centroid are the filled fractions where they are positive (a score such as ACE
+    saturates, and would pull the centroid to the middle of the region).
+
+    Parameters
+    ----------
+    score_map : ScoreMap
+        That the regions are of.
+    regions : sequence of Region
+        From :func:`outline`.
+    source : str
+        File of the cube.
+    fraction : (rows, cols) float32
+        Matched-filter fill of each pixel.
+    sigma : float
+        Standard uncertainty of a fill from background and noise.
+    flags : sequence of tuple of str, optional
+        More flags for each region.
+
+    Returns
+    -------
+    tuple of Detection
+        In the order of *regions*.
+    """
+    if not regions:
+        return ()
+    score = score_map.score
+    high = score[score >= _rim_level(score_map)].astype(np.float64)
+    peaks = np.array([score[tuple(region.index[0])] for region in regions], dtype=np.float64)
+    p, q = np.full(len(peaks), np.nan), np.full(len(peaks), np.nan)
+    if score_map.tail is not None:
+        p = tails.p_value(score_map.tail, peaks)
+        high.sort()
+        tested = int(np.isfinite(score).sum())
+        rates = false_discovery_rates(tails.p_value(score_map.tail, high), tested=tested)
+        q = rates[np.searchsorted(high, peaks)]
+    detections = []
+    for i, region in enumerate(regions):
+        fill = fraction[region.index[:, 0], region.index[:, 1]].astype(np.float64)
+        weight = np.maximum(fill, 0.0)
+        if not weight.sum() > 0.0:
+            weight = np.ones(len(weight))
+        detections.append(
+            Detection(
+                target=score_map.target,
+                kind="spectral",
+                method=score_map.method,
+                origin=score_map.cube,
+                source=source,
+                index=region.index,
+                weight=weight,
+                peak=0,
+                score=float(peaks[i]),
+                p_value=float(p[i]),
+                q_value=float(q[i]),
+                value=float(fill[0]),
+                sigma=sigma,
+                unit="fraction",
+                flags=_flags(region, score) + (() if flags is None else flags[i]),
+            )
+        )
+    return tuple(detections)
+
+
+def _flags(region: Region, score: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return ``"edge"`` at the border of the cube, ``"saturated-neighbor"`` beside an invalid pixel."""
+    rows, cols = score.shape
+    row, col = region.index[:, 0], region.index[:, 1]
+    found = []
+    if row.min() == 0 or col.min() == 0 or row.max() == rows - 1 or col.max() == cols - 1:
+        found.append("edge")
+    down, right = np.meshgrid((-1, 0, 1), (-1, 0, 1), indexing="ij")
+    near_row = np.clip(row[:, None] + down.ravel(), 0, rows - 1)
+    near_col = np.clip(col[:, None] + right.ravel(), 0, cols - 1)
+    if np.isnan(score[near_row, near_col]).any():
+        found.append("saturated-neighbor")
+    return tuple(found)

@@ -1,0 +1,326 @@
+"""Search a cube for reference spectra: scores, thresholds, regions, and the test against look-alikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense import plugins
+from dronesense.blocks import prefetch, resample_spectrum
+from dronesense.detect import background as backgrounds
+from dronesense.detect import feasibility, regions
+from dronesense.detect import tail as tails
+from dronesense.detect.background import Background
+from dronesense.detect.detectors import TINY, Detector, Products
+from dronesense.detect.regions import Region
+from dronesense.errors import CalibrationError, CoverageError
+from dronesense.model import CubeBlock, Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
+from dronesense.model.cube import DEFAULT_BLOCK_BYTES
+
+DEFAULT_RIDGE: Final = 1e-3
+"""Share of the mean eigenvalue added to the diagonal of the covariance."""
+DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
+"""Per pixel, for a rule that states neither a rate nor a threshold."""
+DEFAULT_MODEL_ERROR: Final = 0.02
+"""Smooth multiplicative errors left by panel, calibration and illumination: relative standard deviation."""
+MIN_COVERED: Final = 0.5
+"""Share of the good bands that a signature must cover."""
+LINES_AT_A_TIME: Final = 8
+"""Lines per product, so that pixels and products stay in the processor's cache."""
+LIVE_BLOCKS: Final = 4
+"""Blocks alive at a time: one in work, one ready, one being read, and its raw values."""
+JUDGED_PIXELS: Final = 3
+"""Fullest pixels of a region that are tested for being the target; one that passes is enough."""
+JUDGED_SHARE: Final = 0.8
+"""They must be filled at least this share of the fullest one."""
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One rule, ready to be computed."""
+
+    rule: DetectRule
+    detector: Detector
+    background: Background
+    target: Doubles
+    sigma: Doubles
+    matched: Doubles
+    contrast: float
+    notes: tuple[str, ...]
+
+
+def search(
+    cube: SpectralCube,
+    rules: Sequence[DetectRule],
+    *,
+    ridge: float = DEFAULT_RIDGE,
+    budget_bytes: int = DEFAULT_BLOCK_BYTES * LIVE_BLOCKS,
+    model_error: float = DEFAULT_MODEL_ERROR,
+) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
+    """Search *cube* for the signatures of *rules*.
+
+    A sample gives the background (:func:`dronesense.detect.background.estimate`); one pass over all blocks
+    the scores of all targets; the tail of the background's scores the threshold for the stated false-alarm
+    rate. A last look at the regions tells look-alikes from targets
+    (:func:`dronesense.detect.feasibility.assess`): those that cannot be the target are left out, and counted
+    in ``ScoreMap.parameters["rejected_other_material"]``.
+
+    Parameters
+    ----------
+    cube : SpectralCube
+        Of the quantity of the signatures: a reflectance signature needs a reflectance cube.
+    rules : sequence of DetectRule
+        Spectral rules. `threshold` wins over `false_alarm_rate`; with neither, 1e-5 per pixel.
+    ridge : float
+        Share of the mean eigenvalue added to the diagonal of the covariance.
+    budget_bytes : int
+        Memory for blocks and sample; the maps (8 bytes per pixel and rule, 4 of which stay) come on top.
+    model_error : float
+        Relative standard deviation of smooth multiplicative errors between signature and scene.
+
+    Returns
+    -------
+    tuple of (ScoreMap, tuple of Detection)
+        In rule order; detections by falling score.
+
+    Raises
+    ------
+    CalibrationError
+        If a signature is not of the cube's quantity.
+    CoverageError
+        If a signature covers less than half of the good bands, or there are too few pixels.
+    PluginError
+        If there is no such detector.
+    ValueError
+        If a rule has no signature.
+    """
+    if not rules:
+        return ()
+    matched = [_match_bands(cube, rule) for rule in rules]
+    whole = backgrounds.estimate(cube, ridge=ridge, budget_bytes=budget_bytes)
+    tasks = [_prepare(cube, whole, rule, *parts) for rule, parts in zip(rules, matched, strict=True)]
+    scores = _score(cube, tasks, budget_bytes)
+    return tuple(_finish(cube, task, *maps, model_error) for task, maps in zip(tasks, scores, strict=True))
+
+
+def signature_in_bands(
+    signature: Signature, cube: SpectralCube
+) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
+    """Return value and uncertainty of *signature* in the bands of *cube*, and which bands it covers.
+
+    Raises
+    ------
+    CalibrationError
+        If the quantities differ, or a signature by band has another number of bands.
+    """
+    if signature.quantity != cube.quantity:
+        fix = f"use a signature in {cube.quantity}"
+        if cube.quantity == "counts" and signature.quantity == "reflectance":
+            fix = "give the cube a panel (and a dark capture), so that it can be turned into reflectance"
+        raise CalibrationError(
+            f"the signature {signature.name!r} is in {signature.quantity}, the cube in {cube.quantity}",
+            where=cube.path,
+            fix=fix,
+        )
+    if not signature.by_band:
+        sensor = {"center_nm": cube.bands.center_nm, "fwhm_nm": cube.bands.fwhm_nm}
+        value, covered = resample_spectrum(signature.wavelength_nm, signature.value, **sensor)
+        sigma, _ = resample_spectrum(signature.wavelength_nm, signature.sigma, **sensor)
+        return value, sigma, covered
+    if len(signature.value) != len(cube.bands):
+        raise CalibrationError(
+            f"the signature {signature.name!r} has {len(signature.value)} bands, the cube {len(cube.bands)}",
+            where=cube.path,
+            fix="take the signature from a cube of the same camera and binning",
+        )
+    return signature.value, signature.sigma, np.ones(len(cube.bands), dtype=np.bool_)
+
+
+def _match_bands(cube: SpectralCube, rule: DetectRule) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
+    """Return the signature of *rule* in the cube's bands, and refuse it when it covers too few of them."""
+    if rule.signature is None:
+        raise ValueError(f"rule {rule.target!r} has no signature")
+    value, sigma, covered = signature_in_bands(rule.signature, cube)
+    good = cube.bands.good
+    if not rule.signature.by_band and not np.isfinite(cube.bands.center_nm).any():
+        raise CoverageError(
+            "the cube has no wavelengths",
+            where=cube.path,
+            fix="put them into the header, or use a signature taken from the cube's own bands",
+        )
+    share = float((covered & good).sum()) / max(1, int(good.sum()))
+    if share < MIN_COVERED:
+        low, high = rule.signature.wavelength_nm[[0, -1]]
+        raise CoverageError(
+            f"the signature {rule.signature.name!r} ({low:g} to {high:g} nm) covers {share:.0%} of the bands",
+            where=cube.path,
+            fix=f"use a signature that covers at least {MIN_COVERED:.0%} of the good bands",
+        )
+    return value, sigma, covered
+
+
+def _prepare(
+    cube: SpectralCube,
+    whole: Background,
+    rule: DetectRule,
+    value: Doubles,
+    sigma: Doubles,
+    covered: NDArray[np.bool_],
+) -> _Task:
+    """Fold signature and background into the vectors that the pass over pixels needs."""
+    detector: Detector = plugins.find("dronesense.detectors", rule.method)
+    background = backgrounds.subset(whole, covered[whole.bands], where=cube.path)
+    target = value[background.bands]
+    white = background.whitening @ (target - background.mean)
+    contrast = float(white @ white)
+    notes = (
+        f"{rule.method}: {len(target)} of {int(cube.bands.good.sum())} good bands, {detector.reference}",
+    )
+    matched = background.whitening.T @ white / contrast
+    return _Task(rule, detector, background, target, sigma[background.bands], matched, contrast, notes)
+
+
+def _score(cube: SpectralCube, tasks: Sequence[_Task], budget_bytes: int) -> list[tuple[Floats, Floats]]:
+    """Run once over the cube; return score and filled fraction of every pixel for every task."""
+    rows, _, cols = cube.shape
+    maps = [tuple(np.full((rows, cols), np.nan, dtype=np.float32) for _ in range(2)) for _ in tasks]
+    groups: dict[bytes, list[int]] = {}
+    for i, task in enumerate(tasks):
+        groups.setdefault(task.background.bands.tobytes(), []).append(i)
+    kernels = [(_Kernel([tasks[i] for i in group]), group) for group in groups.values()]
+    for block in prefetch(cube.blocks(max(1, budget_bytes // LIVE_BLOCKS))):
+        for first in range(0, len(block.values), LINES_AT_A_TIME):
+            lines = slice(first, first + LINES_AT_A_TIME)
+            place = slice(block.start + first, block.start + first + len(block.valid[lines]))
+            for kernel, group in kernels:
+                for i, products in zip(group, kernel(block, lines), strict=True):
+                    usable = block.valid[lines] & np.isfinite(products.fraction)
+                    for into, values in zip(
+                        maps[i], (tasks[i].detector.score(products), products.fraction), strict=True
+                    ):
+                        np.copyto(into[place], values, where=usable)
+    return [(score, fraction) for score, fraction in maps]
+
+
+class _Kernel:
+    """Scores of several tasks that use the same bands, in file order: a line is already (bands, samples)."""
+
+    def __init__(self, tasks: Sequence[_Task]) -> None:
+        self.tasks = tasks
+        background = tasks[0].background
+        needs = frozenset[str]().union(*(task.detector.needs for task in tasks))
+        bands = background.bands
+        self.bands = slice(int(bands[0]), int(bands[-1]) + 1) if np.ptp(bands) == len(bands) - 1 else bands
+        self.mean = background.mean.astype(np.float32)[:, None]
+        self.whitening = background.whitening.astype(np.float32) if "energy" in needs else None
+        self.matched = np.stack([task.matched for task in tasks]).astype(np.float32)
+        unit = [task.target / np.linalg.norm(task.target) for task in tasks]
+        self.unit = np.stack(unit).astype(np.float32) if "cosine" in needs else None
+
+    def __call__(self, block: CubeBlock, lines: slice) -> list[Products]:
+        x = block.values[lines][:, self.bands]
+        cosine = None if self.unit is None else self._cosine(x)
+        offset = x - self.mean
+        fraction = np.matmul(self.matched, offset)
+        energy = None
+        if self.whitening is not None:
+            white = np.matmul(self.whitening, offset)
+            energy = np.einsum("rbc,rbc->rc", white, white)
+        return [
+            Products(fraction[:, k], energy, task.contrast, None if cosine is None else cosine[:, k])
+            for k, task in enumerate(self.tasks)
+        ]
+
+    def _cosine(self, x: Floats) -> Floats:
+        assert self.unit is not None
+        norm = np.sqrt(np.einsum("rbc,rbc->rc", x, x))[:, None]
+        return np.asarray(np.matmul(self.unit, x) / np.maximum(norm, TINY), dtype=np.float32)
+
+
+def _finish(
+    cube: SpectralCube, task: _Task, score: Floats, fraction: Floats, model_error: float
+) -> tuple[ScoreMap, tuple[Detection, ...]]:
+    """Threshold, outline, judge and record the regions of one task."""
+    rule = task.rule
+    tail = _tail(task, score, fraction)
+    rate = float("nan")
+    if rule.threshold is not None:
+        threshold = rule.threshold
+    else:
+        rate = DEFAULT_FALSE_ALARM_RATE if rule.false_alarm_rate is None else rule.false_alarm_rate
+        assert tail is not None
+        threshold = tails.score_at(tail, rate)
+    parameters: dict[str, object] = {
+        "ridge": task.background.ridge,
+        "condition": task.background.condition,
+        "background_pixels": task.background.pixels,
+        "background_trimmed": task.background.trimmed,
+        "bands": len(task.background.bands),
+        "contrast": task.contrast,
+        "model_error": model_error,
+        "min_pixels": rule.min_pixels,
+        "tail": "not fitted" if tail is None else tail.note,
+        "history": [*task.background.history, *task.notes],
+    }
+    score_map = ScoreMap(
+        cube=cube.name,
+        target=rule.target,
+        method=rule.method,
+        score=score,
+        unit=task.detector.unit,
+        threshold=threshold,
+        false_alarm_rate=rate,
+        tail=tail,
+        parameters=parameters,
+    )
+    found = regions.outline(score_map, min_pixels=rule.min_pixels)
+    feasible = _judge(cube, task, found, fraction, model_error)
+    kept = [region for region, passed in zip(found, feasible, strict=True) if passed]
+    parameters["regions"] = len(found)
+    parameters["rejected_other_material"] = len(found) - len(kept)
+    sigma = 1.0 / float(np.sqrt(task.contrast))
+    return score_map, regions.detect(score_map, kept, source=cube.path, fraction=fraction, sigma=sigma)
+
+
+def _tail(task: _Task, score: Floats, fraction: Floats) -> TailModel | None:
+    """Fit the tail; where it cannot be and the rule gives a threshold, do without."""
+    if task.rule.threshold is not None and int(np.isfinite(score).sum()) < tails.MIN_SCORES:
+        return None
+    return tails.fit(score, exclude=tails.suspects(fraction))
+
+
+def _judge(
+    cube: SpectralCube, task: _Task, found: Sequence[Region], fraction: Floats, model_error: float
+) -> NDArray[np.bool_]:
+    """Return which regions can be the target, from the fullest of their pixels."""
+    feasible = np.zeros(len(found), dtype=np.bool_)
+    if not found:
+        return feasible
+    chosen = [_fullest(region, fraction) for region in found]
+    owner = np.repeat(np.arange(len(found)), [len(pixels) for pixels in chosen])
+    spectra = np.stack([cube.spectrum(int(r), int(c)) for r, c in np.concatenate(chosen)])
+    fit = feasibility.assess(
+        spectra[:, task.background.bands],
+        task.background,
+        task.target,
+        sigma=task.sigma,
+        center_nm=cube.bands.center_nm[task.background.bands],
+        model_error=model_error,
+    )
+    np.logical_or.at(feasible, owner, fit.feasible)
+    return feasible
+
+
+def _fullest(region: Region, fraction: Floats) -> NDArray[np.int64]:
+    """Return the (k, 2) fullest seeds of *region*."""
+    seeds = region.index[: region.seeds]
+    fill = fraction[seeds[:, 0], seeds[:, 1]]
+    best = np.argsort(-fill, kind="stable")[:JUDGED_PIXELS]
+    return np.asarray(seeds[best[fill[best] >= min(JUDGED_SHARE * fill[best[0]], fill[best[0]])]])
