@@ -23,7 +23,7 @@ TINY: Final = np.float32(1e-30)
 class Products:
     """Inner products of pixels with one target.
 
-    With the background mean m and covariance C, pixel x and target t; None where the detector does not need it.
+    With the background mean m and covariance C, pixel x, target t; None where the detector does not need it.
 
     Parameters
     ----------
