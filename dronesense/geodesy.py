@@ -294,6 +294,22 @@ def ned_axes(lon: ArrayLike, lat: ArrayLike) -> Floats:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def displace(
+    lon: ArrayLike, lat: ArrayLike, height_m: ArrayLike, offset_ned_m: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return lon, lat and height of places moved by (k, 3) meters north, east, down.
+
+    Examples
+    --------
+    >>> lon, lat, height = displace([9.0], [48.0], [100.0], np.array([[0.0, 0.0, -20.0]]))
+    >>> round(float(lon[0]), 9), round(float(lat[0]), 9), round(float(height[0]), 6)
+    (9.0, 48.0, 120.0)
+    """
+    moved = to_ecef(lon, lat, height_m) + np.einsum("kij,kj->ki", ned_axes(lon, lat), offset_ned_m)
+    lon, lat, height_m = _transformer("EPSG:4978", "EPSG:4979").transform(*moved.T)
+    return np.asarray(lon), np.asarray(lat), np.asarray(height_m)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TangentFrames:
     """Second-order maps from local north-east-down offsets to x, y, height of a CRS.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dronesense import geodesy
 from dronesense.model import Trajectory
@@ -14,6 +14,8 @@ from dronesense.model import Trajectory
 NS_PER_S: Final = 1e9
 EXTRAPOLATION_SAMPLES: Final = 0.5
 """How far before the first and after the last sample a pose is given, in sample intervals."""
+LINE_GAP: Final = 1.5
+"""Lines farther apart than this many median periods have lines missing between them."""
 _TINY_RAD: Final = 1e-12
 
 Floats = NDArray[np.float64]
@@ -54,6 +56,10 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def take(self, index: NDArray[np.intp]) -> Poses:
+        """Return the poses at *index*."""
+        return Poses(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @property
     def rotation(self) -> Floats:
@@ -231,3 +237,35 @@ def _velocity(trajectory: Trajectory, start: NDArray[np.intp], stop: NDArray[np.
     velocity: Floats = np.einsum("kij,ki->kj", axes, ends[1] - ends[0]) / seconds[:, None]
     velocity[~np.isfinite(height[start] + height[stop]), 2] = np.nan
     return velocity
+
+
+def line_scan_times(line_time: NDArray[np.int64], row: ArrayLike) -> NDArray[np.int64]:
+    """Return the times at fractional rows: at the edge of a line half a period from its middle.
+
+    Where lines are missing between two rows each keeps the median period.
+
+    Parameters
+    ----------
+    line_time : (rows,) int64
+        UTC ns, middle of each line's exposure.
+    row : (k,) array_like
+        Fractional row, at most half a row outside.
+
+    Raises
+    ------
+    ValueError
+        If a row lies outside.
+    """
+    row = np.asarray(row, dtype=np.float64)
+    last = len(line_time) - 1
+    if not np.all((row >= -0.5) & (row <= last + 0.5)):
+        raise ValueError(f"rows must lie in [-0.5, {last + 0.5}]")
+    nearest = np.clip(np.rint(row), 0, last).astype(np.int64)
+    offset = row - nearest
+    if last == 0:
+        return np.asarray(line_time[nearest])
+    gap = np.diff(line_time)
+    period = np.median(gap)
+    gap = np.where(gap > LINE_GAP * period, period, gap)
+    step = np.where(offset < 0.0, gap[np.maximum(nearest - 1, 0)], gap[np.minimum(nearest, last - 1)])
+    return np.asarray(line_time[nearest] + np.rint(offset * step).astype(np.int64))

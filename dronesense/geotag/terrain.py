@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -117,6 +118,12 @@ class Surface:
         h00, h01 = flat[first], flat[first + 1]
         h10, h11 = flat[first + cols], flat[first + cols + 1]
         return h00, h01 - h00, h10 - h00, h11 - h10 - h01 + h00
+
+
+@lru_cache(maxsize=2)
+def surface_of(terrain: Terrain) -> Surface:
+    """Return the :class:`Surface` of *terrain*, made once for all the calls that a flight needs."""
+    return Surface(terrain)
 
 
 def _pyramid(height: Floats) -> tuple[Floats, Ints, Ints]:
