@@ -120,7 +120,8 @@ def from_pixels(
     footprints : (k, 4, 2) float64
         Corners of each pixel on the ground, in ring order, in the CRS of `points`.
     cov_pixel : (k, 2, 2) float64, optional
-        The part of ``points.cov`` that is each pixel's own. None: all of it is shared.
+        The part of ``points.cov`` that is each pixel's own: a place spread evenly over its footprint. None: all
+        of it is shared.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def from_pixels(
         x=float(place[0]),
         y=float(place[1]),
         height_m=float(weight @ points.height_m[hit]),
-        cov=_centroid_cov(points.cov[hit], own, weight, corners),
+        cov=_centroid_cov(points.cov[hit], own, weight),
         crs=points.crs,
         outline=_union(corners),
         resolution_m=_pixel_side(corners),
@@ -248,29 +249,17 @@ def _weights(score: Floats) -> Floats:
     return weight / total if total > 0.0 else np.full(len(score), 1.0 / len(score))
 
 
-def _centroid_cov(cov: Floats, own: Floats | None, weight: Floats, corners: Floats) -> Floats:
+def _centroid_cov(cov: Floats, own: Floats | None, weight: Floats) -> Floats:
     if own is None:
         return _mean(cov, weight)
     local = _mean(own, weight)
     if len(weight) > SMALL_PIXELS:
         local = local * np.sqrt(np.sum(weight**2))
-    else:
-        local = max(local, _mean(_footprint_cov(corners), weight), key=np.trace)
     return _positive(_mean(cov - own, weight)) + local
 
 
 def _mean(cov: Floats, weight: Floats) -> Floats:
     return np.asarray(np.einsum("k,kij->ij", weight, cov))
-
-
-def _footprint_cov(corners: Floats) -> Floats:
-    """Return the (k, 2, 2) covariance of a place that is uniform over each parallelogram.
-
-    With edge vectors u and v of a parallelogram it is (u uᵀ + v vᵀ) / 12.
-    """
-    u = (corners[:, 1] - corners[:, 0] + corners[:, 2] - corners[:, 3]) / 2.0
-    v = (corners[:, 3] - corners[:, 0] + corners[:, 2] - corners[:, 1]) / 2.0
-    return np.asarray(UNIFORM_VARIANCE * (u[:, :, None] * u[:, None, :] + v[:, :, None] * v[:, None, :]))
 
 
 def _positive(cov: Floats) -> Floats:

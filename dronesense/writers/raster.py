@@ -73,7 +73,7 @@ def write(raster: GroundRaster, path: Path) -> None:
                 sink.set_band_description(1, band_description(raster))
                 sink.set_band_unit(1, raster.unit)
             same = _reads_back(raster, temporary)
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CPLE_BaseError, SystemError) as error:  # SystemError: a full disk at close
             raise OSError(f"{path}: GDAL could not write it ({error})") from error
         if not same:
             raise EvidenceError("does not read back as it was written", where=path, fix="check the disk")

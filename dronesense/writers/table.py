@@ -47,7 +47,7 @@ def headings(trace: GasTrace) -> list[str]:
 
 
 def write_gas(trace: GasTrace, path: Path) -> None:
-    """Write *trace* as UTF-8 CSV with one header line and no comments, as GIS imports want it.
+    """Write *trace* as UTF-8 CSV (RFC 4180) with one header line and no comments, as GIS imports want it.
 
     Columns: UTC time, lon, lat (WGS84), height above the ellipsoid, value, its standard uncertainty,
     background, standardized enhancement z, flags (names of :class:`~dronesense.model.Flag` joined by
@@ -87,7 +87,7 @@ def write_gas(trace: GasTrace, path: Path) -> None:
         series.row.astype(str),
     ]
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text)
     table.writerow(headings(trace))
     table.writerows(zip(*(column.tolist() for column in columns), strict=True))
     write_bytes(path, text.getvalue().encode("utf-8", errors="backslashreplace"))
