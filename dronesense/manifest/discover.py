@@ -181,7 +181,9 @@ def _settle_track(result: Discovery, finds: _Finds, name: Any) -> None:
     if logs:
         result.tables["track"] = {"path": name(logs[0][0]), "reader": logs[0][1]}
         for other, _ in logs[1:]:
-            result.ignored.append((name(other), "a second, smaller flight log; name the one to use in [track]"))
+            result.ignored.append(
+                (name(other), "a second, smaller flight log; name the one to use in [track]")
+            )
         return
     for path, instrument in finds.gas:
         spec = instrument.spec

@@ -8,10 +8,10 @@ from typing import Any
 from dronesense.manifest.discover import Discovery
 
 _COMMENTS = {
-    "flight": "crs = \"auto\" works in the UTM zone of the track",
+    "flight": 'crs = "auto" works in the UTM zone of the track',
     "track": "source and height_ref may be set; sigma overrides the log's own accuracies",
     "terrain": "a height model above the ellipsoid; or height_m = 312.0 for flat ground",
-    "gas": "clock_offset_s = 0.0 when the analyser's clock is right; \"auto\" finds it from the pressure",
+    "gas": 'clock_offset_s = 0.0 when the analyser\'s clock is right; "auto" finds it from the pressure',
     "cube": "dark and panel are needed for reflectance; instrument for a place on the ground",
     "detect": "a gas rule has species, a spectral rule signature; the false-alarm rate is yours to state",
 }

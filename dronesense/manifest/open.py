@@ -76,7 +76,9 @@ def _from_discovery(root: Path, found: Discovery) -> Flight:
     try:
         manifest = msgspec.convert(found.tables, Manifest)
     except msgspec.ValidationError as error:  # a file name that makes no valid table: never the user's keys
-        raise ManifestError(f"cannot describe the folder: {error}", where=root, fix="write a flight.toml") from error
+        raise ManifestError(
+            f"cannot describe the folder: {error}", where=root, fix="write a flight.toml"
+        ) from error
     if not (manifest.track or manifest.gas or manifest.cube):
         raise ReadError(
             "nothing usable: no flight log, gas series or cube was recognised",
@@ -138,7 +140,7 @@ class _Opener:
             warnings=tuple(self.warnings),
         )
 
-    # -- books ---------------------------------------------------------------------------------------------------
+    # -- books --
 
     def _label(self, path: Path) -> str:
         """Return *path* as it is named in products: relative to the flight folder where possible."""
@@ -179,7 +181,9 @@ class _Opener:
     def _one(self, pattern: str, key: str) -> Path:
         found = self._paths(pattern, key)
         if len(found) > 1:
-            raise ManifestError(f'{key} = "{pattern}" names {len(found)} files; it must name one', where=self.where)
+            raise ManifestError(
+                f'{key} = "{pattern}" names {len(found)} files; it must name one', where=self.where
+            )
         return found[0]
 
     def _each(
@@ -195,7 +199,7 @@ class _Opener:
             except DronesenseError as error:
                 self.rejected.append((self._label(path), str(error)))
 
-    # -- parts ---------------------------------------------------------------------------------------------------
+    # -- parts --
 
     def _trajectory(self) -> Trajectory | None:
         table = self.manifest.track
@@ -267,7 +271,9 @@ class _Opener:
         from dronesense.readers import instrument as instrument_reader
 
         fitting = [
-            each for each in self.catalog.instruments(kind="gas") if instrument_reader.header_matches(each, path)
+            each
+            for each in self.catalog.instruments(kind="gas")
+            if instrument_reader.header_matches(each, path)
         ]
         if not fitting:
             raise ReadError(
@@ -279,7 +285,9 @@ class _Opener:
         return fitting[0]
 
     def _cube(self, table: CubeTable, path: Path, start: int | None) -> CubeInput:
-        instrument = None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
+        instrument = (
+            None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
+        )
         cube = self._read_cube(path, table.reader, instrument, table.line_times, "cube")
         record = None if instrument is None else self._record(instrument.id, start)
         if record is not None and not isinstance(record, CameraCalibration):
@@ -306,8 +314,12 @@ class _Opener:
         return cube
 
     def _panel(self, table: PanelTable, instrument: Instrument | None) -> Panel:
-        cube = self._read_cube(self._one(table.path, "[[cube]] panel.path"), None, instrument, "none", "panel")
-        signature = self._signature(self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance")
+        cube = self._read_cube(
+            self._one(table.path, "[[cube]] panel.path"), None, instrument, "none", "panel"
+        )
+        signature = self._signature(
+            self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance"
+        )
         return Panel(cube, signature, table.rows, table.samples)
 
     def _signature(self, path: Path, role: str) -> Signature:
@@ -338,7 +350,10 @@ class _Opener:
             self._used(self._one(table.path, "[wind] path"), "wind")
             return None
         return Wind(
-            table.speed_m_s or 0.0, table.from_deg or 0.0, table.sigma_speed_m_s or 0.0, table.sigma_from_deg or 0.0
+            table.speed_m_s or 0.0,
+            table.from_deg or 0.0,
+            table.sigma_speed_m_s or 0.0,
+            table.sigma_from_deg or 0.0,
         )
 
 

@@ -143,7 +143,9 @@ class DetectTable(Table):
     def __post_init__(self) -> None:
         if (self.species is None) == (self.signature is None):
             raise ValueError("needs either species (a gas rule) or signature (a spectral rule)")
-        kind, foreign = ("gas", self._SPECTRAL_ONLY) if self.species is not None else ("spectral", self._GAS_ONLY)
+        kind, foreign = (
+            ("gas", self._SPECTRAL_ONLY) if self.species is not None else ("spectral", self._GAS_ONLY)
+        )
         for name in foreign:
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} does not belong to a {kind} rule")
@@ -181,7 +183,9 @@ class Manifest(Table):
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA_VERSION:
-            raise ValueError(f"schema = {self.schema} is not known; this version reads schema = {SCHEMA_VERSION}")
+            raise ValueError(
+                f"schema = {self.schema} is not known; this version reads schema = {SCHEMA_VERSION}"
+            )
 
 
 def with_origin(manifest: Manifest, given: dict[str, Any], *, origin: str) -> dict[str, dict[str, object]]:
