@@ -24,7 +24,7 @@ STUCK_REPEATS: Final = 20
 """Equal readings in a row beyond which a sensor counts as stuck.
 
 With steps no larger than the noise, the next reading falls on the same step with a chance of at most 0.38
-(the share of a normal distribution within half a sigma): 21 equal ones by chance have a probability below 1e-8.
+(the share of a normal distribution within half a sigma): 21 equal ones by chance come below 1e-8.
 """
 
 GAP_FACTOR: Final = 5.0

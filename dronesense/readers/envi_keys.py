@@ -38,7 +38,7 @@ UNKNOWN_UNITS: Final = ("", "unknown")
 EXPOSURE_KEYS: Final = ("integration time", "tint1", "tint", "exposure time", "exposure", "shutter")
 """Header keys of writers that state the exposure, all in ms (Specim tint, Resonon shutter, frame cameras)."""
 
-_WAVELENGTH_IN_NAME = re.compile(r"\(?\s*([0-9.]+)\s*\)?\s*(nanometers|nm|micrometers|um)\b", re.IGNORECASE)
+_WAVELENGTH_IN_NAME = re.compile(r"(\d+(?:\.\d*)?)\s*(nanometers|nm|micrometers|um)\b", re.IGNORECASE)
 
 NORTH_BANDS: Final = "NPQRTUVWX"
 SOUTH_BANDS: Final = "CDEFGHJKLM"
@@ -108,17 +108,22 @@ def _nm_per_unit(header: Header, center: NDArray[np.float64], assumptions: list[
 
 def _from_names(header: Header, count: int, assumptions: list[str]) -> NDArray[np.float64] | None:
     """Return the wavelengths of band names such as ``Band 1 (376.86 Nanometers)``, if all names have one."""
-    names = header.items("band names")
-    found = [_WAVELENGTH_IN_NAME.search(name) for name in names]
-    matches = [match for match in found if match is not None]
-    if len(names) != count or len(matches) != count:
-        return None
-    try:
-        values = [float(match[1]) * NM_PER_UNIT[match[2].lower()] for match in matches]
-    except ValueError:
+    found = [wavelength_in_name(name) for name in header.items("band names")]
+    values = [value for value in found if value is not None]
+    if len(found) != count or len(values) != count:
         return None
     assumptions.append("wavelengths were taken from the band names")
     return np.array(values)
+
+
+def wavelength_in_name(name: str) -> float | None:
+    """Return the wavelength, nm, in a band name such as ``1 (376.86 Nanometers)``; None if it has none.
+
+    >>> wavelength_in_name("376.86 Nanometers"), wavelength_in_name("Red (0.66 um)")
+    (376.86, 660.0)
+    """
+    match = _WAVELENGTH_IN_NAME.search(name)
+    return None if match is None else float(match[1]) * NM_PER_UNIT[match[2].lower()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,176 @@
+"""The directories of a TIFF file: how many samples a pixel has, and whether all its data lie inside the file.
+
+GDAL opens a TIFF that was cut and notices only when the lost part is read, if at all. The check is a few
+reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ReadError
+
+MAGICS: Final[dict[bytes, tuple[Literal["<", ">"], bool]]] = {
+    b"II*\0": ("<", False),
+    b"MM\0*": (">", False),
+    b"II+\0": ("<", True),
+    b"MM\0+": (">", True),
+}
+"""First four bytes -> byte order, whether it is BigTIFF (TIFF 6.0, section 2; BigTIFF by AWare Systems)."""
+
+SAMPLES_PER_PIXEL: Final = 277
+DATA_TAGS: Final = ((273, 279), (324, 325))
+"""Tags of offsets and byte counts: of strips, of tiles (TIFF 6.0, sections 8 and 15)."""
+
+TYPES: Final = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+"""TIFF field types that hold whole numbers without a sign -> NumPy type."""
+
+SIZES: Final = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+"""TIFF field type -> bytes of one value."""
+
+MAX_DIRECTORIES: Final = 1000
+"""More pages than this are damage (or a loop)."""
+
+_COPY_AGAIN: Final = "the copy is cut: copy it again from the card"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Sizes and struct codes of the two kinds of TIFF."""
+
+    order: Literal["<", ">"]
+    big: bool
+
+    @property
+    def word(self) -> str:
+        return "Q" if self.big else "I"
+
+    def unpack(self, stream: BinaryIO, codes: str) -> tuple[int, ...]:
+        size = struct.calcsize(self.order + codes)
+        return struct.unpack(self.order + codes, _exactly(stream, size))
+
+
+def samples_per_pixel(path: Path) -> int:
+    """Return the number of bands of the first page of *path*; 0 if it is not a TIFF file or is damaged."""
+    try:
+        with path.open("rb") as stream:
+            form = MAGICS.get(stream.read(4))
+            if form is None:
+                return 0
+            at = _first(stream, _Form(*form))
+            tags = _directory(stream, _Form(*form), at).tags
+            return int(tags.get(SAMPLES_PER_PIXEL, np.ones(1))[0])
+    except (OSError, EOFError, IndexError):
+        return 0
+
+
+def check(path: Path) -> None:
+    """Raise unless every strip, tile and tag of every page lies inside the file.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened, is not a TIFF file, or is cut: the bytes that are missing are stated.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            known = MAGICS.get(stream.read(4))
+            end = 0 if known is None else _end(stream, _Form(*known))
+    except EOFError as error:
+        raise ReadError("ends within its directory", where=path, fix=_COPY_AGAIN) from error
+    except OSError as error:
+        raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
+    if known is None:
+        raise ReadError("is not a TIFF file", where=path)
+    if end > size:
+        raise ReadError(f"has {size} bytes, but its directory asks for {end}", where=path, fix=_COPY_AGAIN)
+
+
+def _end(stream: BinaryIO, form: _Form) -> int:
+    """Return the byte after the last strip, tile or tag of all pages."""
+    end, at = 0, _first(stream, form)
+    for _ in range(MAX_DIRECTORIES):
+        if at == 0:
+            return end
+        page = _directory(stream, form, at)
+        tags, at = page.tags, page.following
+        end = max(end, page.end)
+        for offsets, counts in DATA_TAGS:
+            if offsets in tags and counts in tags and tags[offsets].size == tags[counts].size:
+                last = tags[offsets].astype(np.uint64) + tags[counts].astype(np.uint64)
+                end = max(end, int(last.max(initial=0)))
+    raise EOFError
+
+
+def _first(stream: BinaryIO, form: _Form) -> int:
+    if form.big:
+        return form.unpack(stream, "HHQ")[2]
+    return form.unpack(stream, "I")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The tags that are needed here, where the next directory is, and the byte after the last tag's value."""
+
+    tags: dict[int, NDArray[np.generic]]
+    following: int
+    end: int
+
+
+def _directory(stream: BinaryIO, form: _Form, at: int) -> _Directory:
+    wanted = {SAMPLES_PER_PIXEL, *(tag for pair in DATA_TAGS for tag in pair)}
+    stream.seek(at)
+    (count,) = form.unpack(stream, "Q" if form.big else "H")
+    inline = 8 if form.big else 4
+    entry = struct.Struct(f"{form.order}HH{form.word}{inline}s")
+    raw = _exactly(stream, count * entry.size)
+    (following,) = form.unpack(stream, form.word)
+    tags: dict[int, NDArray[np.generic]] = {}
+    end = 0
+    for tag, kind, items, value in entry.iter_unpack(raw):
+        size = items * SIZES.get(kind, 0)
+        place = struct.unpack(form.order + form.word, value)[0]
+        if size > inline:
+            end = max(end, place + size)
+        if tag in wanted and kind in TYPES:
+            if size > inline:
+                stream.seek(place)
+                value = _exactly(stream, size)
+            tags[tag] = np.frombuffer(
+                value, dtype=np.dtype(TYPES[kind]).newbyteorder(form.order), count=items
+            )
+    return _Directory(tags, following, end)
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    """Return *size* bytes; never asks for more than the file has left."""
+    here = stream.tell()
+    left = stream.seek(0, 2) - here
+    if size > left:
+        raise EOFError
+    stream.seek(here)
+    return stream.read(size)
