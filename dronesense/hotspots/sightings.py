@@ -19,6 +19,8 @@ SNAP_PIXELS: Final = 0.01
 """Grid on which footprints are joined, in pixels: neighbors share corners that differ by rounding only."""
 SMALL_PIXELS: Final = 2
 """Up to so many pixels a target may lie anywhere within them: nothing averages."""
+ENDS_OF_A_ROW: Final = 0.5
+"""Variance of the middle of a row of pixels whose two ends are cut independently, in pixel variances."""
 UNIFORM_VARIANCE: Final = 1.0 / 12.0
 """Variance of a uniform distribution of width 1."""
 PARTLY_OFF_TERRAIN: Final = "partly-off-terrain"
@@ -104,11 +106,11 @@ def from_pixels(
 ) -> tuple[tuple[Sighting, ...], tuple[str, ...]]:
     """Place a spectral detection.
 
-    The place is the centroid of the pixels weighted by score. Its covariance is the part that all pixels of one
-    pass share (``points.cov - cov_pixel``) in full, plus the pixels' own part (`cov_pixel`) divided by their
-    effective number, ``1 / sum(weight²)``. One or two pixels average nothing: the target may lie anywhere in
-    them. Squares of 1.5 to 4 pixels whose score grows with the root of the filled fraction err by 0.6 to 0.9
-    of what is stated (Monte Carlo in the tests).
+    The place is the centroid of the pixels weighted by score. Its covariance is the part that all pixels of
+    one pass share (``points.cov - cov_pixel``) in full, plus the pixels' own part (`cov_pixel`) divided by
+    ``2 sqrt(n)``, with n their effective number ``1 / sum(weight²)``: a blob has about sqrt(n) rows, and
+    the middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
+    nothing: the target may lie anywhere in them.
 
     Parameters
     ----------
@@ -254,7 +256,7 @@ def _centroid_cov(cov: Floats, own: Floats | None, weight: Floats) -> Floats:
         return _mean(cov, weight)
     local = _mean(own, weight)
     if len(weight) > SMALL_PIXELS:
-        local = local * np.sum(weight**2)
+        local = local * ENDS_OF_A_ROW * np.sqrt(np.sum(weight**2))
     return _positive(_mean(cov - own, weight)) + local
 
 
