@@ -301,7 +301,7 @@ def _quaternions(rows: Rows) -> Float:
     if "Q1" not in rows:
         return quaternions_of(*rows.numbers("Roll", "Pitch", "Yaw").T)
     quaternion = rows.numbers("Q1", "Q2", "Q3", "Q4")
-    return quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
+    return np.asarray(quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True))
 
 
 def _velocity(

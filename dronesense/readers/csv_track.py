@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.errors import ManifestError, ReadError
+from dronesense.errors import ManifestError, ReadError, did_you_mean
 from dronesense.model import Clock, GasInstrument, IngestReport, Instrument, Trajectory
 from dronesense.model.trajectory import HEIGHT_REFS, HeightRef
 from dronesense.readers.streams import (
@@ -73,14 +73,14 @@ def read(
     Returns
     -------
     Trajectory
-        A row per row of the table with a position. Heights count as ellipsoidal only if the instrument says so.
+        A row per row of the table with a position. Heights are ellipsoidal only if the instrument says so.
     IngestReport
         Rows refused by reason.
 
     Raises
     ------
     ManifestError
-        If the instrument is missing, is no table, lacks a column, or states no reference for a height.
+        If the instrument is missing, is no table, lacks a column, or states an unknown height reference.
     ReadError
         If the table lacks a column or no row has a position.
     """
@@ -207,13 +207,18 @@ def _heights(
     if height is None:
         warnings.append("the table has no height")
         return unknown, unknown, "unknown"
-    ref = next((known for known in HEIGHT_REFS if known == spec.height_ref), None)
+    ref = next((known for known in HEIGHT_REFS if known == (spec.height_ref or "unknown")), None)
     if ref is None:
+        near = did_you_mean(spec.height_ref or "", HEIGHT_REFS)
         fix = f"set height_ref = one of {', '.join(HEIGHT_REFS)} in the instrument file"
-        raise ManifestError("the height column has no reference", where=where, fix=fix)
+        raise ManifestError(f'height_ref = "{spec.height_ref}" is unknown{near}', where=where, fix=fix)
     if ref == "ellipsoid":
         return height, height, ref
-    warnings.append(f"heights refer to {ref}: no height above the ellipsoid without an undulation")
+    warnings.append(
+        "nothing says what heights refer to: state height_ref under [track] of flight.toml"
+        if ref == "unknown"
+        else f"heights refer to {ref}: no height above the ellipsoid without an undulation"
+    )
     return height, unknown, ref
 
 

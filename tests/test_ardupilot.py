@@ -1,0 +1,459 @@
+"""ArduPilot logs to trajectories: a planted flight, damage, and real logs beside pymavlink."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dronesense import plugins
+from dronesense.errors import ReadError
+from dronesense.model import IngestReport, Trajectory
+from dronesense.readers import ardupilot
+from dronesense.timescale import NS_PER_S, gps_to_utc_ns
+
+_SPEC = importlib.util.spec_from_file_location(
+    "dataflash_writer", Path(__file__).with_name("dataflash_writer.py")
+)
+writer = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(writer)
+
+WEEK, TOW_0 = 2371, 36_000_000
+"""GPS week, and ms of week at boot."""
+LAT_0, LON_0, ALT_0, UNDULATION = 43.25, 76.9, 820.0, -38.5
+SPEED_LAT, CLIMB = 5e-5, 0.5  # degrees (5.6 m) and m a second, due north
+
+
+def lat_at(t):
+    return LAT_0 + SPEED_LAT * t
+
+
+def alt_at(t):
+    return ALT_0 + CLIMB * t
+
+
+class Flight:
+    """A straight climb, 20 s, logged with a GPS latency of `latency` plus jitter."""
+
+    def __init__(
+        self, *, gps=writer.GPS, gpa=writer.GPA, status=3, latency=0.03, receivers=1, duration=20.0
+    ) -> None:
+        self.log = writer.Log()
+        for name, layout in (
+            ("GPS", gps), ("GPA", gpa), ("POS", writer.POS), ("ATT", writer.ATT), ("BARO", writer.BARO),
+            ("ORGN", writer.ORGN), ("XKF1", writer.XKF1), ("MSG", writer.MSG),
+        ):  # fmt: skip
+            self.log.define(name, *layout)
+        self.columns = {name: layout[1].split(",") for name, layout in (("GPS", gps), ("GPA", gpa))}
+        self.rows: list[tuple[float, str, tuple]] = [(0.0, "MSG", (1000, b"ArduCopter V4.2.3 (00c0ffee)"))]
+        self.status, self.receivers = status, receivers
+        for k in range(int(duration * 5)):
+            t = k * 0.2
+            self.gps(t, t + latency + 0.02 * (k * 7 % 10) / 10)
+        for k in range(int(duration * 25)):
+            self.pos(k * 0.04 + 0.001)
+        for k in range(int(duration * 50)):
+            self.att(k * 0.02 + 0.0005)
+        for k in range(int(duration * 10)):
+            self.put(k * 0.1, "BARO", I=0, Press=91_000.0 - k)
+
+    def put(self, t: float, name: str, **values) -> None:
+        columns = {"BARO": writer.BARO, "XKF1": writer.XKF1, "ORGN": writer.ORGN}[name][1]
+        row = dict.fromkeys(columns.split(","), 0) | {"TimeUS": round(t * 1e6)} | values
+        self.rows.append((t, name, tuple(row.values())))
+
+    def gps(self, epoch: float, arrival: float, *, instance: int | None = None, **values) -> None:
+        tow = TOW_0 + round(epoch * 1000)
+        for i in range(self.receivers) if instance is None else (instance,):
+            row = {
+                "TimeUS": round(arrival * 1e6), "I": i, "Status": self.status, "GMS": tow, "GWk": WEEK,
+                "NSats": 17, "HDop": 0.7, "Lat": lat_at(epoch) + i * 1e-4, "Lng": LON_0, "Alt": alt_at(epoch),
+                "Spd": 5.5, "GCrs": 0.0, "VZ": -CLIMB, "Yaw": 0.0, "U": 1,
+            } | values  # fmt: skip
+            self.rows.append((arrival, "GPS", tuple(row[c] for c in self.columns["GPS"])))
+            row = {
+                "TimeUS": round(arrival * 1e6), "I": i, "VDop": 1.0, "HAcc": 0.8, "VAcc": 1.5, "SAcc": 0.2,
+                "YAcc": 0.0, "VV": 1, "SMS": round(arrival * 1000), "Delta": 200, "Und": UNDULATION,
+                "AEl": row["Alt"] - UNDULATION, "RTCMFU": 0, "RTCMFD": 0,
+            }  # fmt: skip
+            if "GPA" in self.columns:
+                self.rows.append((arrival, "GPA", tuple(row[c] for c in self.columns["GPA"])))
+
+    def pos(self, t: float, *, origin: float = 0.0, **values) -> None:
+        row = {
+            "TimeUS": round(t * 1e6),
+            "Lat": lat_at(t),
+            "Lng": LON_0,
+            "Alt": alt_at(t),
+            "RelHomeAlt": 0.0,
+            "RelOriginAlt": origin,
+        }
+        self.rows.append((t, "POS", tuple((row | values).values())))
+
+    def att(self, t: float) -> None:
+        row = (round(t * 1e6), 0.0, 2.0, 0.0, -3.0, 0.0, (350.0 + t) % 360.0, 0.1, 0.1, 3)
+        self.rows.append((t, "ATT", row))
+
+    def without(self, *names: str) -> Flight:
+        self.rows = [row for row in self.rows if row[1] not in names]
+        return self
+
+    def data(self) -> bytes:
+        packed = [
+            self.log.pack(name, *values) for _, name, values in sorted(self.rows, key=lambda row: row[0])
+        ]
+        return self.log.data() + b"".join(packed)
+
+
+def read(tmp_path: Path, flight: Flight | bytes, source: str = "auto") -> tuple[Trajectory, IngestReport]:
+    path = tmp_path / "00000042.BIN"
+    path.write_bytes(flight if isinstance(flight, bytes) else flight.data())
+    return ardupilot.read(path, label="raw/00000042.BIN", source=source)
+
+
+def boot_s(track: Trajectory) -> np.ndarray:
+    """Seconds since boot by the true clock (GPS time of the log's boot)."""
+    return (track.time - gps_to_utc_ns(WEEK, TOW_0)) / NS_PER_S
+
+
+def test_the_planted_flight_comes_back(tmp_path: Path) -> None:
+    track, report = read(tmp_path, Flight())
+    late = 0.03  # the constant part of the latency cannot be seen; the jitter (0 to 18 ms) is gone
+    t = boot_s(track) + late
+    np.testing.assert_allclose(track.lat, lat_at(t), atol=SPEED_LAT * 0.003)
+    np.testing.assert_allclose(track.height_source_m, alt_at(t), atol=2e-3)
+    np.testing.assert_allclose(track.height_m - track.height_source_m, -UNDULATION, atol=1e-4)
+    assert track.height_ref == "receiver-geoid"
+    assert (track.reference_point, track.source) == ("imu", "raw/00000042.BIN:POS")
+    assert set(track.fix.tolist()) == {7}
+    assert track.clock.kind == "fitted"
+    assert 0.05 <= track.clock.sigma_s < 0.06
+    np.testing.assert_allclose(track.std_ned_m, np.tile([0.8, 0.8, 1.5], (len(track), 1)))
+    np.testing.assert_allclose(track.velocity_ned[100], [5.5, 0.0, -CLIMB], atol=1e-6)
+    assert report.dropped == {}
+    assert report.holes == ()
+    assert report.warnings == ()
+    assert report.details["firmware"] == "ArduCopter V4.2.3 (00c0ffee)"
+    assert report.details["messages"]["ATT"] == 1000
+    assert report.details["filter_minus_gps_m"]["vertical_p95"] < 0.05
+    json.dumps(report.details)
+
+
+def test_rows_are_the_union_of_positions_and_attitudes(tmp_path: Path) -> None:
+    track, report = read(tmp_path, Flight())
+    offset = round(report.details["clock"]["offset_s"] * 1e6)
+    stamps = set((track.time // 1000 - offset).tolist())
+    pos = {round((k * 0.04 + 0.001) * 1e6) for k in range(500)}
+    att = {round((k * 0.02 + 0.0005) * 1e6) for k in range(1000)}
+    inside = {t for t in att if min(pos) <= t <= max(pos)}
+    assert {t + d for t in stamps for d in (-1, 0, 1)} >= pos | inside
+    assert len(track) == len(pos | inside)
+
+
+def test_attitude_is_slerped_and_pressure_interpolated(tmp_path: Path) -> None:
+    track, _ = read(tmp_path, Flight())
+    t = boot_s(track) + 0.03
+    w, x, y, z = track.attitude.T
+    yaw = np.degrees(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))) % 360.0
+    pitch = np.degrees(np.arcsin(2 * (w * y - z * x)))
+    roll = np.degrees(np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)))
+    error = (yaw - (350.0 + t) + 180.0) % 360.0 - 180.0
+    assert np.abs(error).max() < 0.02  # yaw is stored in steps of 0.01; passes north without turning round
+    np.testing.assert_allclose(roll, 2.0, atol=1e-3)
+    np.testing.assert_allclose(pitch, -3.0, atol=1e-3)
+    assert np.all(w >= 0)
+    np.testing.assert_allclose(track.pressure_hpa[5:-20], ((91_000.0 - 10 * t) / 100.0)[5:-20], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("gps", "gpa", "known"),
+    [
+        (writer.GPS_OLD, ("QCCCCBIH", "TimeUS,VDop,HAcc,VAcc,SAcc,VV,SMS,Delta"), False),
+        (writer.GPS, writer.GPA, True),
+        (
+            writer.GPS,
+            ("QBCCCCfBIHfHH", "TimeUS,I,VDop,HAcc,VAcc,SAcc,YAcc,VV,SMS,Delta,AEl,RTCMFU,RTCMFD"),
+            True,
+        ),
+    ],
+    ids=["3.8", "4.2", "4.6"],
+)
+def test_layouts_of_all_firmwares(tmp_path: Path, gps, gpa, known) -> None:
+    for source in ("POS", "GPS"):
+        track, report = read(tmp_path, Flight(gps=gps, gpa=gpa), source)
+        assert track.height_ref == "receiver-geoid"
+        if known:
+            np.testing.assert_allclose(track.height_m - track.height_source_m, -UNDULATION, atol=1e-4)
+        else:
+            assert np.isnan(track.height_m).all()
+            assert any("undulation" in warning for warning in report.warnings)
+
+
+def test_an_undulation_of_zero_is_no_undulation(tmp_path: Path) -> None:
+    flight = Flight()
+    und = writer.GPA[1].split(",").index("Und")
+    flight.rows = [(t, n, (*v[:und], 0.0) if n == "GPA" else v) for t, n, v in flight.rows]
+    assert np.isnan(read(tmp_path, flight)[0].height_m).all()
+
+
+def test_rows_that_cannot_be_trusted_are_refused_and_counted(tmp_path: Path) -> None:
+    flight = Flight()
+    for k in range(7):
+        flight.gps(-3.0 + 0.2 * k, 0.001 * (k + 1), Status=1, Lat=0.0, Lng=0.0)
+    for k in range(4):
+        flight.gps(-1.0 + 0.2 * k, 0.010 + 0.001 * k, GWk=0)
+    flight.gps(-0.2, 0.020, Lat=0.0, Lng=0.0)
+    for k in range(3):
+        flight.pos(0.0001 * (k + 1), origin=math.nan, Alt=-0.34)
+    flight.gps(5.0, 5.1901, Lat=lat_at(5.0) + 1.0)  # one flipped bit away
+    flight.pos(6.0001, Alt=60_000.0)
+    flight.pos(7.0001, Lng=LON_0 + 30)
+    track, report = read(tmp_path, flight, "POS")
+    assert report.dropped == {
+        "GPS: no 3-D fix": 7,
+        "GPS: latitude and longitude 0": 1,
+        "GPS: GPS week 0: date not known yet": 4,
+        "GPS: position jumps": 1,
+        "POS: before the filter's origin was set": 3,
+        "POS: position out of range": 1,
+        "POS: position jumps": 1,
+    }
+    assert track.lon.min() == track.lon.max() == LON_0
+    assert track.height_source_m.min() > ALT_0 - 1
+
+
+def test_old_logs_take_the_origin_message(tmp_path: Path) -> None:
+    flight = Flight()
+    flight.log.records = [r for r in flight.log.records if b"RelOriginAlt" not in r]
+    flight.log.define("POS", "QLLf", "TimeUS,Lat,Lng,Alt", kind=flight.log.types["POS"][0])
+    flight.rows = [(t, n, v[:4] if n == "POS" else v) for t, n, v in flight.rows]
+    first = read(tmp_path, flight)[1].dropped["POS: before the filter's origin was set"]
+    assert first == 1  # before the first fix arrived at 0.03 s
+    flight.put(2.0, "ORGN", Lat=LAT_0, Lng=LON_0, Alt=ALT_0)
+    assert read(tmp_path, flight)[1].dropped["POS: before the filter's origin was set"] == 50
+
+
+def test_damaged_time_stamps_are_refused(tmp_path: Path) -> None:
+    flight = Flight()
+    flight.rows = [
+        (t, n, (v[0] ^ (1 << 52), *v[1:]) if n == "ATT" and abs(t - 9.0005) < 1e-6 else v)
+        for t, n, v in flight.rows
+    ]
+    again = next(row for row in flight.rows if row[1] == "POS" and row[0] > 4.0)
+    flight.rows.append(again)
+    track, report = read(tmp_path, flight)
+    assert report.dropped == {"ATT: time stamp out of order": 1, "POS: time stamp out of order": 1}
+    assert len(track) == len(read(tmp_path, Flight())[0]) - 1
+
+
+def test_fixed_rtk_is_preferred_and_sources_can_be_named(tmp_path: Path) -> None:
+    flight = Flight(status=6, receivers=2)
+    track, _ = read(tmp_path, flight)
+    assert track.source.endswith("GPS[0]")
+    assert track.reference_point == "antenna"
+    assert set(track.fix.tolist()) == {5}
+    # a fix carries its own GPS time: no latency at all
+    np.testing.assert_allclose(track.lat, lat_at(boot_s(track)), atol=2e-7)
+    second, _ = read(tmp_path, flight, "GPS[1]")
+    np.testing.assert_allclose(second.lat, lat_at(boot_s(second)) + 1e-4, atol=2e-7)
+    assert read(tmp_path, flight, "POS")[0].source.endswith("POS")
+    assert read(tmp_path, Flight().without("POS"))[0].source.endswith("GPS[0]")
+    with pytest.raises(
+        ReadError, match=r"no usable position source \"GPS\[2\]\".*auto, POS, GPS\[0\], GPS\[1\]"
+    ):
+        read(tmp_path, flight, "GPS[2]")
+    with pytest.raises(ReadError, match="POS"):
+        read(tmp_path, Flight().without("POS"), "POS")
+
+
+def test_default_sigma_by_kind_of_fix(tmp_path: Path) -> None:
+    for status, sigma in ((3, (2.0, 4.0)), (4, (0.7, 1.2)), (6, (0.03, 0.05))):
+        track, report = read(tmp_path, Flight(status=status).without("GPA"), "GPS")
+        np.testing.assert_allclose(track.std_ned_m, np.tile([sigma[0], sigma[0], sigma[1]], (len(track), 1)))
+        assert any("by kind of fix" in text for text in report.assumptions)
+
+
+def test_nothing_is_interpolated_across_gaps(tmp_path: Path) -> None:
+    flight = Flight()
+    flight.rows = [row for row in flight.rows if not (row[1] == "POS" and 8.0 < row[0] < 11.0)]
+    track, report = read(tmp_path, flight)
+    t = boot_s(track) + 0.03
+    assert not np.any((t > 8.05) & (t < 10.95))
+    assert sorted(set(track.segment.tolist())) == [0, 1]
+    assert np.all(track.segment[t > 9] == 1)
+    assert report.dropped["attitude in a gap of POS"] > 100
+    assert any(w.startswith("POS: 1 gap(s), the longest 3.0") for w in report.warnings)
+    flight = Flight()
+    flight.rows = [row for row in flight.rows if not (row[1] == "ATT" and 8.0 < row[0] < 11.0)]
+    track, _ = read(tmp_path, flight)
+    t = boot_s(track) + 0.03
+    assert np.isnan(track.attitude[(t > 8.05) & (t < 10.95)]).all()
+    assert np.isfinite(track.attitude[(t < 7.9) | (t > 11.1)]).all()
+
+
+def test_a_tenth_of_a_second_cut_out_is_named(tmp_path: Path) -> None:
+    flight = Flight()
+    flight.rows = [
+        row for row in flight.rows if not 8.0 < row[0] < 8.1
+    ]  # at record borders: no byte looks wrong
+    _, report = read(tmp_path, flight)
+    assert report.holes == ()
+    assert any("ATT: 1 gap(s), the longest 0.12 s" in warning for warning in report.warnings)
+
+
+def test_attitude_falls_back_to_quaternions(tmp_path: Path) -> None:
+    flight = Flight().without("ATT")
+    flight.log.define("XKQ", "QBffff", "TimeUS,C,Q1,Q2,Q3,Q4")
+    half = math.radians(45.0)
+    for k in range(500):
+        for core in (0, 1):
+            q = (-math.cos(half), 0.0, 0.0, -math.sin(half)) if core == 0 else (1.0, 0.0, 0.0, 0.0)
+            flight.rows.append((k * 0.04 + 0.0001 * core, "XKQ", (round(k * 4e4), core, *q)))
+    track, report = read(tmp_path, flight)
+    np.testing.assert_allclose(track.attitude[10], [math.cos(half), 0.0, 0.0, math.sin(half)], atol=1e-6)
+    assert not any("no attitude" in warning for warning in report.warnings)
+    track, report = read(tmp_path, Flight().without("ATT"))
+    assert np.isnan(track.attitude).all()
+    assert any("no attitude" in warning for warning in report.warnings)
+
+
+def test_velocity_of_the_filter_comes_first(tmp_path: Path) -> None:
+    flight = Flight()
+    for k in range(500):
+        flight.put(k * 0.04, "XKF1", C=0, VN=1.0, VE=2.0, VD=3.0)
+        flight.put(k * 0.04 + 0.001, "XKF1", C=1, VN=9.0, VE=9.0, VD=9.0)
+    track, _ = read(tmp_path, flight)
+    np.testing.assert_allclose(track.velocity_ned[50:-50], np.tile([1.0, 2.0, 3.0], (len(track) - 100, 1)))
+
+
+def test_across_the_antimeridian(tmp_path: Path) -> None:
+    flight = Flight()
+    east = {"POS": 2, "GPS": writer.GPS[1].split(",").index("Lng")}
+
+    def moved(t, name, v):
+        if name not in east:
+            return v
+        lon = (179.9999 + 2e-5 * t + 180.0) % 360.0 - 180.0
+        return (*v[: east[name]], lon, *v[east[name] + 1 :])
+
+    flight.rows = [(t, n, moved(t, n, v)) for t, n, v in flight.rows]
+    track, report = read(tmp_path, flight)
+    assert report.dropped == {}
+    unwrapped = np.degrees(np.unwrap(np.radians(track.lon)))
+    np.testing.assert_allclose(np.diff(unwrapped) / np.diff(boot_s(track)), 2e-5, atol=6e-5)
+    assert np.abs(track.lon).min() > 179.999
+
+
+@pytest.mark.parametrize(
+    ("flight", "match"),
+    [
+        (Flight(duration=1.0).without("GPS"), "no GPS row"),
+        (Flight(duration=1.0, status=2), "5 x GPS: no 3-D fix"),
+        (b"", "is empty"),
+        (b"\xa3\x95\x80" + bytes(17), "no complete FMT"),
+    ],
+)
+def test_what_has_no_track_says_why(tmp_path: Path, flight, match) -> None:
+    with pytest.raises(ReadError, match=match):
+        read(tmp_path, flight)
+
+
+def test_damage_is_named_and_never_raises_anything_else(tmp_path: Path) -> None:
+    data = Flight().data()
+    rng = np.random.default_rng(2)
+    sound, _ = read(tmp_path, data)
+    for trial in range(60):
+        broken = bytearray(data)
+        place = int(rng.integers(2000, len(data) - 3000))
+        place += data[place + 1 : place + 3] == b"\xa3\x95"  # a cut between two records leaves no trace
+        match trial % 6:
+            case 0:
+                broken = broken[: place + 1]
+            case 1:
+                broken[place : place + 1500] = bytes(1500)
+            case 2:
+                del broken[place : place + 1501]
+            case 3:
+                broken += b"\xff" * 4096
+            case 4:
+                broken[place:place] = b"\x5aVENDOR\x00" * 64
+            case _:
+                for where in rng.integers(2000, len(data), 50):
+                    broken[where] ^= 1 << int(rng.integers(8))
+        try:
+            track, report = read(tmp_path, bytes(broken))
+        except ReadError:
+            continue
+        assert report.holes or report.dropped or report.warnings or trial % 6 == 5
+        if trial % 6 < 5:
+            assert report.holes
+            assert any("byte" in warning for warning in report.warnings)
+        assert np.all(np.abs(track.lat - lat_at(boot_s(track) + 0.03)) < 3e-4), trial  # 33 m: no wild row
+        assert np.all(track.lon < LON_0 + 3e-4)
+        assert len(track) <= len(sound)
+
+
+def test_sniff() -> None:
+    assert ardupilot.sniff(Path("x"), Flight(duration=1.0).data()[: plugins.HEAD_BYTES])
+    assert ardupilot.sniff(Path("x"), b"VENDOR" * 20 + Flight(duration=1.0).data())
+    for head in (b"", b"\xa3\x95", b"ULog\x01\x12\x35", b"time,lat,lon\n", bytes(8192)):
+        assert not ardupilot.sniff(Path("x"), head)
+
+
+@pytest.mark.parametrize("name", ["center_0003.bin", "pilot_0004.BIN", "pymavlink_test.BIN"])
+def test_real_logs_equal_pymavlink_at_every_stamp(shared_data: Path, name: str) -> None:
+    from pymavlink import DFReader
+
+    path = shared_data / "logs" / "dataflash" / name
+    track, report = ardupilot.read(path, label=name)
+    log = DFReader.DFReader_binary(str(path))
+    rows: dict[str, list] = {"POS": [], "ATT": [], "GPS": []}
+    while (message := log.recv_match(type=list(rows))) is not None:
+        rows[message.get_type()].append(message)
+    log.data_map.close()
+    log.filehandle.close()
+    offset = round(report.details["clock"]["offset_s"] * 1e9)
+    boot_us = np.rint((track.time - offset) / 1000).astype(np.int64)
+    pos = [m for m in rows["POS"] if not math.isnan(m.RelOriginAlt)]
+    at = np.searchsorted(boot_us, [m.TimeUS for m in pos])
+    assert boot_us[at].tolist() == [m.TimeUS for m in pos]
+    assert track.lat[at].tolist() == [m.Lat for m in pos]
+    assert track.lon[at].tolist() == [m.Lng for m in pos]
+    assert track.height_source_m[at].tolist() == [m.Alt for m in pos]
+    att = [m for m in rows["ATT"] if pos[0].TimeUS <= m.TimeUS <= pos[-1].TimeUS]
+    at = np.searchsorted(boot_us, [m.TimeUS for m in att])
+    assert boot_us[at].tolist() == [m.TimeUS for m in att]
+    half = np.radians([[m.Roll, m.Pitch, m.Yaw] for m in att]) / 2.0
+    (cr, cp, cy), (sr, sp, sy) = np.cos(half).T, np.sin(half).T
+    expected = np.column_stack([
+        cr * cp * cy + sr * sp * sy, sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy,
+    ])  # fmt: skip
+    expected *= np.where(expected[:, :1] < 0, -1.0, 1.0)
+    np.testing.assert_allclose(track.attitude[at], expected, atol=1e-12)
+    good = [m for m in rows["GPS"] if m.Status >= 3 and m.GWk > 0 and (m.Lat or m.Lng)]
+    fixes, _ = ardupilot.read(path, label=name, source="GPS")
+    epochs = gps_to_utc_ns([m.GWk for m in good], [m.GMS for m in good])
+    at = np.searchsorted(fixes.time, epochs)
+    assert fixes.time[at].tolist() == epochs.tolist()
+    assert fixes.lat[at].tolist() == [m.Lat for m in good]
+    assert fixes.lon[at].tolist() == [m.Lng for m in good]
+    assert fixes.height_source_m[at].tolist() == [m.Alt for m in good]
+
+
+def test_known_facts_of_the_real_logs(shared_data: Path) -> None:
+    """Rows refused, undulation at Bristol, date and latency spread as counted by hand with pymavlink."""
+    folder = shared_data / "logs" / "dataflash"
+    track, report = ardupilot.read(folder / "pilot_0004.BIN", label="pilot")
+    assert report.dropped["GPS: no 3-D fix"] == 376
+    assert report.details["undulation_m"] == pytest.approx(48.527, abs=1e-3)
+    assert str(track.time[0].astype("datetime64[ns]"))[:10] == "2025-01-03"
+    _, report = ardupilot.read(folder / "center_0003.bin", label="center")
+    assert report.dropped["GPS: GPS week 0: date not known yet"] == 1
+    assert report.dropped["POS: before the filter's origin was set"] == 21
+    assert report.details["clock"]["latency_spread_s"] == pytest.approx(0.1003, abs=1e-3)
+    assert report.details["firmware"].startswith("ArduPlane V4.2.3")
