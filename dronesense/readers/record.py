@@ -1,0 +1,301 @@
+"""Dated calibration records: ``calibration/records/<instrument>/<date>.toml``."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dronesense.errors import ManifestError, ReadError, UnitsError
+from dronesense.model import CameraCalibration, GasCalibration, Response, SpeciesCalibration
+from dronesense.readers import envi, toml
+from dronesense.readers.table import read_table
+from dronesense.units import convert
+
+UNIX_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+HASH_CHUNK_BYTES: Final = 1 << 20
+MIN_POINTS: Final = 2
+"""A line needs two points."""
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An unknown key is an error."""
+
+
+class _Species(_Strict, frozen=True):
+    zero: float | None = None
+    span: float | None = None
+    sigma_zero: float | None = None
+    sigma_span: float | None = None
+    covariance: float | None = None
+    points: list[tuple[float, float, float]] | None = None
+    unit: str | None = None
+
+
+class _Response(_Strict, frozen=True):
+    tau_s: float = 0.0
+    delay_s: float = 0.0
+    sigma_tau_s: float = 0.0
+    sigma_delay_s: float = 0.0
+
+
+class _File(_Strict, frozen=True):
+    path: str
+    sha256: str | None = None
+
+
+class _Record(_Strict, frozen=True):
+    schema: Literal[1]
+    instrument: str
+    valid_from: datetime
+    note: str = ""
+    species: dict[str, _Species] = {}
+    response: _Response = _Response()
+    dark: str | _File | None = None
+    gain: str | _File | None = None
+    bad_pixels: str | _File | None = None
+
+
+def read(path: Path) -> GasCalibration | CameraCalibration:
+    """Read a calibration record; one with ``dark``, ``gain`` or ``bad_pixels`` is a camera's.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file; files that it names lie beside it.
+
+    Returns
+    -------
+    GasCalibration or CameraCalibration
+
+    Raises
+    ------
+    ManifestError
+        If a key is unknown, missing, of the wrong type or out of its range, ``valid_from`` has no zone, or a
+        file that it names is missing, has another sha256, or cannot be read as one line of a cube.
+    """
+    path = Path(path)
+    entry = toml.load(path, _Record)
+    if entry.valid_from.tzinfo is None:
+        raise ManifestError(
+            "has no zone", where=f"{path}, key valid_from", fix="write it as 2026-06-01T00:00:00Z"
+        )
+    valid_from = (entry.valid_from - UNIX_EPOCH) // timedelta(microseconds=1) * 1000
+    files = {"dark": entry.dark, "gain": entry.gain, "bad_pixels": entry.bad_pixels}
+    if any(file is not None for file in files.values()):
+        if entry.species or entry.response != _Response():
+            raise ManifestError(
+                "holds both a camera's and an analyser's keys", where=path, fix="make two records"
+            )
+        arrays = {key: _array(path, key, file) for key, file in files.items() if file is not None}
+        return _camera(path, entry, valid_from, arrays)
+    lines, notes = {}, [entry.note] if entry.note else []
+    for name, species in entry.species.items():
+        lines[name], note = _line(f"{path}, key species.{name}", name, species)
+        notes.extend(note)
+    return GasCalibration(
+        instrument=entry.instrument,
+        valid_from=valid_from,
+        species=lines,
+        response=_response(path, entry.response),
+        note="; ".join(notes),
+        path=str(path),
+    )
+
+
+def _response(path: Path, entry: _Response) -> Response:
+    numbers = [entry.tau_s, entry.delay_s, entry.sigma_tau_s, entry.sigma_delay_s]
+    if not np.isfinite(numbers).all() or min(entry.tau_s, entry.sigma_tau_s, entry.sigma_delay_s) < 0.0:
+        raise ManifestError(
+            "times must be finite, and all but delay_s not negative", where=f"{path}, key response"
+        )
+    return Response(*numbers)
+
+
+def _line(where: str, name: str, entry: _Species) -> tuple[SpeciesCalibration, list[str]]:
+    """Return the line of a species and what is to be said of its fit."""
+    stated = (entry.zero, entry.span, entry.sigma_zero, entry.sigma_span, entry.covariance)
+    notes: list[str] = []
+    if entry.points is not None:
+        if any(value is not None for value in stated):
+            raise ManifestError("holds both points and a line", where=where, fix="keep one of the two")
+        if len(entry.points) < MIN_POINTS:
+            raise ManifestError(f"a line needs at least {MIN_POINTS} points", where=f"{where}.points")
+        try:
+            line, chi2 = fit_line(*np.array(entry.points, dtype=np.float64).T)
+        except ValueError as error:
+            raise ManifestError(str(error), where=f"{where}.points") from error
+        notes.append(
+            f"{name}: {len(entry.points)} points, chi2/nu = {chi2:.3g}/{len(entry.points) - MIN_POINTS}"
+        )
+    else:
+        zero, span, sigma_zero, sigma_span, covariance = (0.0 if value is None else value for value in stated)
+        if entry.zero is None and entry.span is None:
+            raise ManifestError("needs zero and span, or points", where=where)
+        line = _stated_line(
+            where, zero, 1.0 if entry.span is None else span, sigma_zero, sigma_span, covariance
+        )
+    return _in_ppm(where, line, entry.unit), notes
+
+
+def _stated_line(
+    where: str, zero: float, span: float, sigma_zero: float, sigma_span: float, covariance: float
+) -> SpeciesCalibration:
+    if not np.isfinite([zero, span, sigma_zero, sigma_span, covariance]).all() or span <= 0.0:
+        raise ManifestError("zero, span and sigmas must be finite, span greater than 0", where=where)
+    if min(sigma_zero, sigma_span) < 0.0 or abs(covariance) > sigma_zero * sigma_span * (1.0 + 1e-9):
+        raise ManifestError(
+            "sigmas must be 0 or greater, and the covariance within sigma_zero * sigma_span", where=where
+        )
+    return SpeciesCalibration(zero, span, sigma_zero, sigma_span, covariance)
+
+
+def _in_ppm(where: str, line: SpeciesCalibration, unit: str | None) -> SpeciesCalibration:
+    """Return *line* in ppm; span has no unit, and a column or relative reading needs none here."""
+    if unit is None:
+        return line
+    try:
+        factor = convert(1.0, unit, "ppm")
+    except UnitsError as error:
+        raise ManifestError(
+            error.what, where=f"{where}.unit", fix="ppm, ppb or percent; else leave it out"
+        ) from error
+    return SpeciesCalibration(
+        line.zero * factor, line.span, line.sigma_zero * factor, line.sigma_span, line.covariance * factor
+    )
+
+
+def fit_line(true: ArrayLike, reading: ArrayLike, sigma: ArrayLike) -> tuple[SpeciesCalibration, float]:
+    """Fit ``reading = zero + span * true`` by weighted least squares.
+
+    Parameters
+    ----------
+    true : (n,) array
+        Values of the standards.
+    reading : (n,) array
+        What the instrument read.
+    sigma : (n,) array
+        Standard uncertainty of each reading, > 0.
+
+    Returns
+    -------
+    line : SpeciesCalibration
+        With standard uncertainties and covariance of zero and span, from `sigma` alone (not rescaled).
+    chi2 : float
+        Weighted sum of squared residuals; near ``n - 2`` if sigmas and straight line are right.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two different standards, a sigma is not > 0, or the slope is not > 0.
+
+    References
+    ----------
+    ISO 6143:2001, Gas analysis - Comparison methods for determining and checking the composition of
+    calibration gas mixtures, annex A; JCGM 100:2008 (GUM), H.3.
+
+    Examples
+    --------
+    >>> line, chi2 = fit_line([0.0, 10.0], [0.5, 20.5], [0.1, 0.1])
+    >>> line.zero, line.span, chi2
+    (0.5, 2.0, 0.0)
+    """
+    x, y, u = (np.asarray(values, dtype=np.float64) for values in (true, reading, sigma))
+    if not (np.isfinite([x, y, u]).all() and bool(np.all(u > 0.0))):
+        raise ValueError("every point needs finite numbers and a sigma greater than 0")
+    weight = u**-2.0
+    total = weight.sum()
+    mean_x, mean_y = (weight @ x) / total, (weight @ y) / total
+    spread = weight @ (x - mean_x) ** 2
+    if not spread > 0.0:
+        raise ValueError("a line needs at least two different standards")
+    span = (weight @ ((x - mean_x) * (y - mean_y))) / spread
+    zero = mean_y - span * mean_x
+    if not span > 0.0:
+        raise ValueError(f"the readings fall where the standards rise (span {span:.3g})")
+    line = SpeciesCalibration(
+        zero=float(zero),
+        span=float(span),
+        sigma_zero=float(np.sqrt(1.0 / total + mean_x**2 / spread)),
+        sigma_span=float(np.sqrt(1.0 / spread)),
+        covariance=float(-mean_x / spread),
+    )
+    return line, float(weight @ (y - zero - span * x) ** 2)
+
+
+def _camera(
+    path: Path, entry: _Record, valid_from: int, arrays: dict[str, NDArray[np.float64]]
+) -> CameraCalibration:
+    shapes = {key: array.shape for key, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        text = ", ".join(f"{key} {bands} x {samples}" for key, (bands, samples) in shapes.items())
+        raise ManifestError(f"the files differ in bands x samples: {text}", where=path, fix="use one binning")
+    for key, array in arrays.items():
+        if not np.isfinite(array).all() or (key == "gain" and not (array > 0.0).all()):
+            what = "must be finite" + (" and greater than 0" if key == "gain" else "")
+            raise ManifestError(what, where=f"{path}, key {key}")
+    bad = arrays.get("bad_pixels")
+    return CameraCalibration(
+        instrument=entry.instrument,
+        valid_from=valid_from,
+        dark=arrays.get("dark"),
+        gain=arrays.get("gain"),
+        bad_pixels=None if bad is None else bad != 0.0,
+        note=entry.note,
+        path=str(path),
+    )
+
+
+def _array(path: Path, key: str, entry: str | _File) -> NDArray[np.float64]:
+    """Return the (bands, samples) numbers of the file that *key* names: ENVI of one line, or CSV."""
+    file = _File(entry) if isinstance(entry, str) else entry
+    where = f"{path}, key {key}"
+    target = path.parent / file.path
+    try:
+        if file.sha256 is not None:
+            _check_hash(target, file.sha256, where)
+        return _from_csv(target) if target.suffix.lower() == ".csv" else _from_envi(target, where)
+    except OSError as error:
+        raise ManifestError(str(error), where=where) from error
+
+
+def _check_hash(target: Path, expected: str, where: str) -> None:
+    """Compare the sha256 of the numbers: of the data file where *target* is an ENVI header."""
+    data = target if target.suffix.lower() != ".hdr" else envi.pair(target)[1]
+    digest = hashlib.sha256()
+    with data.open("rb") as stream:
+        while chunk := stream.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    if digest.hexdigest() != expected.lower():
+        raise ManifestError(
+            f"{data.name} has the sha256 {digest.hexdigest()}",
+            where=where,
+            fix="restore the file, or correct sha256",
+        )
+
+
+def _from_envi(target: Path, where: str) -> NDArray[np.float64]:
+    cube, _ = envi.read(target, label=target.name, name=target.stem, line_times="none")
+    if cube.shape[0] != 1:
+        what = f"{target.name} has {cube.shape[0]} lines, not 1"
+        raise ManifestError(what, where=where, fix="average its lines into one")
+    values, _ = cube.source.read(0, 1)
+    return np.asarray(values[0], dtype=np.float64)
+
+
+def _from_csv(target: Path) -> NDArray[np.float64]:
+    """Return a table with one row a band and one column a sample, headed ``band,0,1,2,...``."""
+    table = read_table(target)
+    if table.warnings:
+        raise ReadError("; ".join(table.warnings), where=target, fix="copy it again, and end its last line")
+    samples = [name for name in table.names if name != "band"]
+    if not np.array_equal(table.numbers("band"), np.arange(len(table))) or not len(table):
+        raise ReadError("the bands are not counted from 0", where=target)
+    if samples != [str(index) for index in range(len(samples))] or not samples:
+        raise ReadError("the columns are not band, 0, 1, 2, ...", where=target)
+    return np.stack([table.numbers(name) for name in samples], axis=1)
