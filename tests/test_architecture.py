@@ -41,7 +41,7 @@ OF_ONE_MACHINE = [
     "python" + "hosted",
     "--(extra-)?index" + "-url[ =]+[^ ]*:",
     "npm" + r"js\.org",
-    r"(?<![\w.*/])/(home(?!/me/)|root|Users|work|opt)/" + r"\w",  # /home/me is everybody's
+    r"(?<![\w.*/])/(home(?!/me/)|root|Users|work|opt)/" + r"\w",
     r"\bissues" + r" (show|list|close|comment)\b",
     r"\." + "library/",
 ]
