@@ -286,7 +286,7 @@ def _calibration(flight: Flight) -> list[dict[str, object]]:
 
 def _dump(value: object, indent: int | None = None) -> bytes:
     text = json.dumps(_plain(value), allow_nan=False, ensure_ascii=False, sort_keys=True, indent=indent)
-    return text.encode("utf-8", errors="backslashreplace")
+    return text.encode("utf-8", errors="replace")
 
 
 def _plain(value: object) -> object:

@@ -75,7 +75,7 @@ def encode(layer: HotspotLayer) -> bytes:
     )
     head = _json(members)[:-1]
     body = f"\n{features}\n" if features else ""
-    return f'{head},"features":[{body}]}}\n'.encode("utf-8", errors="backslashreplace")
+    return f'{head},"features":[{body}]}}\n'.encode("utf-8", errors="replace")
 
 
 def properties(hotspot: Hotspot, flight: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def write_gas(trace: GasTrace, path: Path) -> None:
     table = csv.writer(text)
     table.writerow(headings(trace))
     table.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    write_bytes(path, text.getvalue().encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, text.getvalue().encode("utf-8", errors="replace"))
 
 
 def safe_text(text: str) -> str:
