@@ -220,10 +220,9 @@ class DataFlash(Mapping[str, Messages]):
         offsets, self.holes, self.ghosts, doubtful = _chain(self._bytes, headers, lengths)
         del headers
         self.records = len(offsets)
-        types = self._bytes[offsets + 2]
-        self._counts = np.bincount(types, minlength=256)
-        self._ends = np.cumsum(self._counts)
-        self._offsets = offsets[np.argsort(types, kind="stable")]
+        self._offsets = offsets
+        self._types = self._bytes[offsets + 2]
+        self._counts = np.bincount(self._types, minlength=256)
         self._doubtful = np.array(sorted(doubtful), dtype=np.int64)
         self._formats = self._index([form for form in defined if form.letters])
         self._formats = self._with_units()
@@ -272,8 +271,7 @@ class DataFlash(Mapping[str, Messages]):
 
     def __getitem__(self, name: str) -> Messages:
         form = self._formats[name]
-        end = int(self._ends[form.type])
-        offsets = self._offsets[end - int(self._counts[form.type]) : end].astype(np.int64)
+        offsets = self._offsets[self._types == form.type].astype(np.int64)
         windows = np.lib.stride_tricks.sliding_window_view(self._bytes, form.length)
         records = windows[offsets].view(form.dtype)[:, 0]
         return Messages(form, records, offsets, ~np.isin(offsets, self._doubtful))
