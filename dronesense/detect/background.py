@@ -15,10 +15,6 @@ SAMPLE_PIXELS: Final = 65_536
 """Pixels of the strided sample: 240 per band of a 270-band camera, of which the covariance needs some 10."""
 TRIM_SHARE: Final = 0.01
 """Share of the sample, the farthest from the mean, that is left out as possible targets."""
-TRIM_LIMIT: Final = 0.05
-"""Largest share that is left out when more pixels lie far out."""
-FAR: Final = 4.0
-"""Squared distance, in medians of all, from which a pixel lies far out (5e-5 of a Gaussian in 10 bands)."""
 NOISE_TRIM_SHARE: Final = 0.2
 """Share of the neighbor differences, the farthest from zero, that is left out as edges of materials."""
 PIXELS_PER_BAND: Final = 2
@@ -88,9 +84,9 @@ def estimate(
 ) -> Background:
     """Estimate the background from a sample of rows and columns spread evenly over the cube.
 
-    Mean and covariance are accumulated in float64 on shifted values; the 1 % of the sample that lies
-    farthest from the mean (Mahalanobis distance) is then left out, once, because targets in their own
-    background hide themselves. Some background outliers go with them: the statistics describe the bulk.
+    Mean and covariance are accumulated in float64 on shifted values; the 1 % of the sample that lies farthest
+    from the mean (Mahalanobis distance) is then left out, once, because targets in their own background hide
+    themselves. Some background outliers go with them: the statistics describe the bulk.
 
     Parameters
     ----------
@@ -126,18 +122,16 @@ def estimate(
             where=cube.path,
             fix=f"give a cube of at least {PIXELS_PER_BAND * max(1, len(index))} pixels, or exclude bands",
         )
-    kept = np.ones(len(sample), dtype=np.bool_)
-    for share in (TRIM_LIMIT, None):
-        mean, covariance = _moments(sample[kept])
-        distance = distances(sample, mean, factor(covariance, ridge=ridge, where=cube.path)[0])
-        kept = distance <= _trim(distance, share)
+    mean, covariance = _moments(sample)
+    distance = distances(sample, mean, factor(covariance, ridge=ridge, where=cube.path)[0])
+    kept = distance <= np.quantile(distance, 1.0 - TRIM_SHARE)
     mean, covariance = _moments(sample[kept])
     noise = _noise(difference, covariance)
     whitening, condition = factor(covariance, ridge=ridge, where=cube.path)
     history = (
         (
             f"background: {int(kept.sum())} of {len(sample)} sampled pixels in {len(index)} bands "
-            f"(farthest {1.0 - kept.mean():.1%} left out), ridge {ridge:g} of the mean eigenvalue, "
+            f"(farthest {TRIM_SHARE:.0%} left out), ridge {ridge:g} of the mean eigenvalue, "
             f"condition {condition:.3g}"
         ),
     )
@@ -224,14 +218,6 @@ def _sample(
         both = pair[usable[pair] & usable[pair + 1]]
         differences.append((line[:, both + 1] - line[:, both]).T)
     return np.concatenate(pixels), np.concatenate(differences)
-
-
-def _trim(distance: NDArray[np.float64], share: float | None) -> float:
-    """Return the distance beyond which pixels are left out: a *share* of them, or those that lie far out."""
-    if share is not None:
-        return float(np.quantile(distance, 1.0 - share))
-    least, most = np.quantile(distance, (1.0 - TRIM_LIMIT, 1.0 - TRIM_SHARE))
-    return float(np.clip(FAR * np.median(distance), least, most))
 
 
 def _moments(sample: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,22 +23,22 @@ TINY: Final = np.float32(1e-30)
 class Products:
     """Inner products of pixels with one target.
 
-    With the background mean m and covariance C, pixel x, target t; None where the detector does not need it.
+    With the background mean m and covariance C, pixel x, target t (cosine: None if not needed):
 
     Parameters
     ----------
-    fraction : (rows, cols) float32
+    fraction : (n,) float32
         ``(t - m)' C^-1 (x - m) / (t - m)' C^-1 (t - m)``.
-    energy : (rows, cols) float32 or None
+    energy : (n,) float32
         ``(x - m)' C^-1 (x - m)``, the squared Mahalanobis distance of the pixel.
     contrast : float
         ``(t - m)' C^-1 (t - m)``, the squared Mahalanobis distance of the target.
-    cosine : (rows, cols) float32 or None
+    cosine : (n,) float32 or None
         ``t' x / (|t| |x|)``.
     """
 
     fraction: Floats
-    energy: Floats | None
+    energy: Floats
     contrast: float
     cosine: Floats | None
 
@@ -54,9 +54,9 @@ class Detector:
     unit : str
         Of the score.
     needs : frozenset of str
-        Which of ``"energy"``, ``"cosine"`` are computed for it; the fraction always is.
+        ``{"cosine"}`` if it needs the cosine; the others are always computed.
     score : callable
-        From :class:`Products` to the (rows, cols) float32 score.
+        From :class:`Products` to the (n,) float32 score.
     reference : str
         Where the statistic was published.
     """
@@ -78,9 +78,19 @@ def _fraction(products: Products) -> Floats:
 
 
 def _signed_cosine_squared(products: Products) -> Floats:
-    assert products.energy is not None
     explained = products.fraction * np.abs(products.fraction) * np.float32(products.contrast)
     return np.asarray(explained / np.maximum(products.energy, TINY), dtype=np.float32)
+
+
+def evidence(products: Products) -> Floats:
+    """Return by how much each pixel stands out toward the target, against its spread in all other directions.
+
+    The ratio whose square is ``ACE / (1 - ACE)``: without bound, and close to a Gaussian for background, so
+    that targets stand apart from it whatever the detector's own scale.
+    """
+    along = products.fraction * np.float32(np.sqrt(products.contrast))
+    across = np.sqrt(np.maximum(products.energy - along**2, TINY))
+    return np.asarray(along / across, dtype=np.float32)
 
 
 sam: Final = Detector(
@@ -105,7 +115,7 @@ mf: Final = Detector(
 ace: Final = Detector(
     "ace",
     "1",
-    frozenset({"energy"}),
+    frozenset(),
     _signed_cosine_squared,
     "Kraut, Scharf & McWhorter 2001, doi 10.1109/78.890324",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,10 +16,10 @@ from dronesense.detect import background as backgrounds
 from dronesense.detect import feasibility, regions
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
-from dronesense.detect.detectors import TINY, Detector, Products
+from dronesense.detect.detectors import TINY, Detector, Products, evidence
 from dronesense.detect.regions import Region
 from dronesense.errors import CalibrationError, CoverageError
-from dronesense.model import CubeBlock, Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
+from dronesense.model import Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 
 DEFAULT_RIDGE: Final = 1e-3
@@ -29,12 +30,12 @@ DEFAULT_MODEL_ERROR: Final = 0.02
 """Smooth multiplicative errors left by panel, calibration and illumination: relative standard deviation."""
 MIN_COVERED: Final = 0.5
 """Share of the good bands that a signature must cover."""
-LINES_AT_A_TIME: Final = 8
-"""Lines per product, so that pixels and products stay in the processor's cache."""
+WHITENING_PARTS: Final = 3
+"""A triangular matrix is applied in this many row blocks, without the empty columns of each."""
 LIVE_BLOCKS: Final = 4
 """Blocks alive at a time: one in work, one ready, one being read, and its raw values."""
 JUDGED_PIXELS: Final = 3
-"""Fullest pixels of a region that are tested for being the target; one that passes is enough."""
+"""Pixels of a region, those filled most nearly whole, that are tested; one that can be the target is enough."""
 JUDGED_SHARE: Final = 0.8
 """They must be filled at least this share of the fullest one."""
 
@@ -54,6 +55,15 @@ class _Task:
     matched: Doubles
     contrast: float
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maps:
+    """Score, filled fraction, and :func:`~dronesense.detect.detectors.evidence`, each (rows, cols)."""
+
+    score: Floats
+    fraction: Floats
+    evidence: Floats
 
 
 def search(
@@ -81,7 +91,7 @@ def search(
     ridge : float
         Share of the mean eigenvalue added to the diagonal of the covariance.
     budget_bytes : int
-        Memory for blocks and sample; the maps (8 bytes per pixel and rule, 4 of which stay) come on top.
+        Memory for blocks and sample; the maps (12 bytes per pixel and rule, 4 of which stay) come on top.
     model_error : float
         Relative standard deviation of smooth multiplicative errors between signature and scene.
 
@@ -106,8 +116,8 @@ def search(
     matched = [_match_bands(cube, rule) for rule in rules]
     whole = backgrounds.estimate(cube, ridge=ridge, budget_bytes=budget_bytes)
     tasks = [_prepare(cube, whole, rule, *parts) for rule, parts in zip(rules, matched, strict=True)]
-    scores = _score(cube, tasks, budget_bytes)
-    return tuple(_finish(cube, task, *maps, model_error) for task, maps in zip(tasks, scores, strict=True))
+    maps = _score(cube, tasks, budget_bytes)
+    return tuple(_finish(cube, task, each, model_error) for task, each in zip(tasks, maps, strict=True))
 
 
 def signature_in_bands(
@@ -187,69 +197,78 @@ def _prepare(
     return _Task(rule, detector, background, target, sigma[background.bands], matched, contrast, notes)
 
 
-def _score(cube: SpectralCube, tasks: Sequence[_Task], budget_bytes: int) -> list[tuple[Floats, Floats]]:
-    """Run once over the cube; return score and filled fraction of every pixel for every task."""
+def _score(cube: SpectralCube, tasks: Sequence[_Task], budget_bytes: int) -> list[_Maps]:
+    """Run once over the cube and return the maps of every task."""
     rows, _, cols = cube.shape
-    maps = [tuple(np.full((rows, cols), np.nan, dtype=np.float32) for _ in range(2)) for _ in tasks]
+    maps = [_Maps(*(np.full((rows, cols), np.nan, dtype=np.float32) for _ in range(3))) for _ in tasks]
     groups: dict[bytes, list[int]] = {}
     for i, task in enumerate(tasks):
         groups.setdefault(task.background.bands.tobytes(), []).append(i)
-    kernels = [(_Kernel([tasks[i] for i in group]), group) for group in groups.values()]
+    kernels = [(_Kernel([tasks[i] for i in group], cols), group) for group in groups.values()]
     for block in prefetch(cube.blocks(max(1, budget_bytes // LIVE_BLOCKS))):
-        for first in range(0, len(block.values), LINES_AT_A_TIME):
-            lines = slice(first, first + LINES_AT_A_TIME)
-            place = slice(block.start + first, block.start + first + len(block.valid[lines]))
+        for line, (values, valid) in enumerate(
+            zip(block.values, block.valid, strict=True), start=block.start
+        ):
             for kernel, group in kernels:
-                for i, products in zip(group, kernel(block, lines), strict=True):
-                    usable = block.valid[lines] & np.isfinite(products.fraction)
-                    for into, values in zip(
-                        maps[i], (tasks[i].detector.score(products), products.fraction), strict=True
-                    ):
-                        np.copyto(into[place], values, where=usable)
-    return [(score, fraction) for score, fraction in maps]
+                for i, products in zip(group, kernel(values), strict=True):
+                    usable = valid & np.isfinite(products.fraction)
+                    maps[i].score[line, usable] = tasks[i].detector.score(products)[usable]
+                    maps[i].fraction[line, usable] = products.fraction[usable]
+                    maps[i].evidence[line, usable] = evidence(products)[usable]
+    return maps
 
 
 class _Kernel:
-    """Scores of several tasks that use the same bands, in file order: a line is already (bands, samples)."""
+    """Products of a line with several tasks that use the same bands.
 
-    def __init__(self, tasks: Sequence[_Task]) -> None:
-        self.tasks = tasks
+    A line in file order is already (bands, samples), so nothing is transposed; pixels and products of one line
+    stay in the processor's cache, and the buffers are used again for the next.
+    """
+
+    def __init__(self, tasks: Sequence[_Task], samples: int) -> None:
         background = tasks[0].background
-        needs = frozenset[str]().union(*(task.detector.needs for task in tasks))
         bands = background.bands
         self.bands = slice(int(bands[0]), int(bands[-1]) + 1) if np.ptp(bands) == len(bands) - 1 else bands
         self.mean = background.mean.astype(np.float32)[:, None]
-        self.whitening = background.whitening.astype(np.float32) if "energy" in needs else None
         self.matched = np.stack([task.matched for task in tasks]).astype(np.float32)
+        self.contrast = [task.contrast for task in tasks]
         unit = [task.target / np.linalg.norm(task.target) for task in tasks]
-        self.unit = np.stack(unit).astype(np.float32) if "cosine" in needs else None
+        self.unit = (
+            np.stack(unit).astype(np.float32)
+            if any("cosine" in task.detector.needs for task in tasks)
+            else None
+        )
+        self.parts: list[tuple[slice, Floats]] = []
+        edges = np.linspace(0, len(bands), WHITENING_PARTS + 1).astype(int)
+        for first, last in pairwise(edges.tolist()):
+            part = np.ascontiguousarray(background.whitening[first:last, :last], dtype=np.float32)
+            self.parts.append((slice(first, last), part))
+        self.offset = np.empty((len(bands), samples), dtype=np.float32)
+        self.white = np.empty_like(self.offset)
 
-    def __call__(self, block: CubeBlock, lines: slice) -> list[Products]:
-        x = block.values[lines][:, self.bands]
-        cosine = None if self.unit is None else self._cosine(x)
-        offset = x - self.mean
-        fraction = np.matmul(self.matched, offset)
-        energy = None
-        if self.whitening is not None:
-            white = np.matmul(self.whitening, offset)
-            energy = np.einsum("rbc,rbc->rc", white, white)
+    def __call__(self, line: Floats) -> list[Products]:
+        x = line[self.bands]
+        cosine = None
+        if self.unit is not None:
+            norm = np.sqrt(np.einsum("bc,bc->c", x, x))
+            cosine = (self.unit @ x) / np.maximum(norm, TINY)
+        np.subtract(x, self.mean, out=self.offset)
+        fraction = self.matched @ self.offset
+        for rows, part in self.parts:
+            np.matmul(part, self.offset[: rows.stop], out=self.white[rows])
+        energy = np.einsum("bc,bc->c", self.white, self.white)
         return [
-            Products(fraction[:, k], energy, task.contrast, None if cosine is None else cosine[:, k])
-            for k, task in enumerate(self.tasks)
+            Products(fraction[k], energy, contrast, None if cosine is None else cosine[k])
+            for k, contrast in enumerate(self.contrast)
         ]
-
-    def _cosine(self, x: Floats) -> Floats:
-        assert self.unit is not None
-        norm = np.sqrt(np.einsum("rbc,rbc->rc", x, x))[:, None]
-        return np.asarray(np.matmul(self.unit, x) / np.maximum(norm, TINY), dtype=np.float32)
 
 
 def _finish(
-    cube: SpectralCube, task: _Task, score: Floats, fraction: Floats, model_error: float
+    cube: SpectralCube, task: _Task, maps: _Maps, model_error: float
 ) -> tuple[ScoreMap, tuple[Detection, ...]]:
     """Threshold, outline, judge and record the regions of one task."""
     rule = task.rule
-    tail = _tail(task, score, fraction)
+    tail = _tail(task, maps)
     rate = float("nan")
     if rule.threshold is not None:
         threshold = rule.threshold
@@ -273,7 +292,7 @@ def _finish(
         cube=cube.name,
         target=rule.target,
         method=rule.method,
-        score=score,
+        score=maps.score,
         unit=task.detector.unit,
         threshold=threshold,
         false_alarm_rate=rate,
@@ -281,19 +300,19 @@ def _finish(
         parameters=parameters,
     )
     found = regions.outline(score_map, min_pixels=rule.min_pixels)
-    feasible = _judge(cube, task, found, fraction, model_error)
+    feasible = _judge(cube, task, found, maps.fraction, model_error)
     kept = [region for region, passed in zip(found, feasible, strict=True) if passed]
     parameters["regions"] = len(found)
     parameters["rejected_other_material"] = len(found) - len(kept)
     sigma = 1.0 / float(np.sqrt(task.contrast))
-    return score_map, regions.detect(score_map, kept, source=cube.path, fraction=fraction, sigma=sigma)
+    return score_map, regions.detect(score_map, kept, source=cube.path, fraction=maps.fraction, sigma=sigma)
 
 
-def _tail(task: _Task, score: Floats, fraction: Floats) -> TailModel | None:
+def _tail(task: _Task, maps: _Maps) -> TailModel | None:
     """Fit the tail; where it cannot be and the rule gives a threshold, do without."""
-    if task.rule.threshold is not None and int(np.isfinite(score).sum()) < tails.MIN_SCORES:
+    if task.rule.threshold is not None and int(np.isfinite(maps.score).sum()) < tails.MIN_SCORES:
         return None
-    return tails.fit(score, exclude=tails.suspects(fraction))
+    return tails.fit(maps.score, exclude=tails.suspects(maps.evidence))
 
 
 def _judge(
@@ -319,8 +338,10 @@ def _judge(
 
 
 def _fullest(region: Region, fraction: Floats) -> NDArray[np.int64]:
-    """Return the (k, 2) fullest seeds of *region*."""
+    """Return the (k, 2) seeds of *region* that are filled most nearly whole: more than whole is a glint."""
     seeds = region.index[: region.seeds]
     fill = fraction[seeds[:, 0], seeds[:, 1]]
-    best = np.argsort(-fill, kind="stable")[:JUDGED_PIXELS]
-    return np.asarray(seeds[best[fill[best] >= min(JUDGED_SHARE * fill[best[0]], fill[best[0]])]])
+    nearness = np.minimum(fill, 2.0 - fill)
+    best = np.argsort(-nearness, kind="stable")[:JUDGED_PIXELS]
+    most = float(nearness[best[0]])
+    return np.asarray(seeds[best[nearness[best] >= most - (1.0 - JUDGED_SHARE) * abs(most)]])

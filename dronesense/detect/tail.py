@@ -47,6 +47,9 @@ CORE_POINTS: Final = 25
 """Quantiles of that fit."""
 CORE_SHAPES: Final = tuple(i / 50 for i in range(-50, 23))
 """Shapes that are tried for it."""
+MIRROR: Final = 2.0
+"""Scores this many times as far above the median as the lowest score lies below are suspects in any case.
+A choice: real backgrounds reach 1.5 to 4 times as far on one side as on the other (docs/methods)."""
 EXPECTED_LOST: Final = 0.5
 """Background pixels that the exclusion of targets may cost, by expectation."""
 HALO_PIXELS: Final = 2
@@ -108,16 +111,14 @@ def fit(scores: NDArray[np.float32], *, exclude: NDArray[np.bool_] | None = None
 def suspects(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where *scores* are too high to be background: targets, look-alikes, and their neighbors.
 
-    1. A Pareto tail is fitted to the *quantiles* between the highest 20 % and 5 % of the scores, which
-    targets
+    1. A Pareto tail is fitted to the *quantiles* between the highest 20 % and 5 % of the scores, which targets
        in less than about 3 % of the scene hardly move; its shape is raised by 0.1 and one standard error.
-    2. Scores that this heavier tail would show less than 0.5 times in the scene are suspects, with their
-    neighbors
-       within 2 pixels. 1 and 2 are done five times without the suspects, with quantiles farther out each
-       time.
+    2. Suspects are scores that this heavier tail would show less than 0.5 times in the scene, and those that
+       lie twice as far above the median as the lowest score lies below (no target scores low), with their
+       neighbors within 2 pixels. 1 and 2 are done five times without the suspects, farther out each time.
 
     Fainter targets stay in the background: they raise a threshold learned from it, they never lower it.
-    The matched filter is the score to ask: its targets stand out most.
+    The score to ask is :func:`dronesense.detect.detectors.evidence`: in it targets stand out most.
 
     Parameters
     ----------
@@ -138,6 +139,8 @@ def suspects(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
             break
         rare = EXPECTED_LOST / rest.size / first
         highest = start + scale * float(_reach(rare, _raised(shape, last * rest.size)))
+        middle = float(np.median(rest))
+        highest = min(highest, middle + MIRROR * (middle - float(rest.min())))
         extreme = valid & (np.nan_to_num(scores, nan=-np.inf) > highest)
         found = binary_dilation(extreme, structure, iterations=HALO_PIXELS)
     return found
