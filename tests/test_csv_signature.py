@@ -61,6 +61,7 @@ def test_provenance(read):
         "CC0-1.0",
     )
     assert not report.warnings
+    assert report.companions[0].endswith("blue-cover.toml")
     with pytest.raises(ManifestError, match='did you mean "license"'):
         read(PLAIN, 'licence = "CC0"\n')
     with pytest.raises(ReadError, match='says "radiance"'):

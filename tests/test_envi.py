@@ -435,7 +435,11 @@ def test_pairs_from_either_file(tmp_path, header, data):
     source.rename(tmp_path / header)
     for path in (tmp_path / header, tmp_path / data):
         assert envi.pair(path) == (tmp_path / header, tmp_path / data)
-        np.testing.assert_array_equal(read(path)[0].source.read(0, 3)[0], counts())
+        cube, report = read(path)
+        np.testing.assert_array_equal(cube.source.read(0, 3)[0], counts())
+        assert report.companions == tuple(
+            str(tmp_path / each) for each in (header, data) if each != path.name
+        )
 
 
 def test_pairs_that_are_not_there(tmp_path):
@@ -481,7 +485,8 @@ def test_line_times_beside_the_cube(tmp_path):
     assert read(header)[0].geometry is None
     times = "line,utc\n0,2026-06-14T05:00:00.000Z\n1,2026-06-14T05:00:00.010Z\n2,2026-06-14T05:00:00.020Z\n"
     (tmp_path / "x.lines.csv").write_text(times)
-    cube, _ = read(header)
+    cube, report = read(header)
+    assert {Path(each).name for each in report.companions} == {"x.bil", "x.lines.csv"}
     assert isinstance(cube.geometry, LineScan)
     start = np.datetime64("2026-06-14T05:00:00", "ns").astype(np.int64)
     np.testing.assert_array_equal(cube.geometry.time, start + np.arange(3) * 10_000_000)

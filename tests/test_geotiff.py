@@ -178,7 +178,9 @@ def test_without_coordinates_line_times_count(tmp_path):
     assert report.warnings
     rows = "".join(f"{line},2026-06-14T05:00:0{line}Z\n" for line in range(7))
     (tmp_path / "x.lines.csv").write_text("line,utc\n" + rows)
-    assert isinstance(read(path)[0].geometry, LineScan)
+    cube, report = read(path)
+    assert isinstance(cube.geometry, LineScan)
+    assert report.companions == (str(tmp_path / "x.lines.csv"),)
     assert read(path, line_times="none")[0].geometry is None
 
 

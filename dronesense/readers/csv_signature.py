@@ -109,6 +109,7 @@ def read(path: Path) -> tuple[Signature, IngestReport]:
         records=len(table),
         dropped=table.dropped,
         warnings=tuple(warnings),
+        companions=(str(beside.resolve()),) if beside.is_file() else (),
         details={"quantity": quantity, "by_band": signature.by_band, "source": provenance.source},
     )
 

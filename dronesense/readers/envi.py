@@ -266,7 +266,11 @@ def read(
         saturation=saturation if radiometry.quantity == "counts" else float("inf"),
         divisor=radiometry.divisor,
     )
-    geometry = _geometry(header, header_path, layout, line_times, warnings)
+    times = line_time_files.choose(header_path, line_times)
+    geometry = _geometry(header, layout, times, warnings)
+    companions = [header_path, data_path] + (
+        [times] if times is not None and isinstance(geometry, LineScan) else []
+    )
     kind = f"{layout.interleave.upper()} {layout.dtype.name}"
     cube = SpectralCube(
         name=name,
@@ -284,6 +288,7 @@ def read(
         records=layout.lines,
         assumptions=tuple(assumptions),
         warnings=tuple(warnings),
+        companions=tuple(str(each.resolve()) for each in companions if each != Path(path)),
         details=_details(header, layout, data_path),
     )
 
@@ -320,13 +325,12 @@ def _saturation(instrument: Instrument | None, layout: Layout, path: Path) -> fl
 
 
 def _geometry(
-    header: Header, path: Path, layout: Layout, line_times: str | Path, warnings: list[str]
+    header: Header, layout: Layout, times: Path | None, warnings: list[str]
 ) -> LineScan | MapGrid | None:
     grid = envi_keys.map_grid(header, warnings=warnings)
-    if grid is not None or line_times == "none":
+    if grid is not None or times is None:
         return grid
-    found = line_time_files.find(path) if line_times == "auto" else Path(line_times)
-    return None if found is None else LineScan(line_time_files.read(found, layout.lines, warnings=warnings))
+    return LineScan(line_time_files.read(times, layout.lines, warnings=warnings))
 
 
 def _details(header: Header, layout: Layout, data: Path) -> Mapping[str, object]:

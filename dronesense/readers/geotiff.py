@@ -1,16 +1,8 @@
-"""GeoTIFF: cubes of several bands, and height models of one.
-
-Rasters are opened in one place only, hardened: the GTiff driver alone, no sidecar files (an ``.aux.xml`` or
-world file can move coordinates while the TIFF's own hash stays the same), data checked to lie inside the
-file, blocks capped.
-"""
+"""GeoTIFF: cubes of several bands, and height models of one."""
 
 from __future__ import annotations
 
 import math
-import warnings as python_warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -33,11 +25,8 @@ from dronesense.model import (
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
 from dronesense.readers import line_times as line_time_files
-from dronesense.readers import tiff_directory
+from dronesense.readers import raster, tiff_directory
 from dronesense.readers.envi_keys import NM_PER_UNIT, wavelength_in_name
-
-MAX_BLOCK_BYTES: Final = 256 << 20
-"""Decoded size of one strip or tile beyond which a file is refused: a 5 kB file can ask for 2 GB."""
 
 MAX_TERRAIN_PIXELS: Final = 50_000_000
 """Pixels of a height model that are held in memory (400 MB)."""
@@ -51,59 +40,10 @@ PLAUSIBLE_HEIGHT_M: Final = (-1000.0, 10000.0)
 SUPPORTED_HEIGHT_REFS: Final = ("ellipsoid",)
 METER_NAMES: Final = ("", "m", "meter", "meters", "metre", "metres")
 
-_ENVIRONMENT: Final = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
-    "GDAL_CACHEMAX": 64 << 20,
-}
-
 
 def sniff(path: Path, head: bytes) -> bool:
     """Return whether *path* is a TIFF file of more than one band; one band is taken for a height model."""
     return head[:4] in tiff_directory.MAGICS and tiff_directory.samples_per_pixel(path) > 1
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open *path* hardened; whatever GDAL says against it becomes a ReadError."""
-    import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    try:
-        with rasterio.Env(**_ENVIRONMENT), python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver="GTiff") as dataset:
-                yield dataset
-    except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
-        raise ReadError(
-            f"cannot be read as GeoTIFF ({error})", where=path, fix="copy it again from the card"
-        ) from error
-
-
-def _check(path: Path, dataset: Any) -> None:
-    """Refuse complex numbers and blocks that would take all memory."""
-    if any(np.dtype(kind).kind not in "iuf" for kind in dataset.dtypes):
-        raise ReadError(f"holds {dataset.dtypes[0]} numbers, not a cube or heights", where=path)
-    item = max(np.dtype(kind).itemsize for kind in dataset.dtypes)
-    largest = max(rows * cols for rows, cols in dataset.block_shapes) * item
-    if dataset.interleaving is not None and dataset.interleaving.name.lower() == "pixel":
-        largest *= dataset.count
-    if largest > MAX_BLOCK_BYTES:
-        raise ReadError(
-            f"has blocks of {largest} bytes (at most {MAX_BLOCK_BYTES})",
-            where=path,
-            fix="write it again with smaller tiles: gdal_translate -co TILED=YES",
-        )
-
-
-def _crs(dataset: Any) -> str:
-    """Return the CRS as text, empty if there is none."""
-    if not dataset.crs:
-        return ""
-    code = dataset.crs.to_epsg()
-    return str(dataset.crs.to_wkt()) if code is None else f"EPSG:{code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +82,7 @@ class GeoTiffSource:
         """
         if not 0 <= start < stop <= self.shape[0]:
             raise ValueError(f"rows {start}:{stop} are not within 0:{self.shape[0]}")
-        with _opened(self.path) as dataset:
+        with raster.opened(self.path) as dataset:
             window = ((start, stop), (0, self.shape[2]))
             raw = dataset.read(window=window)
             valid = (dataset.read_masks(window=window) != 0).all(axis=0)
@@ -195,8 +135,8 @@ def read(
     path = Path(path)
     tiff_directory.check(path)
     assumptions: list[str] = []
-    with _opened(path) as dataset:
-        _check(path, dataset)
+    with raster.opened(path) as dataset:
+        raster.check(path, dataset)
         shape = (dataset.height, dataset.count, dataset.width)
         bands = _bands(dataset, assumptions)
         quantity = _quantity(path, dataset, assumptions)
@@ -205,10 +145,20 @@ def read(
             np.array(dataset.scales, dtype=np.float64),
             np.array(dataset.offsets, dtype=np.float64),
         )
-        details = {"dtype": dataset.dtypes[0], "crs": _crs(dataset), "nodata": _json_number(dataset.nodata)}
+        details = {
+            "dtype": dataset.dtypes[0],
+            "crs": raster.crs_text(dataset),
+            "nodata": _json_number(dataset.nodata),
+        }
     if np.any(scale != 1.0) or np.any(offset != 0.0):
         assumptions.append("scale and offset of the file were applied")
-    geometry, warnings = _geometry(grid, path, shape[0], line_times)
+    warnings: list[str] = []
+    times = None if grid is not None else line_time_files.choose(path, line_times)
+    geometry: MapGrid | LineScan | None = grid
+    if times is not None:
+        geometry = LineScan(line_time_files.read(times, shape[0], warnings=warnings))
+    elif grid is None and line_times != "none":
+        warnings.append("has no map coordinates of its own (sidecar files are not used) and no line times")
     saturation = float("inf")
     if (
         instrument is not None
@@ -231,6 +181,7 @@ def read(
         records=shape[0],
         assumptions=tuple(assumptions),
         warnings=tuple(warnings),
+        companions=() if times is None else (str(times.resolve()),),
         details=details,
     )
 
@@ -291,23 +242,11 @@ def _quantity(path: Path, dataset: Any, assumptions: list[str]) -> CubeQuantity:
 
 
 def _grid(dataset: Any) -> MapGrid | None:
-    crs = _crs(dataset)
+    crs = raster.crs_text(dataset)
     if not crs or dataset.transform.is_identity:
         return None
     a, b, c, d, e, f = tuple(dataset.transform)[:6]
     return MapGrid((a, b, c, d, e, f), crs)
-
-
-def _geometry(
-    grid: MapGrid | None, path: Path, rows: int, line_times: str | Path
-) -> tuple[MapGrid | LineScan | None, list[str]]:
-    warnings: list[str] = []
-    if grid is not None or line_times == "none":
-        return grid, warnings
-    found = line_time_files.find(path) if line_times == "auto" else Path(line_times)
-    if found is None:
-        return None, ["has no map coordinates of its own (sidecar files are not used) and no line times"]
-    return LineScan(line_time_files.read(found, rows, warnings=warnings)), warnings
 
 
 def read_terrain(
@@ -358,8 +297,8 @@ def read_terrain(
             fix=f"convert it to heights above the WGS84 ellipsoid; supported: {SUPPORTED_HEIGHT_REFS[0]}",
         )
     tiff_directory.check(path)
-    with _opened(path) as dataset:
-        _check(path, dataset)
+    with raster.opened(path) as dataset:
+        raster.check(path, dataset)
         crs = _check_terrain(path, dataset)
         window, transform = _window(path, dataset, crs, bounds)
         masked = dataset.read(1, window=window, masked=True)
@@ -394,7 +333,7 @@ def _check_terrain(path: Path, dataset: Any) -> str:
         raise ReadError(
             f"has {dataset.count} bands: a height model has one", where=path, fix="name the height model"
         )
-    crs = _crs(dataset)
+    crs = raster.crs_text(dataset)
     if not crs or dataset.transform.is_identity:
         raise ReadError(
             "has no map coordinates of its own; sidecar files are not used",

@@ -26,6 +26,13 @@ def find(cube: Path) -> Path | None:
     return next((path for path in map(cube.with_name, names) if path.is_file()), None)
 
 
+def choose(cube: Path, line_times: str | Path) -> Path | None:
+    """Return the file of line times: that of :func:`find` for ``"auto"``, None for ``"none"``, or as named."""
+    if line_times == "auto":
+        return find(cube)
+    return None if line_times == "none" else Path(line_times)
+
+
 def read(path: Path, lines: int, *, warnings: list[str]) -> NDArray[np.int64]:
     """Read the middle of the exposure of each line.
 
