@@ -279,11 +279,8 @@ def _line_camera(path: Path, entry: _LineScan) -> LineCamera:
                 f"must lie between 0 and 180, not {entry.fov_deg}", where=f"{path}, key fov_deg"
             )
         if entry.first_sample is None:
-            raise ManifestError(
-                'the key "first_sample" is missing',
-                where=path,
-                fix='"port" if the first sample looks to port, else "starboard"; a wrong side mirrors positions',
-            )
+            fix = 'write "port" if the first sample looks to port, else "starboard": a wrong side mirrors all'
+            raise ManifestError('the key "first_sample" is missing', where=path, fix=fix)
         look = _look_from_fov(entry.samples, entry.fov_deg, first_sample=entry.first_sample)
     else:
         look = _look_from_file(path, entry)

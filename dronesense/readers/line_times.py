@@ -27,7 +27,7 @@ def find(cube: Path) -> Path | None:
 
 
 def choose(cube: Path, line_times: str | Path) -> Path | None:
-    """Return the file of line times: that of :func:`find` for ``"auto"``, None for ``"none"``, or as named."""
+    """Return the file of line times: of :func:`find` for ``"auto"``, None for ``"none"``, else as named."""
     if line_times == "auto":
         return find(cube)
     return None if line_times == "none" else Path(line_times)
