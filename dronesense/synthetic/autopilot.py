@@ -37,6 +37,10 @@ ORIGIN_S: Final = 22.0
 POSITION_CORRELATION_S: Final = 40.0
 ATTITUDE_CORRELATION_S: Final = 90.0
 FIRST_FIX_SIGMA_M: Final = 1.2
+STATUS_NO_FIX, STATUS_3D, STATUS_RTK_FLOAT, STATUS_RTK_FIXED = 1, 3, 5, 6
+"""ArduPilot's GPS status."""
+GPS_NOISE_M: Final = {STATUS_RTK_FIXED: 0.005, STATUS_RTK_FLOAT: 0.03}
+"""White noise of the receiver's own positions, on top of the error it shares with the filter, m."""
 BARO_SIGMA_PA: Final = 2.0
 
 SEA_LEVEL_PA: Final = 101_325.0
@@ -86,12 +90,15 @@ class Clocks:
         Least time from measurement to log: the part of the latency that nobody can see in the log.
     spread_s : float
         How much later than that a message may come.
+    rtk_fixed : bool
+        Whether the receiver solves its ambiguities: then its own positions are as good as the filter's.
     """
 
     boot_s: float
     rate: float
     latency_s: float
     spread_s: float
+    rtk_fixed: bool
 
     def boot_us(self, time_s: Array) -> Array:
         """Return what the boot clock shows, µs, at true seconds since boot."""
@@ -114,7 +121,8 @@ def draw_filter(duration_s: float, rng: np.random.Generator) -> Filter:
 def draw_clocks(boot_s: float, rng: np.random.Generator) -> Clocks:
     """Draw a crystal error near a millionth, and a least latency whose rms is the stated uncertainty."""
     latency = abs(float(rng.standard_normal())) * SIGMA_CLOCK_S
-    return Clocks(boot_s, float(rng.normal(0.0, 1e-6)), latency, float(rng.uniform(0.06, 0.2)))
+    spread = float(rng.uniform(0.06, 0.2))
+    return Clocks(boot_s, float(rng.normal(0.0, 1e-6)), latency, spread, bool(rng.integers(2)))
 
 
 def _us(time: Array) -> NDArray[np.int64]:
@@ -135,8 +143,10 @@ def _gps(
     epochs_ms, true_s, arrival_us = epochs_ms[keep], true_s[keep], arrival_us[keep]
 
     fixed, rtk, week_known = true_s >= FIX_S, true_s >= RTK_S, true_s >= WEEK_KNOWN_S
+    best = STATUS_RTK_FIXED if clocks.rtk_fixed else STATUS_RTK_FLOAT
+    own_noise = GPS_NOISE_M[best]
     position, _ = motion.pose(true_s)
-    error = believed.errors(true_s)[0] + 0.005 * rng.standard_normal(position.shape)
+    error = believed.errors(true_s)[0] + own_noise * rng.standard_normal(position.shape)
     first = np.column_stack([df.correlated(len(true_s), 0.2, 30.0, FIRST_FIX_SIGMA_M, rng) for _ in range(3)])
     lon, lat, height = site.to_geodetic(position + np.where(rtk[:, None], error, first))
     velocity = motion.velocity(true_s) + 0.02 * rng.standard_normal(position.shape)
@@ -146,7 +156,7 @@ def _gps(
         "GPS",
         arrival_us,
         I=0,
-        Status=np.select([rtk, fixed], [6, 3], 1),
+        Status=np.select([rtk, fixed], [best, STATUS_3D], STATUS_NO_FIX),
         GMS=epochs_ms % (WEEK_S * 1000),
         GWk=np.where(week_known, epochs_ms // (WEEK_S * 1000), 0),
         NSats=np.select([rtk, fixed], [17, 8], 0),
@@ -165,8 +175,8 @@ def _gps(
         arrival_us,
         I=0,
         VDop=np.select([rtk, fixed], [1.1, 2.2], 99.99),
-        HAcc=np.select([rtk, fixed], [SIGMA_HORIZONTAL_M, FIRST_FIX_SIGMA_M], 655.35),
-        VAcc=np.select([rtk, fixed], [SIGMA_VERTICAL_M, FIRST_FIX_SIGMA_M], 655.35),
+        HAcc=np.select([rtk, fixed], [SIGMA_HORIZONTAL_M + own_noise, FIRST_FIX_SIGMA_M], 655.35),
+        VAcc=np.select([rtk, fixed], [SIGMA_VERTICAL_M + own_noise, FIRST_FIX_SIGMA_M], 655.35),
         SAcc=np.where(fixed, 0.05, 655.35),
         YAcc=0.0,
         VV=1,

@@ -34,6 +34,8 @@ DARK_DN: Final = 180.0
 REFERENCE_LINES: Final = 64
 """Lines of the dark and the panel capture."""
 STAMP_JITTER_S: Final = 2e-5
+EDGE_PIXELS: Final = 8
+"""How far from the edge of a strip a place must be to count as seen by it, pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +180,20 @@ def look(camera: Camera, motion: Motion, site: Site, surface: Surface, time_s: A
     along = trace(camera, motion, site, surface, time_s, tan, half)[0][..., :2] - middle
     drift = trace(camera, motion, site, surface, late, tan, 0.0)[0][..., :2] - middle
     return Footprints(middle, across, along, drift)
+
+
+def seen_by_both(first: Footprints, second: Footprints, plan: Plan) -> Array:
+    """Return (k, 2) east and north of pixel middles of *first* that lie well inside *second* too."""
+    edge = EDGE_PIXELS
+    inner = first.middle[4 * edge : -4 * edge : edge, edge:-edge:edge].reshape(-1, 2)
+    along, across = plan.enu_to_block(inner[:, 0], inner[:, 1])
+    sides = []
+    for col in (edge, -1 - edge):
+        other_along, other_across = plan.enu_to_block(*second.middle[:, col].T)
+        order = np.argsort(other_along)
+        sides.append(np.interp(along, other_along[order], other_across[order], left=np.nan, right=np.nan))
+    low, high = np.minimum(*sides), np.maximum(*sides)
+    return np.asarray(inner[(across > low) & (across < high)])
 
 
 def background(footprints: Footprints, plan: Plan, cover: Cover) -> NDArray[np.float32]:

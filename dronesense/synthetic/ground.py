@@ -19,6 +19,8 @@ CELL_M: Final = 0.1
 MARGIN_M: Final = 6.0
 SEPARATION_M: Final = 6.0
 """Least distance between objects, m."""
+CANDIDATES: Final = 256
+"""Places that are tried for an object."""
 SUBPIXEL_AREAS: Final = (0.3, 0.45, 0.6, 0.75, 0.9)
 """Area of the sub-pixel targets in nominal pixel areas."""
 
@@ -167,8 +169,14 @@ def draw_cover(plan: Plan, rng: np.random.Generator) -> Cover:
     return Cover(np.ascontiguousarray(stack.reshape(len(stack), -1).T, dtype=np.float32), shape)
 
 
-def draw_things(plan: Plan, surface: Surface, rng: np.random.Generator) -> tuple[Thing, ...]:
-    """Place covers of about 6 and 3 pixels (one in an overlap), five sub-pixel ones, and four confusers."""
+def draw_things(plan: Plan, seen_twice: list[Array], rng: np.random.Generator) -> tuple[Thing, ...]:
+    """Place covers of about 6 and 3 pixels (one in an overlap), five sub-pixel ones, and four confusers.
+
+    Parameters
+    ----------
+    seen_twice : list of (k, 2) float64
+        For each pair of neighboring strips: east and north of places that both see.
+    """
     pixel = gsd_m()
     wanted: list[tuple[str, Literal["target", "confuser"], str, float]] = [
         ("target-1", "target", "blue-cover", rng.uniform(5.5, 7.0) * pixel),
@@ -183,18 +191,24 @@ def draw_things(plan: Plan, surface: Surface, rng: np.random.Generator) -> tuple
         wanted.append((f"confuser-{number + 1}", "confuser", material, size * pixel))
 
     things: list[Thing] = []
-    overlap = {"target-2": 1.0, "target-5": -1.0}
+    overlap = {"target-2": seen_twice[-1], "target-5": seen_twice[0]}
     reach = plan.strip_length_m / 2.0 - MARGIN_M
-    while len(things) < len(wanted):
-        name, kind, material, size = wanted[len(things)]
-        along = rng.uniform(-reach, reach)
-        edge = plan.spacing_m * STRIPS / 2.0 - MARGIN_M / 2.0
-        across = overlap[name] * plan.spacing_m / 2.0 if name in overlap else rng.uniform(-edge, edge)
-        east, north = (float(v) for v in plan.block_to_enu(np.float64(along), np.float64(across)))  # type: ignore[arg-type]
-        near = any(np.hypot(t.east_m - east, t.north_m - north) < SEPARATION_M for t in things)
-        on_hilltop = name in overlap and float(surface.up(np.float64(east), np.float64(north))) > 0.5  # type: ignore[arg-type]
-        if not near and not on_hilltop:
-            things.append(
-                Thing(name, kind, material, east, north, size, float(rng.uniform(0.0, np.pi / 2.0)))
-            )
+    edge = plan.spacing_m * STRIPS / 2.0 - MARGIN_M / 2.0
+    for name, kind, material, size in wanted:
+        along, across = rng.uniform(-reach, reach, CANDIDATES), rng.uniform(-edge, edge, CANDIDATES)
+        places = np.column_stack(plan.block_to_enu(along, across))
+        if len(overlap.get(name, ())):
+            places = rng.permutation(overlap[name])[:CANDIDATES]
+        east, north = _free_place(places, things)
+        things.append(Thing(name, kind, material, east, north, size, float(rng.uniform(0.0, np.pi / 2.0))))
     return tuple(things)
+
+
+def _free_place(places: Array, things: list[Thing]) -> tuple[float, float]:
+    """Return the first of *places* that is far enough from all *things*, or the farthest."""
+    taken = np.array([[t.east_m, t.north_m] for t in things]).reshape(-1, 2)
+    apart = np.hypot(places[:, None, 0] - taken[:, 0], places[:, None, 1] - taken[:, 1])
+    gap = apart.min(axis=1, initial=np.inf)
+    free = np.flatnonzero(gap >= SEPARATION_M)
+    best = int(free[0]) if len(free) else int(np.argmax(gap))
+    return float(places[best, 0]), float(places[best, 1])

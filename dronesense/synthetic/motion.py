@@ -167,7 +167,7 @@ def fly(plan: Plan, rng: np.random.Generator) -> Motion:
     push = acceleration[:, 0] * sin_yaw + acceleration[:, 1] * cos_yaw
     side = acceleration[:, 0] * cos_yaw - acceleration[:, 1] * sin_yaw
     pitch = -np.arctan(push / GRAVITY_M_S2) - np.radians(LEAN_DEG_PER_M_S) * forward
-    roll = np.arctan(side / GRAVITY_M_S2) + np.radians(rng.uniform(-1.0, 1.0))
+    roll = np.arctan(side / GRAVITY_M_S2) + np.radians(rng.uniform(-0.5, 0.5))
     roll = airborne * (roll + np.radians(_sines(time, JITTER["roll"], rng)))
     pitch = airborne * (pitch + np.radians(_sines(time, JITTER["pitch"], rng)))
     spline = CubicSpline(time, np.column_stack([position, roll, pitch, yaw]))

@@ -17,7 +17,7 @@ STRIPS: Final = 3
 HEIGHT_M: Final = 60.0
 """Height of the mapping strips above the mean ground, m."""
 SPEED_M_S: Final = 5.0
-OVERLAP: Final = 0.25
+OVERLAP: Final = 0.28
 """Share of a strip's width that the next strip sees again."""
 RUN_IN_M: Final = 14.0
 """Straight flight before the first and after the last line of a strip, m."""

@@ -129,6 +129,7 @@ def flight_facts(
         "inlet_lever_arm_m": [round(float(v), 5) for v in analyzer.lever_arm_m],
         "gps_latency_s": round(clocks.latency_s, 5),
         "gps_latency_spread_s": round(clocks.spread_s, 4),
+        "rtk_fixed": clocks.rtk_fixed,
         "boot_clock_ppm": round(clocks.rate * 1e6, 4),
         "gas_clock_offset_s": round(analyzer.clock_offset_s, 4),
         "strip_start": [iso(plan.boot_s + s, 3) for s in motion.strip_start_s],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from dronesense.synthetic import analyzer as gas_side
 from dronesense.synthetic import autopilot, camera, folder, ground, motion, spectra, truth
 from dronesense.synthetic import plan as p
-from dronesense.synthetic.frames import Array, Site, draw_site
+from dronesense.synthetic.frames import Array, draw_site
 
 HOME_BEHIND_M = 12.0
 """Home lies this far behind the begin of the first strip's run-in, m."""
@@ -73,9 +74,7 @@ def _sight(strip: str, seen: camera.Footprints, pixel: NDArray[np.int64], share:
 def _write_strips(
     raw: Path,
     plan: p.Plan,
-    flown: motion.Motion,
-    site: Site,
-    surface: ground.Surface,
+    strips: list[tuple[Array, camera.Footprints]],
     things: tuple[ground.Thing, ...],
     device: camera.Camera,
     rng: np.random.Generator,
@@ -84,10 +83,8 @@ def _write_strips(
     cover = ground.draw_cover(plan, rng)
     color = _spectra_of(things)
     sightings: dict[str, list[camera.Sighting]] = {thing.id: [] for thing in things}
-    for number in range(p.STRIPS):
+    for number, (time, seen) in enumerate(strips):
         name = f"line_{number + 1}"
-        time = camera.line_times(flown, plan, number)
-        seen = camera.look(device, flown, site, surface, time)
         mixed = []
         for thing in things:
             pixel, share = camera.fills(seen, thing)
@@ -111,7 +108,6 @@ def write(root: Path, seed: int) -> None:
     plan = _draw_plan(for_plan)
     surface = ground.draw_surface(plan, for_ground)
     plan = _at_home(plan, surface)
-    things = ground.draw_things(plan, surface, for_ground)
     flown = motion.fly(plan, for_motion)
     flight_id, raw = f"synthetic-{seed}", root / "raw"
     raw.mkdir()
@@ -123,7 +119,11 @@ def write(root: Path, seed: int) -> None:
         true_boresight, stated_arm + for_camera.normal(0.0, p.SIGMA_LEVER_ARM_M, 3), for_camera
     )
     _write_reference(raw, device, for_camera)
-    sightings = _write_strips(raw, plan, flown, site, surface, things, device, for_camera)
+    times = [camera.line_times(flown, plan, number) for number in range(p.STRIPS)]
+    seen = [camera.look(device, flown, site, surface, time) for time in times]
+    twice = [camera.seen_by_both(one, two, plan) for one, two in pairwise(seen)]
+    things = ground.draw_things(plan, twice, for_ground)
+    sightings = _write_strips(raw, plan, list(zip(times, seen, strict=True)), things, device, for_camera)
     folder.write_dem(raw / "dem.tif", site, surface, for_ground)
 
     air = autopilot.Air(float(for_log.normal(autopilot.SEA_LEVEL_PA, 700.0)))
