@@ -258,21 +258,24 @@ def _hotspots(
     radius = np.atleast_1d(ce90(cov))
     major, minor, azimuth = (np.atleast_1d(part) for part in ellipse(cov))
     azimuth = (azimuth + np.degrees(convergence_rad)) % 180.0
+    members = [[sightings[i] for i in group] for group in groups]
+    outlines = [_outline(each, place) for each, place in zip(members, xy, strict=True)]
+    geometries = _to_lonlat(outlines, crs)
     return [
         _hotspot(
-            [sightings[i] for i in group],
-            xy[k],
+            each,
+            geometries[k],
             (float(lon[k]), float(lat[k])),
             (float(radius[k]), float(major[k]), float(minor[k]), float(azimuth[k])),
             flight,
         )
-        for k, group in enumerate(groups)
+        for k, each in enumerate(members)
     ]
 
 
 def _hotspot(
     members: list[Sighting],
-    xy: Floats,
+    geometry: BaseGeometry,
     lonlat: tuple[float, float],
     error: tuple[float, float, float, float],
     flight: str,
@@ -280,8 +283,6 @@ def _hotspot(
     best = members[_best(members)]
     found = best.detection
     gas = best.kind == "gas"
-    outline = _outline(members, xy)
-    geometry = _to_lonlat(outline, best.crs)
     return Hotspot(
         id=_identity(flight, best, lonlat),
         target=best.target,
@@ -332,8 +333,9 @@ def _outline(members: Sequence[Sighting], xy: Floats) -> BaseGeometry:
     return shapely.orient_polygons(simple if simple.is_valid else union, exterior_cw=False)
 
 
-def _to_lonlat(outline: BaseGeometry, crs: str) -> BaseGeometry:
-    return shapely.transform(outline, lambda xy: np.column_stack(to_lonlat(xy[:, 0], xy[:, 1], crs)))
+def _to_lonlat(outlines: Sequence[BaseGeometry], crs: str) -> list[BaseGeometry]:
+    together = np.array(outlines, dtype=object)
+    return list(shapely.transform(together, lambda xy: np.column_stack(to_lonlat(xy[:, 0], xy[:, 1], crs))))
 
 
 def _gas_passes(members: Sequence[Sighting]) -> int:
