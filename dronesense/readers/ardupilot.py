@@ -50,8 +50,9 @@ PRESSURE_GAP_S: Final = 5.0
 """Static pressure changes slowly; some logs have it at 1 Hz, s."""
 PRESSURE_RANGE_HPA: Final = (100.0, 1100.0)
 
-RTK_FIXED_SHARE: Final = 0.9
-"""`source = "auto"` prefers a receiver to the filter when this share of its rows is fixed RTK."""
+RTK_FIXED_SHARE: Final = 0.5
+"""`source = "auto"` prefers a receiver to the filter from this share of fixed-RTK rows on; waiting on the ground
+for the fix counts too, hence not more."""
 
 FULL_TURN_DEG: Final = 360.0
 QUATERNION_TOLERANCE: Final = 1e-2
@@ -307,14 +308,16 @@ def _quaternions(rows: Rows) -> Float:
 def _velocity(
     log: DataFlash, receiver: Receiver, clock: ClockFit, stamps: NDArray[np.int64], tally: Tally
 ) -> Float:
-    """Return the velocity of the filter's first core, or of the receiver, at *stamps*."""
+    """Return the velocity of the filter's first core, else of the receiver, at *stamps*."""
+    time = receiver.utc_ns
+    velocity = between(time, stamps, gap_ns(time)).linear(receiver.velocity_ned())
     for name in ("XKF1", "NKF1"):
         rows = rows_of(log, name, tally, instance=0, column="C")
         if rows is not None and {"VN", "VE", "VD"} <= set(rows.messages):
             time = clock.to_utc(rows.time_us * NS_PER_US)
-            return between(time, stamps, gap_ns(time)).linear(rows.numbers("VN", "VE", "VD"))
-    time = receiver.utc_ns
-    return between(time, stamps, gap_ns(time)).linear(receiver.velocity_ned())
+            filtered = between(time, stamps, gap_ns(time)).linear(rows.numbers("VN", "VE", "VD"))
+            return np.where(np.isfinite(filtered), filtered, velocity)
+    return velocity
 
 
 def _pressure(log: DataFlash, clock: ClockFit, stamps: NDArray[np.int64], tally: Tally) -> Float | None:

@@ -27,8 +27,8 @@ HEADER_BYTES: Final = 3
 MAX_RECORD_BYTES: Final = 255
 """`FMT.Length` is one byte."""
 
-SCAN_BYTES: Final = 1 << 23
-"""Bytes scanned for headers at a time: bounds the memory of the scan (8 MiB)."""
+SCAN_BYTES: Final = 1 << 20
+"""Bytes scanned for headers at a time: bounds the memory of the scan (1 MiB)."""
 
 PADDING: Final = (0x00, 0xFF)
 """What unwritten or erased storage reads as."""
