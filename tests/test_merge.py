@@ -68,8 +68,8 @@ def event(
     line = LineString([(E0 + x0, N0 + y), (E0 + x1, N0 + y)])
     begin = T0 + int(start * 1e9)
     return Sighting(
-        "CH4", "gas", "robust", "CH4", detection, E0 + (x0 + x1) / 2, N0 + y, 720.0, sigma**2 * np.eye(2), CRS,
-        line, 2.0, begin, begin + int(seconds * 1e9), 5, f"raw/gas.csv#row {int(start)}",
+        "CH4", "gas", "robust", "CH4", detection, E0 + (x0 + x1) / 2, N0 + y, 720.0, sigma**2 * np.eye(2),
+        CRS, line, 2.0, begin, begin + int(seconds * 1e9), 5, f"raw/gas.csv#row {int(start)}",
     )  # fmt: skip
 
 
