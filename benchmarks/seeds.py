@@ -58,7 +58,7 @@ def evaluate(seed: int, folder: Path | None = None) -> Flight:
     made = Path(tempfile.mkdtemp(prefix=f"dronesense-{seed}-")) if folder is None else folder
     try:
         synthetic.write_flight(made, seed=seed)
-        truth = json.loads((made / synthetic.TRUTH_NAME).read_text("utf-8"))
+        truth = json.loads((made / "truth.geojson").read_text("utf-8"))
         start = time.perf_counter()
         layer = ds.process(ds.open_flight(made))
         result = Flight(seed, time.perf_counter() - start, gsd_m=truth["flight"]["gsd_m"])

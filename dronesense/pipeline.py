@@ -190,14 +190,13 @@ class _Run:
         if gas.clock_offset_s != "auto":
             self._state_clock(gas, gas.clock_offset_s, STATED_CLOCK_SIGMA_S, "stated by the user")
             return float(gas.clock_offset_s), STATED_CLOCK_SIGMA_S
-        if trajectory.source.split("#")[0] == first.source:
+        if gas.shares_track_clock:
             self._state_clock(gas, 0.0, 0.0, "the positions stand in the same file")
             return 0.0, 0.0
         found = clock.estimate_offset(first, trajectory)
         if not found.accepted:
             raise CalibrationError(
-                f"the clock of {gas.instrument.id} against UTC could not be found: {found.reason}",
-                fix="set clock_offset_s in [[gas]] (seconds to add to the analyser's time)",
+                f"the clock of {gas.instrument.id} against UTC could not be found: {found.reason}"
             )
         self._state_clock(gas, found.offset_s, found.sigma_s, found.method)
         return found.offset_s, found.sigma_s

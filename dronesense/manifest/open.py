@@ -263,7 +263,9 @@ class _Opener:
         if record is not None and not isinstance(record, GasCalibration):
             raise ManifestError("is a camera record; the instrument is a gas analyser", where=record.path)
         self._used(path, "gas series", report)
-        return GasInput(series, instrument, record, table.clock_offset_s)
+        track = self.manifest.track
+        shares = track is not None and path in self._paths(track.path, "[track] path")
+        return GasInput(series, instrument, record, table.clock_offset_s, shares)
 
     def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
         if table.instrument is not None:

@@ -51,12 +51,27 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class GasInput:
-    """Gas series of one file, with the instrument, its calibration and the clock setting."""
+    """Gas series of one file.
+
+    Parameters
+    ----------
+    series : tuple of GasSeries
+        One per species, all on the analyser's own clock.
+    instrument : Instrument
+        Analyser.
+    calibration : GasCalibration or None
+        The record that is valid on that day.
+    clock_offset_s : float or "auto"
+        What to add to the analyser's time to get UTC.
+    shares_track_clock : bool
+        The track stands in the same file, row by row: no offset to find.
+    """
 
     series: tuple[GasSeries, ...]
     instrument: Instrument
     calibration: GasCalibration | None
     clock_offset_s: float | Literal["auto"]
+    shares_track_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
