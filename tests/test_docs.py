@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -11,10 +12,12 @@ import tomllib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dronesense.manifest.schema import Manifest
+from dronesense.readers import csv_signature
 from dronesense.readers import instrument as instrument_reader
 from dronesense.readers import record as record_reader
 from dronesense.readers import toml as toml_reader
@@ -151,6 +154,12 @@ def test_readme_commands_in_their_order(workplace: Path) -> None:
     assert (products / "hotspots.geojson").is_file()
     assert (products / "run.json").is_file()
     assert {path: path.read_bytes() for path in raw_before} == raw_before
+    features = json.loads((products / "hotspots.geojson").read_text("utf-8"))["features"]
+    table = (ROOT / "flights/README.md").read_text("utf-8").partition("| property | meaning |")[2]
+    explained = re.findall(
+        r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
+    )
+    assert sorted({name for feature in features for name in feature["properties"]}) == sorted(explained)
 
 
 @pytest.mark.xdist_group("workplace")
@@ -160,29 +169,41 @@ def test_python_blocks_run(block: Block, workplace: Path, monkeypatch: pytest.Mo
     exec(compile(block.text, str(block), "exec"), {"__name__": "documentation"})
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_toml_blocks_load(block: Block, tmp_path: Path) -> None:
-    """Each goes through the loader of what it is; without schema it is a part of a pyproject.toml."""
-    content = tomllib.loads(block.text)
-    if "schema" not in content:
+def load_part(content: dict[str, Any], text: str, folder: Path) -> None:
+    """Load what has no schema of its own: a part of a pyproject.toml, or the side file of a signature."""
+    if "project" in content:
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
         assert set(content["project"]["entry-points"]) <= set(declared["project"]["entry-points"])
         return
-    if "valid_from" in content:
+    (folder / "target.csv").write_text("wavelength_nm,reflectance\n400,0.08\n500,0.21\n", "utf-8")
+    (folder / "target.toml").write_text(text, "utf-8")
+    signature, report = csv_signature.read(folder / "target.csv")
+    assert (signature.source, signature.license) == (content["source"], content["license"])
+    assert report.warnings == ()
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_toml_blocks_load(block: Block, tmp_path: Path) -> None:
+    """Each goes through the loader of what it is."""
+    content = tomllib.loads(block.text)
+    if "schema" not in content:
+        load_part(content, block.text, tmp_path)
+    elif "valid_from" in content:
         path = tmp_path / "records" / content["instrument"] / "2026-06-01.toml"
+        assert record_reader.read(written(path, block.text)).instrument == content["instrument"]
     elif "kind" in content:
         path = tmp_path / "instruments" / f"{content['id']}.toml"
-    else:
-        path = tmp_path / "flight.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.text, "utf-8")
-    if "valid_from" in content:
-        assert record_reader.read(path).instrument == content["instrument"]
-    elif "kind" in content:
-        read = instrument_reader.read(path)
+        read = instrument_reader.read(written(path, block.text))
         assert (read.id, read.kind) == (content["id"], content["kind"])
     else:
-        assert toml_reader.load(path, Manifest).flight.id == content["flight"]["id"]
+        manifest = toml_reader.load(written(tmp_path / "flight.toml", block.text), Manifest)
+        assert manifest.flight.id == content["flight"]["id"]
+
+
+def written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
 
 
 def test_powershell_blocks_name_files_and_options_of_this_project() -> None:
