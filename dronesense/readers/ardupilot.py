@@ -51,7 +51,7 @@ PRESSURE_GAP_S: Final = 5.0
 PRESSURE_RANGE_HPA: Final = (100.0, 1100.0)
 
 RTK_FIXED_SHARE: Final = 0.5
-"""`source = "auto"` prefers a receiver to the filter from this share of fixed-RTK rows on; waiting on the ground
+"""`source = "auto"` prefers a receiver to the filter from this share of fixed-RTK rows on; waiting on ground
 for the fix counts too, hence not more."""
 
 FULL_TURN_DEG: Final = 360.0
