@@ -225,3 +225,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text("utf-8"))
     local = [match["target"].split("#")[0] for match in LINK.finditer(text) if "://" not in match["target"]]
     assert [target for target in local if target and not (page.parent / target).exists()] == []
+
+
+def test_index_leads_to_every_page() -> None:
+    index = ROOT / "docs/index.md"
+    linked = {(index.parent / match["target"]).resolve() for match in LINK.finditer(index.read_text("utf-8"))}
+    assert {page.relative_to(ROOT).as_posix() for page in PAGES if page not in linked and page != index} <= {
+        "notebooks/README.md"
+    }
