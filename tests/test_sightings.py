@@ -79,6 +79,12 @@ def test_own_part_shrinks_with_the_rows_of_a_blob_but_not_for_two(pixels: int, v
     assert s.cov == pytest.approx(4.0 * variance * np.eye(2))
 
 
+def test_own_part_shrinks_with_the_number_where_weights_tell_the_filling() -> None:
+    """Weights 1, 1, 1, 2 of 5: sum of squares 7/25."""
+    s = place(spectral([[0, 0], [0, 1], [1, 0], [1, 1]], [1, 1, 1, 2]))
+    assert s.cov == pytest.approx(7 / 25 / 12 * np.eye(2))
+
+
 def test_shared_part_does_not_average() -> None:
     index = [[r, c] for r in range(20) for c in range(20)]
     s = place(spectral(index), shared=9.0)
@@ -97,7 +103,7 @@ def test_without_own_part_all_is_shared() -> None:
     [
         (0.55, 0.25, 0.5, 0.9),
         (1.0, 0.25, 0.5, 0.9),
-        (2.3, 0.25, 0.5, 0.9),
+        (2.3, 0.25, 1.0, 0.9),
         (4.0, 0.25, 0.5, 0.9),
         (3.0, 0.5, 0.0, 0.7),
     ],

@@ -21,6 +21,8 @@ SMALL_PIXELS: Final = 2
 """Up to so many pixels a target may lie anywhere within them: nothing averages."""
 ENDS_OF_A_ROW: Final = 0.5
 """Variance of the middle of a row of pixels whose two ends are cut independently, in pixel variances."""
+EQUAL_WEIGHTS: Final = 0.05
+"""Weights that spread by less than this part of their mean tell nothing about the filling of pixels."""
 UNIFORM_VARIANCE: Final = 1.0 / 12.0
 """Variance of a uniform distribution of width 1."""
 PARTLY_OFF_TERRAIN: Final = "partly-off-terrain"
@@ -106,10 +108,11 @@ def from_pixels(
 ) -> tuple[tuple[Sighting, ...], tuple[str, ...]]:
     """Place a spectral detection.
 
-    The place is the centroid of the pixels weighted by score. Its covariance is the part that all pixels of
-    one pass share (``points.cov - cov_pixel``) in full, plus the pixels' own part (`cov_pixel`) divided by
-    ``2 sqrt(n)``, with n their effective number ``1 / sum(weight²)``: a blob has about sqrt(n) rows, and
-    the middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
+    The place is the centroid of the pixels by weight (filled fraction or score). Its covariance is the part
+    that all pixels of one pass share (``points.cov - cov_pixel``) in full, plus the pixels' own part
+    (`cov_pixel`) divided by their effective number n = ``1 / sum(weight²)`` where the weights tell how full
+    each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and the
+    middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
     nothing: the target may lie anywhere in them.
 
     Parameters
@@ -256,7 +259,9 @@ def _centroid_cov(cov: Floats, own: Floats | None, weight: Floats) -> Floats:
         return _mean(cov, weight)
     local = _mean(own, weight)
     if len(weight) > SMALL_PIXELS:
-        local = local * ENDS_OF_A_ROW * np.sqrt(np.sum(weight**2))
+        graded = float(np.ptp(weight)) > EQUAL_WEIGHTS / len(weight)
+        averaging = np.sum(weight**2)
+        local = local * (averaging if graded else ENDS_OF_A_ROW * np.sqrt(averaging))
     return _positive(_mean(cov - own, weight)) + local
 
 
