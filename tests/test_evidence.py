@@ -288,3 +288,13 @@ def test_what_has_no_plain_form_is_a_mistake_of_the_programmer() -> None:
 )
 def test_absolute_paths_lose_the_folders_of_this_machine(path: str, label: str) -> None:
     assert evidence._label(path) == label
+
+
+PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"
+
+
+@pytest.mark.skipif(not PRODUCTS.is_file(), reason="the documentation is not here")
+def test_every_key_is_documented_and_nothing_else(manifest: dict[str, Any]) -> None:
+    text = PRODUCTS.read_text("utf-8").split("## `run.json`")[1]
+    documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    assert documented == set(manifest)

@@ -280,3 +280,14 @@ def test_ogr2ogr_changes_nothing_in_meaning(tmp_path: Path) -> None:
 def test_writer_is_found_by_suffix(tmp_path: Path) -> None:
     target = HotspotLayer("f", ()).write(tmp_path / "x.GeoJSON")
     assert json.loads(target.read_bytes())["features"] == []
+
+
+PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"
+
+
+@pytest.mark.skipif(not PRODUCTS.is_file(), reason="the documentation is not here")
+def test_every_property_is_documented_and_nothing_else() -> None:
+    text = PRODUCTS.read_text("utf-8").split("## `hotspots.geojson`")[1].split("\n### ")[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    documented = {name.strip(" `") for row in rows for name in row.split(",")}
+    assert documented == CONTRACT | {"n_pixels", "n_samples"}

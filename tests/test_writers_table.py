@@ -127,3 +127,14 @@ def test_an_hour_at_ten_hertz_is_written_in_a_moment(tmp_path: Path) -> None:
     rows = read(tmp_path / "a.csv")
     assert len(rows) == n
     assert rows[-1]["row"] == str(n + 1)
+
+
+PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"
+
+
+@pytest.mark.skipif(not PRODUCTS.is_file(), reason="the documentation is not here")
+def test_every_column_and_flag_is_documented(trace: GasTrace) -> None:
+    text = PRODUCTS.read_text("utf-8").split("## `gas/<species>.csv`")[1].split("\n## ")[0]
+    for name in headings(trace):
+        assert f"`{name.replace('CH4', '<species>').replace('ppm', '<unit>')}`" in text
+    assert all(f"`{flag.name}`" in text for flag in Flag if flag)
