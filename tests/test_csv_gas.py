@@ -172,6 +172,15 @@ def test_backwards_and_repeated_stamps(tmp_path):
     assert any("backwards 1 time" in warning and "line 4" in warning for warning in report.warnings)
 
 
+@pytest.mark.parametrize("stamp", ["1970-01-01T00:00:05", "1980-01-06T00:00:00", "2226-06-14T05:00:00"])
+def test_rows_of_a_clock_that_was_not_set_are_left_out(tmp_path, stamp):
+    rows = [f"{stamp},9", *(f"{t},2" for t in stamps(3))]
+    (series,), report = read(table(tmp_path, "t,CH4", rows), analyser(CH4))
+    np.testing.assert_array_equal(series.row, [3, 4, 5])
+    assert report.dropped == {csv_gas.CLOCK_NOT_SET: 1}
+    assert any("1 row" in warning for warning in report.warnings)
+
+
 def test_gaps_are_listed(tmp_path):
     t = stamps(100)
     rows = [f"{each},2" for each in (*t[:20], *t[50:])]

@@ -409,6 +409,7 @@ def test_map_info_falls_back_on_the_wkt(tmp_path):
     [
         ("UTM, 1, 1, 5e5, 4e6, 2, 2, 43, S, WGS-84", "write North or South"),
         ("UTM, 1, 1, 5e5, 4e6, 2, 2, 61, North, WGS-84", "UTM zone"),
+        ("UTM, 1, 1, 5e5, 4e6, 2, 2, 4\u00b9, North, WGS-84", "UTM zone"),
         ("UTM, 1, 1, 5e5, 4e6, 0, 2, 43, North, WGS-84", "greater than 0"),
         ("UTM, 1, 1, x", "numbers"),
     ],

@@ -315,12 +315,13 @@ def test_window_covers_the_bounds_and_keeps_its_place(tmp_path):
 
 def test_no_data_becomes_nan(tmp_path):
     values = heights()
+    values.view("uint32")[0, 6, 7] = 0x7F800001  # a signaling NaN, as damage leaves it
     values[0, 2, 3] = -9999
     values[0, 4, 5] = -32767  # undeclared
     record, report = terrain(write(tmp_path, values, nodata=-9999))
-    assert np.isnan(record.height_m[[2, 4], [3, 5]]).all()
-    assert np.isnan(record.height_m).sum() == 2
-    assert report.dropped == {"no height": 2}
+    assert np.isnan(record.height_m[[2, 4, 6], [3, 5, 7]]).all()
+    assert np.isnan(record.height_m).sum() == 3
+    assert report.dropped == {"no height": 3}
     assert any("1 heights outside" in warning for warning in report.warnings)
 
 

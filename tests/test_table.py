@@ -111,6 +111,12 @@ def test_empty_is_refused(tmp_path, content):
         read_table(_write(tmp_path, content))
 
 
+def test_a_heading_line_without_headings_is_refused(tmp_path):
+    for content in (",,\n", '""\n'):
+        with pytest.raises(ReadError, match="heading"):
+            read_table(_write(tmp_path, content))
+
+
 def test_absent_is_refused(tmp_path):
     with pytest.raises(ReadError, match="cannot be opened"):
         read_table(tmp_path / "no.csv")

@@ -36,6 +36,11 @@ MAX_GAPS: Final = 50
 MIN_FOR_NOISE: Final = 10
 """Fewer readings tell nothing about their noise."""
 
+EARLIEST_NS: Final = int(np.datetime64("1980-01-06", "ns").astype(np.int64))
+LATEST_NS: Final = int(np.datetime64("2100-01-01", "ns").astype(np.int64))
+"""Stamps outside are from a clock that was not set (the GPS epoch and 1970 are the usual ones)."""
+
+CLOCK_NOT_SET: Final = "time stamp before 1980 or after 2100"
 NO_STAMP: Final = "no time stamp"
 SAME_STAMP: Final = "same time stamp as a row before"
 INFINITE: Final = "infinite reading"
@@ -188,6 +193,12 @@ def _ordered_rows(table: Table, spec: GasInstrument, notes: _Notes) -> _Rows:
         rows=table.row[index],
         where=table.path,
     )
+    plausible = (time > EARLIEST_NS) & (time < LATEST_NS)
+    unset = int((~plausible).sum())
+    if unset:
+        notes.drop(CLOCK_NOT_SET, unset)
+        notes.warnings.append(f"{unset} row(s) left out: {CLOCK_NOT_SET}")
+        index, time = index[plausible], time[plausible]
     back = np.flatnonzero(np.diff(time) < 0)
     if back.size:
         line = table.row[index[back[0] + 1]]

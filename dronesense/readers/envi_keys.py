@@ -268,7 +268,7 @@ def _crs(header: Header, items: list[str], options: dict[str, str]) -> str:
         return "EPSG:4326" if _datum(places[:1]) in _WGS84 and unit in ("", *_DEGREES) else ""
     if projection != "utm" or unit not in ("", *_METERS) or len(places) < 2:
         return ""
-    if not places[0].isdigit() or not 1 <= int(places[0]) <= LAST_ZONE:
+    if not re.fullmatch("[0-9]{1,2}", places[0]) or not 1 <= int(places[0]) <= LAST_ZONE:
         raise header.refuse("map info", f'the UTM zone "{places[0]}" is not a number from 1 to {LAST_ZONE}')
     zone, north, datum = int(places[0]), _is_north(header, places[1]), _datum(places[2:3])
     if datum in _WGS84:

@@ -92,8 +92,9 @@ class GeoTiffSource:
         if math.isfinite(self.saturation):
             valid &= ~(values >= np.float32(self.saturation)).any(axis=1)
         if np.any(self.scale != 1.0) or np.any(self.offset != 0.0):
-            values *= self.scale.astype(np.float32)[:, None]
-            values += self.offset.astype(np.float32)[:, None]
+            with np.errstate(over="ignore", invalid="ignore"):
+                values *= self.scale.astype(np.float32)[:, None]
+                values += self.offset.astype(np.float32)[:, None]
         return values, valid
 
 
@@ -303,7 +304,8 @@ def read_terrain(
         window, transform = _window(path, dataset, crs, bounds)
         masked = dataset.read(1, window=window, masked=True)
         scale, offset = dataset.scales[0], dataset.offsets[0]
-    height = np.where(np.ma.getmaskarray(masked), np.nan, masked.data.astype(np.float64)) * scale + offset
+    with np.errstate(all="ignore"):  # signaling NaN and overflow end as "no height" below
+        height = np.where(np.ma.getmaskarray(masked), np.nan, masked.data.astype(np.float64)) * scale + offset
     low, high = PLAUSIBLE_HEIGHT_M
     wild = np.isfinite(height) & ((height < low) | (height > high))
     height[wild | ~np.isfinite(height)] = np.nan

@@ -175,7 +175,7 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
     if open_ended:
         warnings.append(OPEN_END)
     records = _records(path, text, delimiter or _find_delimiter(first))
-    names = [name.strip() for name in records[0][1]]
+    names = [name.strip() for name in records[0][1]] if records else []
     while names and not names[-1]:
         names.pop()
     if not names:
