@@ -17,7 +17,18 @@ from scipy.spatial.transform import Rotation
 from shapely.geometry import Polygon
 
 from dronesense.errors import EvidenceError
-from dronesense.synthetic import analyzer, autopilot, camera, dataflash, folder, frames, ground, plan, spectra
+from dronesense.synthetic import (
+    analyzer,
+    autopilot,
+    camera,
+    dataflash,
+    folder,
+    frames,
+    ground,
+    motion,
+    plan,
+    spectra,
+)
 from dronesense.synthetic import write_flight as write
 
 SEED = 5
@@ -449,6 +460,22 @@ def test_fill_is_the_share_of_the_pixel_that_the_square_covers() -> None:
     )
     _, share = camera.fills(seen, thing)
     assert share[0] == pytest.approx(pixel.intersection(square).area / pixel.area, abs=0.02)
+
+
+def test_rays_end_on_the_ground() -> None:
+    rng = np.random.default_rng(8)
+    site = frames.draw_site(rng)
+    draft = plan.Plan(0.7, (0.05, -0.05, 0.05), 40.0, 3.0, np.array([-45.0, -50.0, 0.3]), 0.0)
+    surface, flown = ground.draw_surface(draft, rng), motion.fly(draft, rng)
+    device = camera.Camera(np.array([0.7, -0.4, 1.1]), np.array([0.1, 0.0, 0.2]), np.zeros(1), np.zeros(1))
+    time = camera.line_times(flown, draft, 1)[::50]
+    hit, center = camera.trace(device, flown, site, surface, time, camera.tangents(), 0.0)
+    np.testing.assert_allclose(hit[..., 2], surface.up(hit[..., 0], hit[..., 1]), atol=1e-3)
+    # the outermost rays of a line are 32 degrees apart, less half a pixel at each edge
+    first, last = (hit[:, k] - center for k in (0, -1))
+    cosine = (first * last).sum(axis=1) / np.linalg.norm(first, axis=1) / np.linalg.norm(last, axis=1)
+    expected = 2.0 * np.degrees(np.arctan(np.tan(np.radians(16.0)) * 255.0 / 256.0))
+    np.testing.assert_allclose(np.degrees(np.arccos(cosine)), expected, atol=1e-6)
 
 
 def test_confusers_are_similar_but_not_the_same() -> None:

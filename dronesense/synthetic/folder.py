@@ -194,11 +194,10 @@ def signature_nm() -> Array:
     return np.arange(spectra.FIRST_NM - 20.0, spectra.LAST_NM + 20.0 + SIGNATURE_STEP_NM, SIGNATURE_STEP_NM)
 
 
-TARGET_TOML: Final = """schema = 1
-name = "blue-cover"
-source = "made up by dronesense.synthetic; no material was measured"
-license = "CC0-1.0"
-"""
+def side_file(name: str) -> str:
+    """Return the TOML beside a spectrum: where it is from, and what may be done with it."""
+    source = "made up by dronesense.synthetic; no material was measured"
+    return f'schema = 1\nname = "{name}"\nsource = "{source}"\nlicense = "CC0-1.0"\n'
 
 
 def lines_csv(unix_s: Array) -> str:

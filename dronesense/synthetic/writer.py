@@ -53,7 +53,8 @@ def _write_reference(raw: Path, device: camera.Camera, rng: np.random.Generator)
     folder.write_text(
         raw / "target.csv", folder.spectrum_csv(lab, spectra.target(lab), folder.SIGMA_SIGNATURE, rng)
     )
-    folder.write_text(raw / "target.toml", folder.TARGET_TOML)
+    folder.write_text(raw / "panel.toml", folder.side_file("gray panel"))
+    folder.write_text(raw / "target.toml", folder.side_file("blue-cover"))
 
 
 def _spectra_of(things: tuple[ground.Thing, ...]) -> dict[str, Array]:
