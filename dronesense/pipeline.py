@@ -34,6 +34,7 @@ from dronesense.model import (
     ScoreMap,
     SpectralCube,
     Terrain,
+    Trajectory,
 )
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 
@@ -178,8 +179,8 @@ class _Run:
         hours = float(np.count_nonzero(series.valid)) * _step_s(series) / 3600.0
         expected = rule.false_alarms_per_hour * hours
         self.false_alarms.append(
-            f"{rule.target}: {rule.false_alarms_per_hour:g} per hour stated, {expected:.2g} expected by chance "
-            f"in {hours * 60:.1f} min"
+            f"{rule.target}: {rule.false_alarms_per_hour:g} per hour stated, {expected:.2g} expected by "
+            f"chance in {hours * 60:.1f} min"
         )
 
     def _clock_offset(self, gas: GasInput) -> tuple[float, float]:
@@ -355,12 +356,22 @@ class _Run:
             result["track"] = (
                 f"{trajectory.source}, {timescale.to_iso(int(trajectory.time[0]))} to "
                 f"{timescale.to_iso(int(trajectory.time[-1]))}, clock {trajectory.clock.kind} ± "
-                f"{trajectory.clock.sigma_s:.2g} s, heights: {trajectory.height_ref}"
+                f"{trajectory.clock.sigma_s:.2g} s, {_heights(trajectory)}"
             )
         if self.flight.cubes:
             seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in self.views)
             result["looked_at"] = f"{len(self.views)} of {len(self.flight.cubes)} cubes, {seen} pixels"
         return {key: value for key, value in result.items() if value not in ([], "")}
+
+
+def _heights(trajectory: Trajectory) -> str:
+    """Return what the heights of a track are, in words."""
+    known = np.isfinite(trajectory.height_m)
+    if not known.any():
+        return f"heights unknown (the log says: {trajectory.height_ref})"
+    if trajectory.height_ref == "ellipsoid":
+        return "heights above the ellipsoid"
+    return f"heights above the ellipsoid, from {trajectory.height_ref} and the log's own undulation"
 
 
 def _step_s(series: GasSeries) -> float:

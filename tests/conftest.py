@@ -19,5 +19,7 @@ def shared_data() -> Path:
     """Folder of real logs, gas series and cubes; skips where it is not there."""
     path = _find_shared()
     if path is None:
-        pytest.skip("real data not here: set DRONESENSE_SHARED to the folder that holds logs/, gas/, spectral/")
+        pytest.skip(
+            "real data not here: set DRONESENSE_SHARED to the folder that holds logs/, gas/, spectral/"
+        )
     return path

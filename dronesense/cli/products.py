@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Callable
@@ -83,6 +84,8 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
     directory.parent.mkdir(parents=True, exist_ok=True)
     with lock(directory), staging(directory) as folder:
         layer = process(flight, progress=progress)
+        statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
+        layer = dataclasses.replace(layer, statements=statements)
         _write(flight, layer, folder, progress)
         manifest = evidence.run_manifest(
             flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC), inputs=inputs
@@ -97,7 +100,7 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
         directory=str(directory),
         files=files,
         hotspots=[properties(hotspot, flight.id) for hotspot in layer],
-        statements=dict(layer.statements),
+        statements={key: value for key, value in layer.statements.items() if key != "run_id"},
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),
