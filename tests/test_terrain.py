@@ -1,4 +1,4 @@
-"""First hit of rays with the ground: planes, walls, holes, brute force, and the replayed rays of CS Rugged."""
+"""First hit of rays with the ground: planes, walls, holes, brute force, and replayed rays of CS Rugged."""
 
 from __future__ import annotations
 

@@ -114,8 +114,8 @@ def ellipse(cov: ArrayLike, *, convergence_rad: ArrayLike = 0.0) -> tuple[Floats
     (2.0, 1.0, 90.0)
     """
     major, minor, angle = _axes(cov)
-    azimuth = np.degrees(0.5 * np.pi - angle + np.asarray(convergence_rad, dtype=np.float64))
-    return major, minor, np.mod(azimuth, 180.0)
+    azimuth = np.mod(np.degrees(0.5 * np.pi - angle + np.asarray(convergence_rad, dtype=np.float64)), 180.0)
+    return major, minor, np.where(azimuth < 180.0, azimuth, 0.0)  # the rounded remainder may be 180
 
 
 def pixel_covariance(corners: Floats) -> Floats:
