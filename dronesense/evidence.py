@@ -197,6 +197,13 @@ def _file(each: InputFile, flight: Flight) -> Path:
     return flight.root / each.path if each.file is None else each.file
 
 
+def _named(path: str, flight: Flight) -> str:
+    """Return how the inputs name the file *path*, wherever it was opened from."""
+    opened = Path(path).resolve()
+    names = (each.path for each in flight.inputs if _file(each, flight).resolve() == opened)
+    return _label(next(names, path))
+
+
 def _label(path: str) -> str:
     """Return the name of an input for products: of an absolute path the end, not the folders of this machine.
 
@@ -263,7 +270,7 @@ def _calibration(flight: Flight) -> list[dict[str, object]]:
             {
                 "input": gas.series[0].source if gas.series else None,
                 "instrument": gas.instrument.id,
-                "record": None if record is None else _label(record.path),
+                "record": None if record is None else _named(record.path, flight),
                 "valid_from": None if record is None else to_iso(record.valid_from),
                 "species": sorted(record.species) if record is not None else [],
                 "response": None if record is None else record.response,
@@ -275,7 +282,7 @@ def _calibration(flight: Flight) -> list[dict[str, object]]:
             {
                 "input": cube.cube.path,
                 "instrument": None if cube.instrument is None else cube.instrument.id,
-                "record": None if camera is None else _label(camera.path),
+                "record": None if camera is None else _named(camera.path, flight),
                 "valid_from": None if camera is None else to_iso(camera.valid_from),
                 "dark": None if cube.dark is None else cube.dark.path,
                 "panel": None if cube.panel is None else cube.panel.cube.path,

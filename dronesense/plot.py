@@ -126,7 +126,7 @@ def series_quicklook(trace: GasTrace, path: Path, *, title: str = "") -> None:
             _shade_events(ax, trace)
             ax.grid(alpha=0.25)
         _number_events(axes[0], trace, time)
-        axes[0].set_title(title or f"{series.species} from {series.source}")
+        axes[0].set_title(title or f"{series.species} from {series.source}", loc="left")
         _time_axis(axes[-1], series.time)
         _save(figure, path)
 
@@ -269,7 +269,7 @@ def _draw_values(ax: Axes, trace: GasTrace, time: NDArray[np.datetime64]) -> Non
     unit = "" if series.unit == "1" else f" [{series.unit}]"
     basis = f", {series.basis}" if series.basis != "unknown" else ""
     ax.set_ylabel(f"{series.species} {AXIS_NAME[series.quantity]}{basis}{unit}")
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, borderaxespad=0.2)
 
 
 def _spans(trace: GasTrace) -> list[tuple[Any, Any]]:

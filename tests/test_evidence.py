@@ -155,6 +155,17 @@ def test_calibration_used_by_each_input(manifest: dict[str, Any]) -> None:
     assert (bare["record"], bare["dark"], bare["panel"]) == (None, None, None)
 
 
+def test_record_opened_by_a_path_from_elsewhere_has_the_name_of_the_input(
+    flight: Flight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = GasCalibration("a", MAY, {}, path="calibration/records/a/may.toml")
+    inputs = (InputFile("records/may.toml", "calibration record", None, tmp_path / record.path),)
+    other = replace(flight, gas=(replace(flight.gas[0], calibration=record),), cubes=(), inputs=inputs)
+    manifest = evidence.run_manifest(other, LAYER, products(tmp_path / "p"))
+    assert manifest["calibration"][0]["record"] == "records/may.toml"
+
+
 def test_versions_name_everything_that_can_change_a_number(manifest: dict[str, Any]) -> None:
     assert manifest["versions"]["dronesense"] == dronesense.__version__
     assert manifest["versions"]["numpy"] == np.__version__
