@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from dronesense import plugins, timescale
+from dronesense import plugins
 from dronesense.errors import DronesenseError, ManifestError, ReadError
 from dronesense.geotag.heights import refer_heights
 from dronesense.manifest.catalog import Catalog, shipped_folder
@@ -143,14 +143,13 @@ class _Opener:
     # -- books --
 
     def _label(self, path: Path) -> str:
-        """Return *path* as it is named in products: relative to the flight folder where possible."""
-        try:
-            return path.resolve().relative_to(self.root.resolve()).as_posix()
-        except ValueError:
-            try:
-                return f"calibration/{path.resolve().relative_to(shipped_folder().resolve()).as_posix()} (shipped)"
-            except ValueError:
-                return path.resolve().as_posix()
+        """Return *path* as products name it: relative to the flight folder where possible."""
+        full, shipped = path.resolve(), shipped_folder().resolve()
+        if full.is_relative_to(self.root.resolve()):
+            return full.relative_to(self.root.resolve()).as_posix()
+        if full.is_relative_to(shipped):
+            return f"calibration/{full.relative_to(shipped).as_posix()} (shipped)"
+        return full.as_posix()
 
     def _used(self, path: Path, role: str, report: IngestReport | None = None) -> None:
         label = self._label(path)
@@ -290,7 +289,7 @@ class _Opener:
         instrument = (
             None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
         )
-        cube = self._read_cube(path, table.reader, instrument, table.line_times, "cube")
+        cube = self._read_cube(path, table.reader, instrument, self._line_times(table, path), "cube")
         record = None if instrument is None else self._record(instrument.id, start)
         if record is not None and not isinstance(record, CameraCalibration):
             raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
@@ -300,14 +299,33 @@ class _Opener:
         panel = None if table.panel is None else self._panel(table.panel, instrument)
         return CubeInput(cube, instrument, record, dark, panel)
 
+    def _line_times(self, table: CubeTable, cube: Path) -> str | Path:
+        """Return ``"auto"``, or the file of the glob that has the cube's name (or is the only one)."""
+        if table.line_times in ("auto", "none"):
+            return table.line_times
+        files = self._paths(table.line_times, "[[cube]] line_times")
+        own = [file for file in files if _stem(file) == _stem(cube)]
+        if not own and len(files) > 1:
+            raise ManifestError(
+                f'[[cube]] line_times = "{table.line_times}" names no file called {_stem(cube)}.*',
+                where=self.where,
+                fix="name the line times like their cube",
+            )
+        return (own or files)[0]
+
     def _read_cube(
-        self, path: Path, reader: str | None, instrument: Instrument | None, line_times: str, role: str
+        self,
+        path: Path,
+        reader: str | None,
+        instrument: Instrument | None,
+        line_times: str | Path,
+        role: str,
     ) -> SpectralCube:
         module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
         cube, report = module.read(
             path,
             label=self._label(path),
-            name=path.name.split(".")[0],
+            name=_stem(path),
             instrument=instrument,
             line_times=line_times,
         )
@@ -359,6 +377,11 @@ class _Opener:
         )
 
 
+def _stem(path: Path) -> str:
+    """Return the name up to the first dot: ``line_1`` for ``line_1.bil.hdr``."""
+    return path.name.split(".", 1)[0]
+
+
 def _bounds(trajectory: Trajectory) -> tuple[float, float, float, float]:
     """Return west, south, east, north of the track with a margin, degrees."""
     margin = TERRAIN_MARGIN_M / METERS_PER_DEGREE
@@ -397,8 +420,3 @@ def _with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Traje
         clock=clock,
         history=(*trajectory.history, note),
     )
-
-
-def span(trajectory: Trajectory) -> str:
-    """Return the time span of a trajectory for people."""
-    return f"{timescale.to_iso(int(trajectory.time[0]))} to {timescale.to_iso(int(trajectory.time[-1]))}"
