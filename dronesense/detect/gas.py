@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from dronesense.detect import gas_alarms, gas_background
 from dronesense.errors import CalibrationError, CoverageError
@@ -27,14 +28,21 @@ SADDLE: Final = 0.5
 """Two peaks are two events where the series falls below this part of the lower one between them."""
 SADDLE_NOISE: Final = 3.0
 """... and by so many standard deviations of the noise more: a dip of the noise is no saddle."""
+PHI_SIGMAS: Final = 2.0
+"""Correlation at the length of an event counts beyond this many standard errors of white noise."""
 FOOT: Final = 0.1
 """An event reaches from the first to the last sample above this part of its peak."""
 P_VALUE_FLOOR: Final = 1e-12
 """No record is long enough to know smaller probabilities."""
-PEAK_HALF_WIDTHS: Final = (0, 2, 3, 5, 8, 13, 21)
+PEAK_HALF_WIDTHS: Final = (0, 2, 3, 5, 8, 13, 21, 34, 55)
 """Half widths of the parabolas that the height of a peak is taken from, in samples; 0 is the raw reading."""
 PEAK_AGREEMENT: Final = 2.0
 """Standard deviations by which a wider parabola may differ from a narrower one."""
+RIVAL_DEPTH: Final = 5.0
+"""Samples this many standard deviations below the highest could have been the highest."""
+PEAK_SELECTION: Final = 0.7
+"""The raw reading is the highest of its rivals. What it may be higher for that, in parts of the expected
+maximum of as many normal variables (Blom 1958): not all of it, because most rivals start lower."""
 
 _NS: Final = 1_000_000_000
 _HOUR_S: Final = 3600.0
@@ -215,7 +223,8 @@ def _noise_model(
     """Describe the noise: correlation, at the length of an event too, and tails of the negative side."""
     phi = [under.phi]
     if length > 1:
-        far = gas_background.correlation(z, ~under.plume, joined, length)
+        chance = PHI_SIGMAS / math.sqrt(z.size)
+        far = max(gas_background.correlation(z, ~under.plume, joined, length) - chance, 0.0)
         phi.append(min(far ** (1.0 / length), gas_background.MAX_PHI))
     model = gas_alarms.NoiseModel(tuple(phi), length, float(z.size))
     lowest = gas_alarms.threshold(model, gas_alarms.TAIL_EVENTS[0])
@@ -343,6 +352,8 @@ def _peak_height(
     first, last = max(peak - most, 0), min(peak + most + 1, z.size)
     around = np.zeros(2 * most + 1)
     around[first - peak + most : last - peak + most] = z[first:last]
+    rivals = np.count_nonzero(around >= z[peak] - RIVAL_DEPTH)
+    selection = PEAK_SELECTION * float(ndtri((rivals - 0.375) / (rivals + 0.25)))
     rows = [np.eye(1, 2 * most + 1, most)[0]]
     for half in PEAK_HALF_WIDTHS[1:]:
         inside = peak - half >= 0 and peak + half < z.size
@@ -350,7 +361,9 @@ def _peak_height(
             break
         row = np.pad(_parabola_row(half), most - half)
         change = row - np.array(rows)
-        allowed = PEAK_AGREEMENT * np.sqrt(np.einsum("ij,jk,ik->i", change, covariance, change))
+        agreement = np.full(len(rows), PEAK_AGREEMENT)
+        agreement[0] += selection
+        allowed = agreement * np.sqrt(np.einsum("ij,jk,ik->i", change, covariance, change))
         if bool(np.any(np.abs(change @ around) > allowed)):
             break
         rows.append(row)

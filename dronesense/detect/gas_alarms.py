@@ -19,8 +19,8 @@ from scipy.special import ndtr
 
 LOW_OF_HIGH: Final = 0.5
 """An event reaches down to this part of the threshold: a dip above it does not cut the event in two."""
-THRESHOLD_RANGE: Final = (1.0, 30.0)
-"""Thresholds that can be asked for, in standard deviations."""
+THRESHOLD_RANGE: Final = (2.0, 30.0)
+"""No threshold is lower or higher, in standard deviations: below, false alarms are rarer than stated."""
 GAUSS_LIMIT: Final = 8.0
 """Gaussian rates are not computed beyond this level: no record is long enough to know them."""
 
