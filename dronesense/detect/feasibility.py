@@ -72,12 +72,13 @@ def assess(
     """Fit background plus target to each pixel and measure what is left over.
 
     For each fill f of a grid the covariance of the misfit is
-    ``S(f) = (1 - f)^2 C + (1 - (1 - f)^2) N + f^2 M`` with the background's covariance C, the noise N, and M
-    of the signature: *sigma* and *model_error*, both taken as smooth over the spectrum. The gain g follows
-    by least squares, f by greatest likelihood (``r' S^-1 r + log det S``). Two statistics are compared with
-    their limits: ``r' S^-1 r``, and its part in the space of the slowest cosines, where materials differ and
-    most noise is not. The limits are chi-square quantiles, stretched as the background's own pixels demand
-    (real backgrounds have heavier tails than a Gaussian).
+    ``S(f) = (1 - f)^2 C + (1 - (1 - f)^2) N + f^2 M`` with the background's covariance C, the noise N, and
+    M of the signature (:func:`signature_covariance`). The gain g follows by least squares. Two statistics
+    are compared with their limits: ``r' S^-1 r``, and its part in the space of the slowest cosines, where
+    materials differ and most noise is not. The limits are chi-square quantiles, stretched as the
+    background's own pixels demand (real backgrounds have heavier tails than a Gaussian). A pixel can be the
+    target if at any fill both pass; the fill that is stated is the most likely one, of least ``r' S^-1 r +
+    log det S``.
 
     Parameters
     ----------
@@ -95,7 +96,9 @@ def assess(
     cosines = np.cos(np.pi * np.outer(np.arange(k) + 0.5, np.arange(min(SMOOTH_TERMS, k))) / k)
     offset = spectra.astype(np.float64) - background.mean
     best = np.full(len(spectra), np.inf)
-    fill, gain, whole, smooth = (np.zeros(len(spectra)) for _ in range(4))
+    misfit = np.full(len(spectra), np.inf)
+    fill, gain = np.zeros(len(spectra)), np.zeros(len(spectra))
+    limits = _limits(background, cosines)
     for f in FILL_GRID:
         rest = (1.0 - f) ** 2
         spread = rest * background.covariance + (1.0 - rest) * background.noise + f * f * loading
@@ -104,20 +107,28 @@ def assess(
         total = np.einsum("ij,ij->i", residual, residual)
         cost = total - 2.0 * float(np.log(np.diag(whitening)).sum())
         better = cost < best
-        best[better], fill[better], gain[better], whole[better] = cost[better], f, g[better], total[better]
-        smooth[better] = _smooth_part(residual[better], cosines, whitening)
-    limits = _limits(background, cosines)
-    return Fit(fill, gain, np.maximum(whole / limits[0], smooth / limits[1]))
+        best[better], fill[better], gain[better] = cost[better], f, g[better]
+        smooth = _smooth_part(residual, cosines, whitening)
+        misfit = np.minimum(misfit, np.maximum(total / limits[0], smooth / limits[1]))
+    return Fit(fill, gain, misfit)
 
 
 def signature_covariance(target: Doubles, sigma: Doubles, center_nm: Doubles, model_error: float) -> Doubles:
-    """Return the (k, k) covariance of a signature as it appears in the scene, smooth over the spectrum."""
+    """Return the (k, k) covariance of a signature as it appears in the scene.
+
+    The model error is smooth over the spectrum. How *sigma* is correlated is not known: half of its
+    variance is taken as smooth, half as independent from band to band.
+    """
     k = len(target)
     place = center_nm / MODEL_CORRELATION_NM
     if not np.isfinite(center_nm).all():
         place = np.arange(k) / (MODEL_CORRELATION_SHARE * k)
-    variance = np.outer(target, target) * model_error**2 + np.outer(*[np.nan_to_num(sigma, nan=0.0)] * 2)
-    return np.asarray(np.exp(-0.5 * np.subtract.outer(place, place) ** 2) * variance)
+    smooth = np.exp(-0.5 * np.subtract.outer(place, place) ** 2)
+    own = np.nan_to_num(sigma, nan=0.0)
+    return np.asarray(
+        smooth * (np.outer(target, target) * model_error**2 + np.outer(own, own) / 2.0)
+        + np.diag(own**2 / 2.0)
+    )
 
 
 def _jitter(background: Background) -> Doubles:

@@ -35,7 +35,7 @@ WHITENING_PARTS: Final = 3
 LIVE_BLOCKS: Final = 4
 """Blocks alive at a time: one in work, one ready, one being read, and its raw values."""
 JUDGED_PIXELS: Final = 3
-"""Pixels of a region, those filled most nearly whole, that are tested; one that can be the target is enough."""
+"""Pixels of a region, filled most nearly whole, that are tested; one that can be the target is enough."""
 JUDGED_SHARE: Final = 0.8
 """They must be filled at least this share of the fullest one."""
 
@@ -221,7 +221,7 @@ def _score(cube: SpectralCube, tasks: Sequence[_Task], budget_bytes: int) -> lis
 class _Kernel:
     """Products of a line with several tasks that use the same bands.
 
-    A line in file order is already (bands, samples), so nothing is transposed; pixels and products of one line
+    A line in file order is already (bands, samples), so nothing is transposed; pixels and products of a line
     stay in the processor's cache, and the buffers are used again for the next.
     """
 

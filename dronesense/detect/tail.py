@@ -111,8 +111,8 @@ def fit(scores: NDArray[np.float32], *, exclude: NDArray[np.bool_] | None = None
 def suspects(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where *scores* are too high to be background: targets, look-alikes, and their neighbors.
 
-    1. A Pareto tail is fitted to the *quantiles* between the highest 20 % and 5 % of the scores, which targets
-       in less than about 3 % of the scene hardly move; its shape is raised by 0.1 and one standard error.
+    1. A Pareto tail is fitted to the *quantiles* between the highest 20 % and 5 % of the scores: targets in
+       less than about 3 % of the scene hardly move them. Its shape is raised by 0.1 and one standard error.
     2. Suspects are scores that this heavier tail would show less than 0.5 times in the scene, and those that
        lie twice as far above the median as the lowest score lies below (no target scores low), with their
        neighbors within 2 pixels. 1 and 2 are done five times without the suspects, farther out each time.
