@@ -202,7 +202,8 @@ def test_exact_earth_centered_geometry(
     )
     body = directions(instrument.spec) @ camera_to_body(mount).T
     expected = [exact(trajectory, lever, direction, crs) for direction in body]
-    np.testing.assert_allclose(np.column_stack([points.x, points.y]), expected, rtol=0.0, atol=2e-4)
+    # North turns along the lever arm: by tan(86 deg) / R = 2 µrad a meter, 0.2 mm on the ground.
+    np.testing.assert_allclose(np.column_stack([points.x, points.y]), expected, rtol=0.0, atol=6e-4)
 
 
 def test_terrain_in_another_crs_gives_the_same_places() -> None:
