@@ -182,10 +182,15 @@ def look(camera: Camera, motion: Motion, site: Site, surface: Surface, time_s: A
     return Footprints(middle, across, along, drift)
 
 
-def seen_by_both(first: Footprints, second: Footprints, plan: Plan) -> Array:
-    """Return (k, 2) east and north of pixel middles of *first* that lie well inside *second* too."""
+def well_inside(seen: Footprints) -> Array:
+    """Return (k, 2) east and north of a lattice of places that a strip sees, away from its edges."""
     edge = EDGE_PIXELS
-    inner = first.middle[4 * edge : -4 * edge : edge, edge:-edge:edge].reshape(-1, 2)
+    return np.asarray(seen.middle[4 * edge : -4 * edge : edge, edge:-edge:edge].reshape(-1, 2))
+
+
+def seen_by_both(first: Footprints, second: Footprints, plan: Plan) -> Array:
+    """Return (k, 2) east and north of places well inside *first* that lie well inside *second* too."""
+    edge, inner = EDGE_PIXELS, well_inside(first)
     along, across = plan.enu_to_block(inner[:, 0], inner[:, 1])
     sides = []
     for col in (edge, -1 - edge):

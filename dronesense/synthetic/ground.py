@@ -169,11 +169,13 @@ def draw_cover(plan: Plan, rng: np.random.Generator) -> Cover:
     return Cover(np.ascontiguousarray(stack.reshape(len(stack), -1).T, dtype=np.float32), shape)
 
 
-def draw_things(plan: Plan, seen_twice: list[Array], rng: np.random.Generator) -> tuple[Thing, ...]:
+def draw_things(seen: Array, seen_twice: list[Array], rng: np.random.Generator) -> tuple[Thing, ...]:
     """Place covers of about 6 and 3 pixels (one in an overlap), five sub-pixel ones, and four confusers.
 
     Parameters
     ----------
+    seen : (k, 2) float64
+        East and north of places that a strip sees.
     seen_twice : list of (k, 2) float64
         For each pair of neighboring strips: east and north of places that both see.
     """
@@ -192,13 +194,9 @@ def draw_things(plan: Plan, seen_twice: list[Array], rng: np.random.Generator) -
 
     things: list[Thing] = []
     overlap = {"target-2": seen_twice[-1], "target-5": seen_twice[0]}
-    reach = plan.strip_length_m / 2.0 - MARGIN_M
-    edge = plan.spacing_m * STRIPS / 2.0 - MARGIN_M / 2.0
     for name, kind, material, size in wanted:
-        along, across = rng.uniform(-reach, reach, CANDIDATES), rng.uniform(-edge, edge, CANDIDATES)
-        places = np.column_stack(plan.block_to_enu(along, across))
-        if len(overlap.get(name, ())):
-            places = rng.permutation(overlap[name])[:CANDIDATES]
+        places = rng.permutation(overlap[name] if len(overlap.get(name, ())) else seen)[:CANDIDATES]
+        places = places + pixel * rng.uniform(-2.0, 2.0, places.shape)  # not in the middle of a pixel
         east, north = _free_place(places, things)
         things.append(Thing(name, kind, material, east, north, size, float(rng.uniform(0.0, np.pi / 2.0))))
     return tuple(things)

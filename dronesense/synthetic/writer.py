@@ -123,7 +123,8 @@ def write(root: Path, seed: int) -> None:
     times = [camera.line_times(flown, plan, number) for number in range(p.STRIPS)]
     seen = [camera.look(device, flown, site, surface, time) for time in times]
     twice = [camera.seen_by_both(one, two, plan) for one, two in pairwise(seen)]
-    things = ground.draw_things(plan, twice, for_ground)
+    once = np.concatenate([camera.well_inside(strip) for strip in seen])
+    things = ground.draw_things(once, twice, for_ground)
     sightings = _write_strips(raw, plan, list(zip(times, seen, strict=True)), things, device, for_camera)
     folder.write_dem(raw / "dem.tif", site, surface, for_ground)
 
