@@ -14,10 +14,20 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import genpareto, multivariate_normal, norm
 
+from dronesense.calibrate.analyzer import calibrate
+from dronesense.calibrate.response import deconvolve
 from dronesense.detect import gas_alarms, gas_background
 from dronesense.detect.gas import GasSearch, false_discovery_rates, search
 from dronesense.errors import CalibrationError, CoverageError
-from dronesense.model import Ambient, DetectRule, Flag, GasSeries
+from dronesense.model import (
+    Ambient,
+    DetectRule,
+    Flag,
+    GasCalibration,
+    GasSeries,
+    Response,
+    SpeciesCalibration,
+)
 
 S = 1_000_000_000
 SIGMA = 0.01
@@ -410,3 +420,45 @@ def test_real_plume_free_records_give_few_events(shared_data: Path) -> None:
     found = search(series(t[ground], value[ground]), ONE_PER_HOUR)
     assert np.count_nonzero(ground) > 80
     assert len(found.detections) <= 1
+
+
+# The chain
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0])
+def test_peaks_survive_lag_delay_and_a_wrong_span(rate: float) -> None:
+    """Zero 0.05, span 1.03, tau 1.6 s, delay 1.1 s: the first crossing's place and height come back."""
+    line = SpeciesCalibration(0.05, 1.03, 0.005, 0.004)
+    response = Response(tau_s=1.6, delay_s=1.1)
+    errors = []
+    for seed in range(12):
+        t, _, crossings, heights = flight(seed, rate=rate)
+        fine = np.arange(t[0], t[-1], 0.02)
+        air = 2.0 + heights @ np.exp(-0.5 * ((fine - crossings[:, None]) / 10.0) ** 2)
+        decay = math.exp(-0.02 / 1.6)
+        cell = lfilter([1.0 - decay], [1.0, -decay], air - 2.0) + 2.0
+        rng = np.random.default_rng(100 + seed)
+        reading = line.zero + line.span * np.interp(t - 1.1, fine, cell) + SIGMA * rng.standard_normal(t.size)
+        raw = series(t, reading, level="raw")
+        air_at_inlet = calibrate(deconvolve(raw, response), GasCalibration("analyser", 0, {"CH4": line}))
+        found = search(air_at_inlet, ONE_PER_HOUR, sigma_span_rel=line.sigma_span / line.span)
+        one = max(found.detections, key=lambda detection: detection.score)
+        center = np.average(air_at_inlet.time[one.index] / S, weights=one.weight)
+        nearest = int(np.argmin(np.abs(crossings - center)))
+        assert center == pytest.approx(crossings[nearest], abs=2.0)
+        errors.append((one.value - heights[nearest]) / one.sigma)
+    assert np.mean(np.abs(errors) <= 3.0) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tau", "rate"), [(1.6, 1.0), (1.6, 5.0), (5.0, 1.0)])
+def test_false_alarms_after_deconvolution(tau: float, rate: float) -> None:
+    """Its noise is no AR(1): the stated rate still holds within a factor of 1.7."""
+    rng = np.random.default_rng(1)
+    t = np.arange(int(3600 * rate)) / rate
+    rule = DetectRule("x", "CH4", false_alarms_per_hour=10.0)
+    count = 0
+    for _ in range(12):
+        noise = series(t, 2.0 + SIGMA * rng.standard_normal(t.size))
+        count += len(search(deconvolve(noise, Response(tau_s=tau)), rule).detections)
+    assert 10.0 / 1.7 < count / 12.0 < 17.0
