@@ -22,14 +22,14 @@ WGS84: Final = "EPSG:4326"
 """Longitude and latitude on WGS84, degrees."""
 
 SEMI_MAJOR_M: Final = 6378137.0
-"""Semi-major axis of WGS84, m (NGA.STND.0036, table 3.1)."""
+"""Semi-major axis of WGS84, m (NGA.STND.0036)."""
 FLATTENING: Final = 1.0 / 298.257223563
-"""Flattening of WGS84 (NGA.STND.0036, table 3.1)."""
+"""Flattening of WGS84 (NGA.STND.0036)."""
 
 _ECCENTRICITY_SQUARED: Final = FLATTENING * (2.0 - FLATTENING)
 _UTM_LIMITS_DEG: Final = (-80.0, 84.0)
 _UPS_NORTH, _UPS_SOUTH = "EPSG:5041", "EPSG:5042"
-# Wider zones of Norway and Svalbard: (south, north, west, east, zone), degrees (NGA.SIG.0012, section 7).
+# Wider zones of Norway and Svalbard: (south, north, west, east, zone), degrees (NGA.SIG.0012).
 _WIDE_ZONES: Final = (
     (56.0, 64.0, 3.0, 12.0, 32),
     (72.0, 84.0, 0.0, 9.0, 31),
@@ -126,7 +126,7 @@ def is_metric(crs: str) -> bool:
 def utm_crs(lon: float, lat: float) -> str:
     """Return the UTM zone of a place, ``"EPSG:326xx"`` or ``"EPSG:327xx"``; near the poles the UPS.
 
-    The wider zones of south-west Norway and Svalbard are respected (NGA.SIG.0012, section 7).
+    The wider zones of south-west Norway and Svalbard are respected (NGA.SIG.0012).
 
     Raises
     ------

@@ -327,15 +327,16 @@ class _Walk:
 
     def keep(self, mask: NDArray[np.bool_]) -> _Walk:
         """Return the walk of the rays in *mask*."""
+        some = np.flatnonzero(mask)
         return _Walk(
-            self.ray[mask],
-            self.s[mask],
-            self.end[mask],
-            self.level[mask],
-            self.blind[mask],
-            self.u[:, mask],
-            self.v[:, mask],
-            self.z[:, mask],
+            self.ray.take(some),
+            self.s.take(some),
+            self.end.take(some),
+            self.level.take(some),
+            self.blind.take(some),
+            self.u.take(some, axis=1),
+            self.v.take(some, axis=1),
+            self.z.take(some, axis=1),
         )
 
     def step(self, surface: Surface) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
@@ -387,8 +388,8 @@ class _Walk:
         """Find the first crossing of rays *cells* with the one cell that each is in."""
         s0, s1, i, j = self.s[cells], leave[cells], i[cells], j[cells]
         h, across, down, twist = surface.cell(i, j)
-        (u, v, z) = (_along(line[:, cells], s0)[0] for line in (self.u, self.v, self.z))
-        (u1, v1, z1) = (_along(line[:, cells], s1)[0] for line in (self.u, self.v, self.z))
+        (u, v, z) = (_along(line.take(cells, axis=1), s0)[0] for line in (self.u, self.v, self.z))
+        (u1, v1, z1) = (_along(line.take(cells, axis=1), s1)[0] for line in (self.u, self.v, self.z))
         p, q, dp, dq = u - j, v - i, u1 - u, v1 - v
         c0 = z - (h + across * p + down * q + twist * p * q)
         c1 = (z1 - z) - (across * dp + down * dq + twist * (p * dq + q * dp))
@@ -411,7 +412,7 @@ class _Walk:
         # The ray is a parabola, not its chord: one step of Newton takes off the difference (1 mm in 90 m).
         cells, i, j, s0, s1 = cells[hit], i[hit], j[hit], s0[hit], s1[hit]
         s = s0 + t[hit] * (s1 - s0)
-        (u, du), (v, dv), (z, dz) = (_along(line[:, cells], s) for line in (self.u, self.v, self.z))
+        (u, du), (v, dv), (z, dz) = (_along(line.take(cells, axis=1), s) for line in (self.u, self.v, self.z))
         p, q, h, across, down, twist = u - j, v - i, h[hit], across[hit], down[hit], twist[hit]
         above = z - (h + across * p + down * q + twist * p * q)
         fall = dz - (across * du + down * dv + twist * (p * dv + q * du))

@@ -76,7 +76,8 @@ def ce90(cov: ArrayLike) -> Floats:
 
     References
     ----------
-    NGA.SIG.0032, Accuracy and predicted accuracy in the NSG: predictive statistics, 2016.
+    Dolloff and Carr 2016, Computation of scalar accuracy metrics LE, CE, and SE as both predictive and
+    sample-based statistics, NGA, PA case 16-277.
 
     Examples
     --------
