@@ -93,7 +93,7 @@ def test_pareto_parameters_of_pareto_samples() -> None:
         assert tail.ks_distance(sample, found, scale) == pytest.approx(peer, abs=1e-12)
 
 
-def test_the_misfit_limit_is_exceeded_by_1_in_20_true_samples() -> None:
+def test_the_misfit_limit_is_exceeded_by_few_true_samples() -> None:
     n, repeats = 500, 400
     rng = np.random.default_rng(0)
     for shape in (-0.3, 0.0, 0.3):
@@ -101,7 +101,7 @@ def test_the_misfit_limit_is_exceeded_by_1_in_20_true_samples() -> None:
         for _ in range(repeats):
             sample = np.sort(stats.genpareto.rvs(shape, size=n, random_state=rng))
             exceeded += tail.ks_distance(sample, *tail.fit_pareto(sample)) > tail.KS_FACTOR / np.sqrt(n)
-        assert 0.005 < exceeded / repeats < 0.10
+        assert 0.002 < exceeded / repeats < 0.06  # stated: 1 to 4 in 100
 
 
 def test_score_and_probability_are_inverse() -> None:
