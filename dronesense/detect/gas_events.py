@@ -94,7 +94,7 @@ def peak_height(
     """Return the height of a peak and its standard deviation, both in units of the noise.
 
     Parabolas are fitted around the peak, wider and wider. A wider one is taken as long as it differs from
-    every narrower one by no more than noise of the measured correlation explains; half of its distance from
+    every narrower one by no more than noise of the measured correlation explains; its distance from
     the next narrower one is counted as what smoothing may have taken off.
 
     The rule is Lepski's (Goldenshluger & Nemirovski 1997, Math. Methods Statist. 6, 135-170).
