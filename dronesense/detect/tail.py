@@ -27,8 +27,8 @@ MIN_EXCESSES: Final = 100
 MIN_SCORES: Final = 200
 """Fewest scores to learn any tail from."""
 KS_FACTOR: Final = 0.90
-"""Kolmogorov-Smirnov distance times sqrt(n) that 1 to 4 in 100 true Pareto samples exceed, both parameters fitted
-(own simulation, shapes -0.3 to 0.3; tests/test_tail.py repeats it)."""
+"""Kolmogorov-Smirnov distance times sqrt(n) that 1 to 4 in 100 true Pareto samples exceed, both parameters
+fitted (own simulation, shapes -0.3 to 0.3; tests/test_tail.py repeats it)."""
 KS_SMALL: Final = 0.02
 """A distance that changes no probability of the tail by more than 2 % of its start is no reason to refuse
 it."""
