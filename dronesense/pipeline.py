@@ -252,13 +252,13 @@ class _Run:
         for detection in detections:
             pixels = detection.index.astype(np.float64)
             if isinstance(cube.geometry, MapGrid):
-                points, own = locate.locate_map_pixels(pixels, cube.geometry, crs=self.crs)
+                points = locate.locate_map_pixels(pixels, cube.geometry, crs=self.crs)
                 corners = locate.map_footprints(pixels, cube.geometry, crs=self.crs)
             else:
                 ray = self._line_scan(given, cube)
-                points, own = locate.locate_pixels(pixels, **ray)
+                points = locate.locate_pixels(pixels, **ray)
                 corners = locate.footprints(pixels, **ray)
-            located, lost = sightings.from_pixels(detection, points, corners, cov_pixel=own)
+            located, lost = sightings.from_pixels(detection, points, corners)
             self.sightings.extend(located)
             self.warnings.extend(lost)
 

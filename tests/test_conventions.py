@@ -86,7 +86,7 @@ def seen(
 ):
     """East and north, in ground meters, of what one pixel sees at time 0 from the place of the aircraft."""
     camera = LineCamera(1, np.array([[across_deg, along_deg]]))
-    points, _ = locate_pixels(
+    points = locate_pixels(
         [(1, 0)],
         line_time=np.array([-10_000_000, 0, 10_000_000]),
         trajectory=trajectory,
@@ -216,7 +216,7 @@ def test_lever_arm_points_from_the_navigation_point_to_the_camera_or_inlet() -> 
 
 def test_pixels_are_counted_from_their_centers_and_maps_from_a_corner() -> None:
     grid = MapGrid((2.0, 0.0, 500_000.0, 0.0, -4.0, 5_000_000.0), CRS)
-    points, _ = locate_map_pixels([(0, 0), (3, 1)], grid, crs=CRS)
+    points = locate_map_pixels([(0, 0), (3, 1)], grid, crs=CRS)
     assert points.x.tolist() == [500_001.0, 500_003.0]
     assert points.y.tolist() == [4_999_998.0, 4_999_986.0]
 

@@ -91,7 +91,7 @@ def scanner(*across_deg: float, mount: Mount | None = None) -> Instrument:
 def place(trajectory: Trajectory, instrument: Instrument, pixels: Any, **settings: Any) -> np.ndarray:
     """East, north of pixels from the place of the trajectory at time 0; lines every 10 ms around it."""
     arguments: dict[str, Any] = {"line_time": np.arange(-2, 3) * 10_000_000, "terrain": GROUND, "crs": CRS}
-    points, _ = locate_pixels(pixels, trajectory=trajectory, instrument=instrument, **arguments | settings)
+    points = locate_pixels(pixels, trajectory=trajectory, instrument=instrument, **arguments | settings)
     middle = len(trajectory) // 2
     x, y = geodesy.to_grid(trajectory.lon[middle], trajectory.lat[middle], CRS)
     return np.column_stack([points.x - x, points.y - y])
@@ -192,7 +192,7 @@ def test_exact_earth_centered_geometry(
     mount = Mount(rotation=rotation, boresight_deg=boresight, lever_arm_m=lever)
     instrument = scanner(-20.0, 3.0, 20.0, mount=mount)
     pixels = [(2, 0), (2, 1), (2, 2)]
-    points, _ = locate_pixels(
+    points = locate_pixels(
         pixels,
         line_time=np.arange(-2, 3) * 10_000_000,
         trajectory=trajectory,
@@ -279,7 +279,7 @@ def test_massipipe_through_the_whole_chain(shared_data: Path) -> None:
         velocity_ned=nothing,
     )
     pixels = np.stack(np.meshgrid(np.arange(lines), np.arange(n), indexing="ij"), axis=-1).reshape(-1, 2)
-    points, _ = locate_pixels(
+    points = locate_pixels(
         pixels,
         line_time=trajectory.time,
         trajectory=trajectory,
@@ -334,7 +334,7 @@ def test_footprints_reach_the_edges_of_the_cube_and_tile_the_ground() -> None:
 
 
 def test_lines_without_trajectory_have_a_status() -> None:
-    points, own = locate_pixels(
+    points = locate_pixels(
         [(0, 0), (1, 0), (2, 0)],
         line_time=np.array([-60, 0, 60]) * S,
         trajectory=track(),
@@ -346,8 +346,8 @@ def test_lines_without_trajectory_have_a_status() -> None:
     assert np.isnan(points.x[[0, 2]]).all()
     assert np.isnan(points.cov[[0, 2]]).all()
     assert np.isfinite(points.cov[1]).all()
-    assert np.isnan(own[0]).all()
-    points, _ = locate_pixels(
+    assert np.isnan(points.cov_own[0]).all()
+    points = locate_pixels(
         [(0, 0)],
         line_time=np.array([60 * S]),
         trajectory=track(),
@@ -394,9 +394,9 @@ def test_pixel_outside_the_cube_is_a_mistake_of_the_caller() -> None:
 
 def test_pixels_of_a_map() -> None:
     grid = MapGrid((2.0, 0.0, 1000.0, 0.0, -2.0, 5000.0), CRS)
-    points, own = locate_map_pixels([(0, 0), (10, 3)], grid, crs=CRS, sigma_m=3.0)
+    points = locate_map_pixels([(0, 0), (10, 3)], grid, crs=CRS, sigma_m=3.0)
     assert (points.x.tolist(), points.y.tolist()) == ([1001.0, 1007.0], [4999.0, 4979.0])
-    np.testing.assert_allclose(own[0], np.eye(2) * 4.0 / 12.0, atol=1e-12)
+    np.testing.assert_allclose(points.cov_own[0], np.eye(2) * 4.0 / 12.0, atol=1e-12)
     np.testing.assert_allclose(points.cov[0], np.eye(2) * (4.0 / 12.0 + 9.0), atol=1e-12)
     corners = map_footprints([(0, 0)], grid, crs=CRS)
     assert corners[0].tolist() == [[1000, 5000], [1002, 5000], [1002, 4998], [1000, 4998]]
@@ -404,7 +404,7 @@ def test_pixels_of_a_map() -> None:
 
 def test_pixels_of_a_map_in_degrees() -> None:
     grid = MapGrid((1e-5, 0.0, 9.0, 0.0, -1e-5, 48.0), "EPSG:4326")
-    points, _ = locate_map_pixels([(100, 200)], grid, crs=CRS)
+    points = locate_map_pixels([(100, 200)], grid, crs=CRS)
     x, y = geodesy.to_grid(9.0 + 200.5e-5, 48.0 - 100.5e-5, CRS)
     assert (points.x[0], points.y[0]) == pytest.approx((float(x), float(y)), abs=1e-9)
     assert points.crs == CRS

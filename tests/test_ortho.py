@@ -96,7 +96,7 @@ def test_of_overlapping_pixels_the_nearest_is_shown() -> None:
     ray = strip(rows, cols, heading_deg=25.0)
     raster = project(np.arange(rows * cols).reshape(rows, cols), ray, gsd_m=0.15)
     pixels = np.stack(np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"), axis=-1).reshape(-1, 2)
-    points, _ = locate_pixels(pixels, **ray)
+    points = locate_pixels(pixels, **ray)
     x, y = centers(raster)
     shown = np.isfinite(raster.values)
     _, nearest = KDTree(np.column_stack([points.x, points.y])).query(np.column_stack([x[shown], y[shown]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,16 +46,16 @@ def ground(index, *, gsd: float = 1.0, shared: float = 0.0, status=None):
     bad = status != 0
     points = GroundPoints(
         np.where(bad, np.nan, x), np.where(bad, np.nan, y), np.where(bad, np.nan, 300.0 + index[:, 0]),
-        own + shared * np.eye(2), status, CRS, T0 + index[:, 0].astype(np.int64) * 10_000_000,
+        own + shared * np.eye(2), status, CRS, T0 + index[:, 0].astype(np.int64) * 10_000_000, cov_own=own,
     )  # fmt: skip
     footprints = np.column_stack([x, y])[:, None, :] + corner
     footprints[bad] = np.nan
-    return points, footprints, own
+    return points, footprints
 
 
 def place(detection: Detection, **kwargs):
-    points, footprints, own = ground(detection.index, **kwargs)
-    (sighting,), lost = from_pixels(detection, points, footprints, cov_pixel=own)
+    points, footprints = ground(detection.index, **kwargs)
+    (sighting,), lost = from_pixels(detection, points, footprints)
     assert lost == ()
     return sighting
 
@@ -93,7 +95,8 @@ def test_shared_part_does_not_average() -> None:
 
 def test_without_own_part_all_is_shared() -> None:
     detection = spectral([[0, 0], [0, 1], [0, 2], [0, 3]])
-    points, footprints, _ = ground(detection.index, shared=1.0)
+    points, footprints = ground(detection.index, shared=1.0)
+    points = dataclasses.replace(points, cov_own=None)
     (s,), _ = from_pixels(detection, points, footprints)
     assert s.cov == pytest.approx((1.0 + 1 / 12) * np.eye(2))
 
@@ -155,10 +158,10 @@ def test_ring_of_pixels_keeps_its_hole() -> None:
 
 def test_footprints_twisted_by_turbulence_still_give_a_valid_outline() -> None:
     detection = spectral([[0, 0], [1, 0]])
-    points, footprints, own = ground(detection.index)
+    points, footprints = ground(detection.index)
     footprints = footprints.copy()
     footprints[1] = footprints[1][[0, 2, 1, 3]]  # a bow tie
-    (s,), _ = from_pixels(detection, points, footprints, cov_pixel=own)
+    (s,), _ = from_pixels(detection, points, footprints)
     assert s.outline.is_valid
     assert not s.outline.is_empty
 
@@ -174,8 +177,8 @@ def test_pixels_without_a_place_are_dropped_and_flagged() -> None:
 @pytest.mark.parametrize(("status", "reason"), [(1, "no trajectory"), (2, "no terrain data"), (4, "go down")])
 def test_detection_without_any_place_is_told_not_dropped_in_silence(status: int, reason: str) -> None:
     detection = spectral([[7, 7]])
-    points, footprints, own = ground(detection.index, status=[status])
-    located, lost = from_pixels(detection, points, footprints, cov_pixel=own)
+    points, footprints = ground(detection.index, status=[status])
+    located, lost = from_pixels(detection, points, footprints)
     assert located == ()
     assert len(lost) == 1
     assert reason in lost[0]
@@ -184,14 +187,14 @@ def test_detection_without_any_place_is_told_not_dropped_in_silence(status: int,
 
 def test_heights_that_a_map_does_not_have_stay_unknown() -> None:
     detection = spectral([[0, 0]])
-    p, footprints, own = ground(detection.index)
+    p, footprints = ground(detection.index)
     flat = GroundPoints(p.x, p.y, np.array([np.nan]), p.cov, p.status, p.crs, p.time)
-    (s,), _ = from_pixels(detection, flat, footprints, cov_pixel=own)
+    (s,), _ = from_pixels(detection, flat, footprints)
     assert np.isnan(s.height_m)
 
 
 def test_wrong_lengths_are_a_mistake() -> None:
-    points, footprints, _ = ground([[0, 0]])
+    points, footprints = ground([[0, 0]])
     with pytest.raises(ValueError, match="2 spectral pixels, 1 points"):
         from_pixels(spectral([[0, 0], [0, 1]]), points, footprints)
 

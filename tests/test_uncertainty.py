@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from dronesense.geotag.poses import Poses
-from dronesense.geotag.uncertainty import Look, ce90, ellipse, ground_covariance, pixel_covariance
+from dronesense.geotag.uncertainty import Look, ce90, ellipse, error_budget, pixel_covariance
 from dronesense.model import Mount
 
 TO_GRID = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])  # x = east, y = north
@@ -113,8 +113,8 @@ def one_look(
 def covariance(
     look: Look, *, mount: Mount | None = None, clock: float = 0.0, terrain: float = 0.0
 ) -> np.ndarray:
-    common, _ = ground_covariance(look, mount=mount or Mount(), clock_sigma_s=clock, terrain_sigma_m=terrain)
-    return common[0]
+    budget = error_budget(look, mount=mount or Mount(), clock_sigma_s=clock, terrain_sigma_m=terrain)
+    return budget.common[0]
 
 
 def test_each_source_alone_by_hand() -> None:
@@ -146,8 +146,8 @@ def test_each_source_alone_by_hand() -> None:
 
 def test_pixel_part_is_the_footprint() -> None:
     look = one_look(velocity=(20.0, 0.0, 0.0), pixel_step=(0.0, 0.002, 0.0), line_s=0.01)
-    _, own = ground_covariance(look, mount=Mount(), clock_sigma_s=0.0, terrain_sigma_m=0.0)
-    np.testing.assert_allclose(own[0], np.diag([0.2**2, 0.2**2]) / 12.0, atol=1e-12)
+    budget = error_budget(look, mount=Mount(), clock_sigma_s=0.0, terrain_sigma_m=0.0)
+    np.testing.assert_allclose(budget.pixel[0], np.diag([0.2**2, 0.2**2]) / 12.0, atol=1e-12)
 
 
 def test_unknown_accuracy_stays_unknown() -> None:

@@ -1,7 +1,7 @@
 """Pixels and gas samples -> places in a metric CRS, with status and covariance.
 
-Every function that locates pixels also returns the part of the covariance that is each pixel's own; the rest
-is common to the pixels of one strip (:mod:`dronesense.geotag.uncertainty`).
+The covariance of a pixel's place comes with its parts: what is its own, and what the whole flight shares
+(:mod:`dronesense.geotag.uncertainty`).
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def locate_pixels(
     crs: str,
     clock_sigma_s: float = 0.0,
     max_gap_s: float = MAX_ATTITUDE_GAP_S,
-) -> tuple[GroundPoints, Floats]:
+) -> GroundPoints:
     """Locate pixels of a push-broom cube on the ground.
 
     Parameters
@@ -193,10 +193,8 @@ def locate_pixels(
 
     Returns
     -------
-    points : GroundPoints
-        With the full covariance.
-    cov_pixel : (k, 2, 2) float64
-        The part of it that is independent from pixel to pixel.
+    GroundPoints
+        With the full covariance and its parts.
 
     Raises
     ------
@@ -218,18 +216,30 @@ def locate_pixels(
         max_gap_s=max_gap_s,
     )
     hits, k = found.hits, len(pixels)
-    cov, cov_pixel = np.full((k, 2, 2), np.nan), np.full((k, 2, 2), np.nan)
+    cov, own = np.full((k, 2, 2), np.nan), np.full((k, 2, 2), np.nan)
+    shared = np.full((k, 2, uncertainty.SHARED_ERRORS), np.nan)
     hit = np.flatnonzero(hits.status == HIT)
     if hit.size:
         look = _look(found, hit, pixels[hit], np.asarray(line_time, dtype=np.int64), instrument)
-        common, own = uncertainty.ground_covariance(
+        budget = uncertainty.error_budget(
             look,
             mount=instrument.mount,
             clock_sigma_s=float(np.hypot(clock_sigma_s, trajectory.clock.sigma_s)),
             terrain_sigma_m=terrain.sigma_m,
         )
-        cov[hit], cov_pixel[hit] = common + own, own
-    return GroundPoints(hits.x, hits.y, hits.height_m, cov, hits.status, found.crs, found.time), cov_pixel
+        cov[hit], own[hit], shared[hit] = budget.common + budget.pixel, budget.pixel, budget.shared
+    return GroundPoints(
+        hits.x,
+        hits.y,
+        hits.height_m,
+        cov,
+        hits.status,
+        found.crs,
+        found.time,
+        cov_own=own,
+        shared=shared,
+        rig=instrument.id,
+    )
 
 
 def _look(
@@ -292,7 +302,7 @@ def footprints(
 
 def locate_map_pixels(
     pixels: ArrayLike, grid: MapGrid, *, crs: str, sigma_m: float = 0.0, time: int = 0
-) -> tuple[GroundPoints, Floats]:
+) -> GroundPoints:
     """Locate pixels of a cube that lies on a map grid.
 
     Parameters
@@ -310,16 +320,14 @@ def locate_map_pixels(
 
     Returns
     -------
-    points : GroundPoints
+    GroundPoints
         Heights are NaN.
-    cov_pixel : (k, 2, 2) float64
-        The part of the covariance that is independent from pixel to pixel.
     """
     pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
     k = len(pixels)
     x, y = _on_map(pixels, grid, crs)
     own = uncertainty.pixel_covariance(map_footprints(pixels, grid, crs=crs))
-    points = GroundPoints(
+    return GroundPoints(
         x,
         y,
         np.full(k, np.nan),
@@ -327,8 +335,8 @@ def locate_map_pixels(
         np.zeros(k, dtype=np.uint8),
         geodesy.check_crs(crs, metric=True),
         np.full(k, time, dtype=np.int64),
+        cov_own=own,
     )
-    return points, own
 
 
 def map_footprints(pixels: ArrayLike, grid: MapGrid, *, crs: str) -> Floats:

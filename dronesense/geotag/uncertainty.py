@@ -1,8 +1,10 @@
 """How far the true place may lie from the stated one: ground covariance, CE90 and error ellipse.
 
 Errors of navigation, mounting, clock and terrain are the same, or nearly so, for all pixels of a hotspot, so
-they do not average out over its pixels. Only the part from the finite size of a pixel does: it is always
-returned apart, so that a centroid of k pixels gets ``mean(common) + mean(pixel) / k``.
+they do not average out over its pixels. Only the part from the finite size of a pixel does: it is kept apart,
+so that a centroid of k pixels gets ``mean(common) + mean(pixel) / k``. Mounting, clock and terrain are the
+same in every strip, but shift each in its own direction: they are kept as vectors, so that the covariance
+between two strips is known too.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from dronesense.model import Mount
 UNIFORM_VARIANCE: Final = 1.0 / 12.0
 """Variance of a uniform distribution of width 1."""
 
+SHARED_ERRORS: Final = 8
+"""Errors that are the same in every strip: boresight and lever arm (3 each), clock, height of the ground."""
 PROBABILITY: Final = 0.9
 _RATIO_NODES: Final = 401  # table of K over 0..1; linear interpolation is good to 2e-6
 _QUADRATURE_NODES: Final = 400
@@ -176,9 +180,32 @@ class Look:
     line_s: Floats
 
 
-def ground_covariance(
-    look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigma_m: float
-) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Budget:
+    """Where the error of each ray's place on the ground comes from; (x, y) of the grid, m.
+
+    Parameters
+    ----------
+    navigation : (k, 2, 6) float64
+        Shift by one standard deviation of north, east, down, roll, pitch, yaw.
+    shared : (k, 2, 8) float64
+        The same for boresight (3), lever arm (3), clock and height of the ground: the same in every strip.
+    pixel : (k, 2, 2) float64
+        Covariance of the place of a target within its pixel: independent from pixel to pixel.
+    """
+
+    navigation: Floats
+    shared: Floats
+    pixel: Floats
+
+    @property
+    def common(self) -> Floats:
+        """Covariance (k, 2, 2) of what neighboring pixels have in common."""
+        parts = np.concatenate([self.navigation, self.shared], axis=2)
+        return np.asarray(parts @ parts.transpose(0, 2, 1))
+
+
+def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigma_m: float) -> Budget:
     """Propagate every source of error to the ground, in closed form.
 
     Parameters
@@ -194,9 +221,8 @@ def ground_covariance(
 
     Returns
     -------
-    common, pixel : (k, 2, 2) float64
-        Covariance of (x, y), m²: what is common to neighboring pixels, and what is independent (the place of
-        a target within its pixel). NaN where the trajectory does not state an accuracy.
+    Budget
+        NaN where the trajectory does not state an accuracy.
 
     Notes
     -----
@@ -221,23 +247,22 @@ def ground_covariance(
     turn = np.radians(mount.sigma_boresight_deg)
     mounted = rotation @ NAMED_MOUNTS[mount.rotation]
     std_rpy = np.radians(poses.std_rpy_deg)
-    parts = [ground(poses.std_ned_m[:, i : i + 1] * unit[:, i]) for i in range(3)]
-    parts += [
+    navigation = [ground(poses.std_ned_m[:, i : i + 1] * unit[:, i]) for i in range(3)]
+    navigation += [
         ground(std_rpy[:, i : i + 1] * np.cross(axis, arm)) for i, axis in enumerate(_rpy_axes(rotation))
     ]
-    parts += [ground(turn * np.cross(mounted @ axis, ray)) for axis in _boresight_axes(mount)]
-    parts += [ground(mount.sigma_lever_arm_m * rotation[:, :, i]) for i in range(3)]
+    shared = [ground(turn * np.cross(mounted @ axis, ray)) for axis in _boresight_axes(mount)]
+    shared += [ground(mount.sigma_lever_arm_m * rotation[:, :, i]) for i in range(3)]
     rate = np.einsum("kij,kj->ki", rotation, np.nan_to_num(poses.rate))
     ground_speed = ground(np.nan_to_num(poses.velocity_ned) + np.cross(rate, arm))
-    parts.append(clock_sigma_s * ground_speed)
+    shared.append(clock_sigma_s * ground_speed)
     up = terrain_sigma_m * -look.normal[:, 2:]
-    parts.append((look.to_grid @ (look.direction * up / descent)[:, :, None])[..., 0])
+    shared.append((look.to_grid @ (look.direction * up / descent)[:, :, None])[..., 0])
 
-    stacked = np.stack(parts, axis=-1)
     edges = np.stack(
         [ground(look.distance_m[:, None] * look.pixel_step), ground_speed * look.line_s[:, None]], axis=-1
     )
-    return stacked @ stacked.transpose(0, 2, 1), _spread(edges)
+    return Budget(np.stack(navigation, axis=-1), np.stack(shared, axis=-1), _spread(edges))
 
 
 def _rpy_axes(rotation: Floats) -> tuple[Floats, Floats, Floats]:

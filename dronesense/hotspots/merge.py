@@ -58,8 +58,10 @@ def merge(
 
     With a number for `radius_m`, outlines nearer than that are joined instead.
 
-    Spectral places are averaged with inverse covariances; where the passes disagree by more than these
-    allow, the result's covariance grows by chi-square per degree of freedom (Birge 1932, doi
+    Spectral places are averaged by generalized least squares (Aitken 1936, doi 10.1017/S0370164600014346):
+    errors that the passes of one rig share (boresight, lever arm, clock, ground) tie them together, and
+    partly cancel between opposite headings. Where the passes disagree by more than their covariance allows at
+    the 1 % level, the result's covariance grows by chi-square per degree of freedom (Birge 1932, doi
     10.1103/PhysRev.40.207). A gas hotspot lies where its strongest event peaked. Score and value are the
     best sighting's. p and q of n sightings are n times the smallest (Bonferroni), as passes over one ground
     share its clutter and are not independent; q stays the detector's, because only the detector knows how
@@ -165,7 +167,9 @@ def _pairs(
     gap = shapely.distance(outline[first], outline[second])
     combined = np.hypot(ce90_m[first], ce90_m[second])
     step = place[second] - place[first]
-    squared = np.einsum("ki,kij,kj->k", step, np.linalg.inv(cov[first] + cov[second]), step)
+    cross = _cross_covariance(sightings, first, second)
+    between = cov[first] + cov[second] - cross - cross.transpose(0, 2, 1)
+    squared = np.einsum("ki,kij,kj->k", step, np.linalg.inv(between), step)
     longer = np.maximum(pixel[first], pixel[second])
     same_strip = (strip[first] == strip[second]) & ~gas[first]
     if radius_m == "auto":
@@ -213,27 +217,69 @@ def _place(members: Sequence[Sighting], cov: Floats) -> tuple[Floats, Floats]:
     strips: dict[str, list[int]] = {}
     for i, member in enumerate(members):
         strips.setdefault(member.origin, []).append(i)
-    places, covs = zip(*(_of_strip(members, cov, index) for index in strips.values()), strict=True)
-    return _inverse_variance(np.array(places), np.array(covs))
+    parts = [_of_strip(members, cov, index) for index in strips.values()]
+    places, covs, shared = (np.array(each) for each in zip(*parts, strict=True))
+    rigs = [members[index[0]].rig for index in strips.values()]
+    return _least_squares(places, covs, shared, rigs)
 
 
-def _of_strip(members: Sequence[Sighting], cov: Floats, index: list[int]) -> tuple[Floats, Floats]:
-    """Return place and covariance of what one strip saw in parts: errors are shared, nothing averages."""
+def _of_strip(members: Sequence[Sighting], cov: Floats, index: list[int]) -> tuple[Floats, Floats, Floats]:
+    """Return place, covariance and shared errors of what one strip saw in parts: nothing averages."""
     weight = np.array([members[i].n_obs for i in index], dtype=np.float64)
     weight /= weight.sum()
     place = weight @ np.array([(members[i].x, members[i].y) for i in index])
-    return place, np.asarray(np.einsum("k,kij->ij", weight, cov[index]))
+    shared = np.einsum("k,kij->ij", weight, _shared([members[i] for i in index]))
+    return place, np.asarray(np.einsum("k,kij->ij", weight, cov[index])), shared
 
 
-def _inverse_variance(place: Floats, cov: Floats) -> tuple[Floats, Floats]:
-    information = np.linalg.inv(cov)
-    combined = np.linalg.inv(information.sum(axis=0))
-    mean = combined @ np.einsum("kij,kj->i", information, place)
-    if len(place) > 1:
-        off = place - mean
-        chi2 = float(np.einsum("ki,kij,kj->", off, information, off))
-        combined = combined * max(1.0, chi2 / (2.0 * (len(place) - 1)))
+def _shared(members: Sequence[Sighting]) -> Floats:
+    """Return the shared errors (n, 2, m) of sightings; zero where a sighting names none."""
+    width = max((0 if member.shared is None else member.shared.shape[1] for member in members), default=0)
+    out = np.zeros((len(members), 2, width))
+    for member, row in zip(members, out, strict=True):
+        if member.shared is not None:
+            row[:, : member.shared.shape[1]] = member.shared
+    return out
+
+
+def _cross_covariance(
+    sightings: Sequence[Sighting], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> Floats:
+    """Return the covariance (k, 2, 2) between the errors of pairs: that of what their rig shares."""
+    shared = _shared(sightings)
+    rig = _labels([sighting.rig for sighting in sightings])
+    same = (rig[first] == rig[second]).astype(np.float64)
+    cross: Floats = same[:, None, None] * (shared[first] @ shared[second].transpose(0, 2, 1))
+    return cross
+
+
+def _least_squares(place: Floats, cov: Floats, shared: Floats, rigs: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return the best common place (2,) of n passes and its covariance (2, 2)."""
+    n = len(place)
+    joint = np.einsum("aim,bjm->aibj", shared, shared)
+    for a in range(n):
+        for b in range(n):
+            if a == b:
+                joint[a, :, b] = cov[a]
+            elif rigs[a] != rigs[b]:
+                joint[a, :, b] = 0.0
+    information = np.linalg.inv(joint.reshape(2 * n, 2 * n))
+    design = np.tile(np.eye(2), (n, 1))
+    combined = np.linalg.inv(design.T @ information @ design).astype(np.float64)
+    mean = combined @ design.T @ information @ place.ravel()
+    if n > 1:
+        off = place.ravel() - design @ mean
+        chi2, freedom = float(off @ information @ off), 2 * (n - 1)
+        if chi2 > _chi2_99(freedom):
+            combined *= chi2 / freedom
     return mean, combined
+
+
+def _chi2_99(freedom: int) -> float:
+    """Return the 99 % point of chi-square."""
+    from scipy.special import chdtri
+
+    return float(chdtri(freedom, 0.01))
 
 
 def _best(members: Sequence[Sighting]) -> int:

@@ -69,6 +69,11 @@ class Sighting:
         ``file#line 12-15 sample 3-9`` or ``file#row 100-120``.
     flags : tuple of str
         What limits it.
+    shared : (2, m) float64 or None
+        Shift of (x, y) by one standard deviation of each error that the passes of `rig` share, as in
+        :class:`~dronesense.model.GroundPoints`; part of `cov`.
+    rig : str
+        Whose errors these are.
     """
 
     target: str
@@ -88,9 +93,12 @@ class Sighting:
     n_obs: int
     source: str
     flags: tuple[str, ...] = ()
+    shared: Floats | None = None
+    rig: str = ""
 
     def __post_init__(self) -> None:
         freeze(self, np.float64, (2, 2), "cov")
+        freeze(self, np.float64, (2, None), "shared")
         if not (np.isfinite([self.x, self.y]).all() and np.isfinite(self.cov).all()):
             raise ValueError(
                 f"a sighting needs a finite place and covariance, not {self.x}, {self.y}, {self.cov}"
@@ -100,18 +108,14 @@ class Sighting:
 
 
 def from_pixels(
-    detection: Detection,
-    points: GroundPoints,
-    footprints: NDArray[np.float64],
-    *,
-    cov_pixel: NDArray[np.float64] | None = None,
+    detection: Detection, points: GroundPoints, footprints: NDArray[np.float64]
 ) -> tuple[tuple[Sighting, ...], tuple[str, ...]]:
     """Place a spectral detection.
 
     The place is the centroid of the pixels by weight (filled fraction or score). Its covariance is the part
-    that all pixels of one pass share (``points.cov - cov_pixel``) in full, plus the pixels' own part
-    (`cov_pixel`) divided by their effective number n = ``1 / sum(weight²)`` where the weights tell how full
-    each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and the
+    that all pixels of one pass share (``points.cov - points.cov_own``) in full, plus the pixels' own part
+    (``points.cov_own``) divided by their effective number n = ``1 / sum(weight²)`` where the weights tell how
+    full each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and the
     middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
     nothing: the target may lie anywhere in them.
 
@@ -124,9 +128,6 @@ def from_pixels(
         ``partly-off-terrain``).
     footprints : (k, 4, 2) float64
         Corners of each pixel on the ground, in ring order, in the CRS of `points`.
-    cov_pixel : (k, 2, 2) float64, optional
-        The part of ``points.cov`` that is each pixel's own: a place spread evenly over it. None: all
-        of it is shared.
 
     Returns
     -------
@@ -148,7 +149,7 @@ def from_pixels(
         return (), (_lost(detection, points.status),)
     corners, weight = footprints[hit], _weights(detection.weight[hit])
     place = weight @ np.column_stack([points.x[hit], points.y[hit]])
-    own = None if cov_pixel is None else cov_pixel[hit]
+    own = None if points.cov_own is None else points.cov_own[hit]
     sighting = Sighting(
         target=detection.target,
         kind="spectral",
@@ -167,6 +168,8 @@ def from_pixels(
         n_obs=int(hit.sum()),
         source=_pixel_source(detection, hit),
         flags=detection.flags if hit.all() else (*detection.flags, PARTLY_OFF_TERRAIN),
+        shared=None if points.shared is None else np.einsum("k,kij->ij", weight, points.shared[hit]),
+        rig=points.rig,
     )
     return (sighting,), ()
 

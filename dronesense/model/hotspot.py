@@ -38,6 +38,14 @@ class GroundPoints:
         Metric CRS of x and y.
     time : (k,) int64
         UTC ns.
+    cov_own : (k, 2, 2) float64 or None
+        The part of `cov` that is independent from point to point: the place within a pixel. None: no part.
+    shared : (k, 2, m) float64 or None
+        Shift of (x, y) by one standard deviation of each of m errors that are the same for the whole flight
+        (boresight, lever arm, clock, terrain). They are part of `cov`, and tie passes together: an error that
+        shifts one strip to the east shifts the opposite one to the west.
+    rig : str
+        Whose errors `shared` holds: only points of one rig share them.
     """
 
     x: NDArray[np.float64]
@@ -47,11 +55,15 @@ class GroundPoints:
     status: NDArray[np.uint8]
     crs: str
     time: NDArray[np.int64]
+    cov_own: NDArray[np.float64] | None = None
+    shared: NDArray[np.float64] | None = None
+    rig: str = ""
 
     def __post_init__(self) -> None:
         k = len(self.x)
         freeze(self, np.float64, (k,), "x", "y", "height_m")
-        freeze(self, np.float64, (k, 2, 2), "cov")
+        freeze(self, np.float64, (k, 2, 2), "cov", "cov_own")
+        freeze(self, np.float64, (k, 2, None), "shared")
         freeze(self, np.uint8, (k,), "status")
         freeze(self, np.int64, (k,), "time")
         if not self.crs:
