@@ -79,6 +79,7 @@ def process(
     for number, cube in enumerate(flight.cubes, 1):
         run.attempt(cube.cube.path, run.cube, cube)
         tell("cube", number, len(flight.cubes))
+    run.check_rules()
     if not run.traces and not run.views:
         reasons = "; ".join(f"{path}: {why}" for path, why in run.rejected)
         raise CoverageError(f"no input could be used ({reasons})", where=flight.root)
@@ -120,6 +121,7 @@ class _Run:
         self.views: list[CubeView] = []
         self.rasters: list[GroundRaster] = []
         self.false_alarms: list[str] = []
+        self.searches: list[dict[str, object]] = []
         self.clocks: list[dict[str, object]] = []
         self.crs = self._work_crs()
 
@@ -132,6 +134,16 @@ class _Run:
         except DronesenseError as error:
             self.rejected.append((path, str(error)))
 
+    def check_rules(self) -> None:
+        """Warn of gas rules whose species no series holds."""
+        held = {series.species for gas in self.flight.gas for series in gas.series}
+        for rule in self.flight.rules:
+            if rule.species is not None and rule.species not in held:
+                have = ", ".join(sorted(held)) or "none"
+                self.warnings.append(
+                    f'rule "{rule.target}" looks for {rule.species}, which no series holds (there is: {have})'
+                )
+
     # -- gas --
 
     def gas(self, gas: GasInput) -> None:
@@ -143,20 +155,26 @@ class _Run:
             )
         offset_s, sigma_s = self._clock_offset(gas)
         for raw in gas.series:
-            series = clock.shift(raw, offset_s, sigma_s=sigma_s)
-            series = analyzer.calibrate(series, gas.calibration)
-            if analyzer.has_factory_values(series):
-                self.warnings.append(
-                    f"{series.source}: no calibration record for {gas.instrument.id}: factory values"
-                )
-            if gas.calibration is not None:
-                series = response.deconvolve(series, gas.calibration.response)
-            points = locate.locate_samples(
-                series, trajectory=trajectory, mount=gas.instrument.mount, crs=self.crs, clock_sigma_s=sigma_s
+            self.attempt(f"{raw.source} ({raw.species})", self._species, gas, raw, offset_s, sigma_s)
+
+    def _species(self, gas: GasInput, raw: GasSeries, offset_s: float, sigma_s: float) -> None:
+        """Run one series; the response comes before zero and span, whose uncertainty it must not amplify."""
+        trajectory = self.flight.trajectory
+        assert trajectory is not None
+        series = clock.shift(raw, offset_s, sigma_s=sigma_s)
+        if gas.calibration is not None:
+            series = response.deconvolve(series, gas.calibration.response)
+        series = analyzer.calibrate(series, gas.calibration)
+        if analyzer.has_factory_values(series):
+            self.warnings.append(
+                f"{series.source}: no calibration record for {gas.instrument.id}: factory values"
             )
-            lost = np.where(points.status != 0, np.uint16(Flag.NO_POSITION), np.uint16(0))
-            series = dataclasses.replace(series, flags=series.flags | lost)
-            self._gas_events(gas, series, GasTrace(series, points))
+        points = locate.locate_samples(
+            series, trajectory=trajectory, mount=gas.instrument.mount, crs=self.crs, clock_sigma_s=sigma_s
+        )
+        lost = np.where(points.status != 0, np.uint16(Flag.NO_POSITION), np.uint16(0))
+        series = dataclasses.replace(series, flags=series.flags | lost)
+        self._gas_events(gas, series, GasTrace(series, points))
 
     def _gas_events(self, gas: GasInput, series: GasSeries, trace: GasTrace) -> None:
         rules = [rule for rule in self.flight.rules if rule.species == series.species]
@@ -170,17 +188,22 @@ class _Run:
             trace = GasTrace(
                 series, trace.points, found.background, found.z, found.threshold, found.detections
             )
-            self._state_gas_false_alarms(rule, series)
+            self._state_gas_search(rule, series, found)
         self.traces.append(trace)
 
-    def _state_gas_false_alarms(self, rule: DetectRule, series: GasSeries) -> None:
-        if rule.false_alarms_per_hour is None:
-            return
-        hours = float(np.count_nonzero(series.valid)) * _step_s(series) / 3600.0
-        expected = rule.false_alarms_per_hour * hours
+    def _state_gas_search(self, rule: DetectRule, series: GasSeries, found: gas_search.GasSearch) -> None:
+        expected, hourly = (found.parameters[f"expected_false_alarms{per}"] for per in ("", "_per_hour"))
+        stated = (
+            f"threshold {rule.threshold_sigma:g} sigma"
+            if rule.false_alarms_per_hour is None
+            else f"{rule.false_alarms_per_hour:g} per hour"
+        )
         self.false_alarms.append(
-            f"{rule.target}: {rule.false_alarms_per_hour:g} per hour stated, {expected:.2g} expected by "
-            f"chance in {hours * 60:.1f} min"
+            f"{rule.target} in {series.source}: {stated} stated, {hourly:.2g} per hour expected: "
+            f"{expected:.2g} by chance in this flight"
+        )
+        self.searches.append(
+            {"target": rule.target, "source": series.source, "threshold": found.threshold, **found.parameters}
         )
 
     def _clock_offset(self, gas: GasInput) -> tuple[float, float]:
@@ -226,8 +249,8 @@ class _Run:
         results = spectral.search(cube, rules, budget_bytes=self.budget_bytes) if rules else ()
         for score, detections in results:
             self._place(given, cube, detections)
-            self.rasters.append(self._raster(given, cube, score))
-            self._state_spectral_false_alarms(score)
+            self.attempt(f"{cube.path} (raster)", self._raster, given, cube, score)
+            self._state_spectral_search(score)
         self.views.append(
             CubeView(
                 cube, tuple(score for score, _ in results), tuple(d for _, each in results for d in each)
@@ -278,18 +301,28 @@ class _Run:
             "crs": self.crs,
         }
 
-    def _raster(self, given: CubeInput, cube: SpectralCube, score: ScoreMap) -> GroundRaster:
+    def _raster(self, given: CubeInput, cube: SpectralCube, score: ScoreMap) -> None:
         """Put a score map on the ground."""
         name = f"{score.cube}__{score.target}"
         description = f"{score.method} score for {score.target} ({score.unit})"
         if isinstance(cube.geometry, MapGrid):
-            return GroundRaster(
-                name, score.score, cube.geometry.transform, cube.geometry.crs, score.unit, description
-            )
-        ray = self._line_scan(given, cube)
-        return ortho.project(score.score, name=name, unit=score.unit, description=description, **ray)
+            grid = cube.geometry
+            raster = GroundRaster(name, score.score, grid.transform, grid.crs, score.unit, description)
+        else:
+            ray = self._line_scan(given, cube)
+            raster = ortho.project(score.score, name=name, unit=score.unit, description=description, **ray)
+        self.rasters.append(raster)
 
-    def _state_spectral_false_alarms(self, score: ScoreMap) -> None:
+    def _state_spectral_search(self, score: ScoreMap) -> None:
+        self.searches.append(
+            {
+                "target": score.target,
+                "source": score.cube,
+                "method": score.method,
+                "threshold": score.threshold,
+                **score.parameters,
+            }
+        )
         tested = int(np.count_nonzero(np.isfinite(score.score)))
         rejected = score.parameters.get("rejected_other_material", 0)
         if np.isfinite(score.false_alarm_rate):
@@ -361,6 +394,7 @@ class _Run:
         if self.flight.cubes:
             seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in self.views)
             result["looked_at"] = f"{len(self.views)} of {len(self.flight.cubes)} cubes, {seen} pixels"
+        result["searches"] = self.searches
         return {key: value for key, value in result.items() if value not in ([], "")}
 
 
@@ -372,7 +406,3 @@ def _heights(trajectory: Trajectory) -> str:
     if trajectory.height_ref == "ellipsoid":
         return "heights above the ellipsoid"
     return f"heights above the ellipsoid, from {trajectory.height_ref} and the log's own undulation"
-
-
-def _step_s(series: GasSeries) -> float:
-    return float(np.median(np.diff(series.time))) * 1e-9 if len(series) > 1 else 0.0

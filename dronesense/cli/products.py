@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
+
+UNTOLD: Final = ("run_id", "searches")
+"""Statements that stand in run.json only."""
 
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
@@ -100,7 +103,7 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
         directory=str(directory),
         files=files,
         hotspots=[properties(hotspot, flight.id) for hotspot in layer],
-        statements={key: value for key, value in layer.statements.items() if key != "run_id"},
+        statements={key: value for key, value in layer.statements.items() if key not in UNTOLD},
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),

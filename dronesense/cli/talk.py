@@ -67,9 +67,9 @@ def _hotspot_line(rank: int, each: dict[str, Any]) -> str:
 
 
 def _plain(entry: Any) -> str:
-    """Return a statement in words: ``source x, offset_s 2.68`` for a table, else as it is."""
+    """Return a statement in words; that of a clock is a table of source, offset, sigma and method."""
     if isinstance(entry, dict):
-        return ", ".join(f"{key} {value}" for key, value in entry.items())
+        return "{source}: {offset_s:+.2f} ± {sigma_s:.2f} s ({method})".format(**entry)
     return str(entry)
 
 

@@ -75,7 +75,19 @@ class GroundPoints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundRaster:
-    """A north-up raster; `values` (ny, nx) float32 with NaN for no data."""
+    """A raster on the ground.
+
+    Parameters
+    ----------
+    name : str
+        ``<cube>__<target>``.
+    values : (ny, nx) float32
+        NaN for no data.
+    transform : (a, b, c, d, e, f)
+        As in :class:`~dronesense.model.MapGrid`; north up when we made the grid, the cube's own otherwise.
+    crs, unit, description : str
+        CRS of the grid, unit of the values, what they are.
+    """
 
     name: str
     values: NDArray[np.float32]
