@@ -228,18 +228,8 @@ def locate_pixels(
             terrain_sigma_m=terrain.sigma_m,
         )
         cov[hit], own[hit], shared[hit] = budget.common + budget.pixel, budget.pixel, budget.shared
-    return GroundPoints(
-        hits.x,
-        hits.y,
-        hits.height_m,
-        cov,
-        hits.status,
-        found.crs,
-        found.time,
-        cov_own=own,
-        shared=shared,
-        rig=instrument.id,
-    )
+    place = (hits.x, hits.y, hits.height_m, cov, hits.status, found.crs, found.time)
+    return GroundPoints(*place, cov_own=own, shared=shared, rig=instrument.id)
 
 
 def _look(

@@ -104,7 +104,8 @@ def merge(
 
 def _order(sighting: Sighting) -> tuple[object, ...]:
     s = sighting
-    return (s.target, s.kind, s.origin, s.source, s.start, s.end, s.x, s.y, s.detection.score, s.method)
+    named = (s.target, s.kind, s.origin, s.source, s.start, s.end, s.x, s.y, s.detection.score, s.method)
+    return (*named, s.cov.tobytes(), s.outline.wkb)
 
 
 def _rank(hotspot: Hotspot) -> tuple[float, float, float, str, float, float]:
