@@ -200,3 +200,29 @@ def test_products_never_replace_a_folder_that_is_not_ours(
     assert run_cli(["run", str(flight_folder), "-o", str(mine)]) == 5
     assert "photos" in capsys.readouterr().err
     assert (mine / "cat.jpg").read_bytes() == b"meow"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raw/00000021.BIN", ["Track:", "POS"]),
+        ("raw/analyser.csv", ["example-analyser", "CH4 (ppm"]),
+        ("raw/line_1.bil.hdr", ["bands", "72"]),
+        ("raw/dark.bil", ["dark.bil.hdr"]),
+        ("raw/dem.tif", ["Terrain:", "EPSG:"]),
+        ("raw/target.csv", ["signature", "blue-cover"]),
+    ],
+)
+def test_inspect_looks_at_a_single_file(
+    demo_folder: Path, capsys: pytest.CaptureFixture[str], name: str, words: list[str]
+) -> None:
+    assert run_cli(["inspect", str(demo_folder / name)]) == 0
+    said = capsys.readouterr().out
+    for word in words:
+        assert word in said
+
+
+def test_inspect_of_a_useless_folder_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a flight")
+    assert run_cli(["inspect", str(tmp_path)]) == 3
+    assert "holiday.jpg: no reader recognises it" in capsys.readouterr().err

@@ -16,9 +16,17 @@ from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(path: Path, as_json: bool) -> int:
     """Say what is at PATH: spans, gaps, pairing, the calibration that would be used. Changes nothing."""
-    from dronesense.manifest import open_flight
+    from dronesense.errors import ReadError
+    from dronesense.manifest import discover, open_file, open_flight
 
-    flight = open_flight(path)
+    alone = path.is_file() and path.suffix.lower() != ".toml"
+    try:
+        flight = open_file(path) if alone else open_flight(path)
+    except ReadError:
+        if path.is_dir() and not (path / "flight.toml").exists():
+            for name, reason in discover(path).ignored:
+                click.echo(f"Ignored: {name}: {reason}", err=True)
+        raise
     plan = describe(flight)
     click.echo(json.dumps(plan, indent=2, allow_nan=False) if as_json else as_text(plan))
     return EXIT_SOME_REJECTED if flight.rejected else EXIT_DONE

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dronesense import plugins
 from dronesense.errors import DronesenseError
-from dronesense.manifest.catalog import Catalog
+from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
 from dronesense.readers import instrument as instrument_reader
@@ -57,8 +57,15 @@ class _Finds:
     companions: set[Path] = field(default_factory=set)
 
 
-def discover(folder: Path) -> Discovery:
+def discover(folder: Path, *, only: Path | None = None) -> Discovery:
     """Find a role for every file below *folder*; nothing is written, nothing is asked.
+
+    Parameters
+    ----------
+    folder : Path
+        A flight folder.
+    only : Path, optional
+        Look at this file alone; a dark or panel capture then counts as a cube.
 
     Raises
     ------
@@ -66,10 +73,10 @@ def discover(folder: Path) -> Discovery:
         If a file cannot be opened.
     """
     catalog = Catalog(folder / "calibration")
-    analyzers = Catalog(folder / "calibration", _shipped()).instruments(kind="gas")
+    analyzers = Catalog(folder / "calibration", shipped_folder()).instruments(kind="gas")
     result = Discovery({"schema": SCHEMA_VERSION, "flight": {"id": folder.resolve().name}})
     finds = _Finds()
-    for path in _files(folder):
+    for path in _files(folder) if only is None else [only]:
         label = path.relative_to(folder).as_posix()
         try:
             reason = _classify(path, finds, analyzers)
@@ -77,15 +84,12 @@ def discover(folder: Path) -> Discovery:
             reason = str(error.what)
         if reason is not None:
             result.ignored.append((label, reason))
+    if only is not None:
+        finds.cubes += finds.darks + finds.panels
+        finds.darks, finds.panels = [], []
     _settle(result, finds, folder, catalog.instruments(kind="line_scan"))
     result.ignored = [(label, why) for label, why in result.ignored if folder / label not in finds.companions]
     return result
-
-
-def _shipped() -> Path:
-    from dronesense.manifest.catalog import shipped_folder
-
-    return shipped_folder()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -38,6 +38,8 @@ from dronesense.readers import geotiff
 from dronesense.readers import toml as toml_reader
 
 MANIFEST_NAME: Final = "flight.toml"
+FOLDERS_UP: Final = 3
+"""How far above a single file its flight folder, with its instruments, is looked for."""
 TERRAIN_MARGIN_M: Final = 500.0
 """How far beyond the track the height model is read."""
 METERS_PER_DEGREE: Final = 111_320.0
@@ -72,13 +74,40 @@ def open_flight(path: str | Path) -> Flight:
     return _from_discovery(path, discover(path))
 
 
-def _from_discovery(root: Path, found: Discovery) -> Flight:
+def open_file(path: Path) -> Flight:
+    """Open one file of any kind as a flight that holds nothing else, to look at it.
+
+    Raises
+    ------
+    ReadError
+        If no reader recognises the file, or it cannot be read.
+    """
+    header = path.with_name(f"{path.name}.hdr")
+    path = (header if header.is_file() else path).resolve()
+    root = next((folder for folder in path.parents[:FOLDERS_UP] if _is_flight(folder)), path.parent)
+    found = discover(root, only=path)
+    if found.ignored:
+        raise ReadError(found.ignored[0][1], where=path)
+    manifest = _described(path, found)
+    settings = with_origin(manifest, found.tables, origin="discovery")
+    return _Opener(root, manifest, None).flight(settings, whole=False)
+
+
+def _is_flight(folder: Path) -> bool:
+    return (folder / MANIFEST_NAME).is_file() or (folder / "calibration" / "instruments").is_dir()
+
+
+def _described(where: Path, found: Discovery) -> Manifest:
     try:
-        manifest = msgspec.convert(found.tables, Manifest)
+        return msgspec.convert(found.tables, Manifest)
     except msgspec.ValidationError as error:  # a file name that makes no valid table: never the user's keys
         raise ManifestError(
-            f"cannot describe the folder: {error}", where=root, fix="write a flight.toml"
+            f"cannot be described: {error}", where=where, fix="write a flight.toml"
         ) from error
+
+
+def _from_discovery(root: Path, found: Discovery) -> Flight:
+    manifest = _described(root, found)
     if not (manifest.track or manifest.gas or manifest.cube):
         raise ReadError(
             "nothing usable: no flight log, gas series or cube was recognised",
@@ -102,11 +131,12 @@ class _Opener:
         self.inputs: dict[str, InputFile] = {}
         self.rejected: list[tuple[str, str]] = []
         self.warnings: list[str] = []
+        self.captures: dict[Path, SpectralCube] = {}
         if file is not None:
             self._used(file, "manifest")
 
-    def flight(self, settings: dict[str, dict[str, object]]) -> Flight:
-        """Read everything and put it together."""
+    def flight(self, settings: dict[str, dict[str, object]], *, whole: bool = True) -> Flight:
+        """Read everything and put it together; *whole*: refuse what holds neither gas nor cube."""
         manifest = self.manifest
         trajectory = self._trajectory()
         terrain = self._terrain(trajectory)
@@ -116,7 +146,7 @@ class _Opener:
         gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
         rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
-        if not gas and not cubes:
+        if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
             raise ReadError(
                 f"no usable gas series or cube{f' ({reasons})' if reasons else ''}",
@@ -137,7 +167,7 @@ class _Opener:
             inputs=tuple(self.inputs.values()),
             rejected=tuple(self.rejected),
             settings=settings,
-            warnings=tuple(self.warnings),
+            warnings=tuple(dict.fromkeys(self.warnings)),
         )
 
     # -- books --
@@ -295,7 +325,7 @@ class _Opener:
             raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
         dark = None
         if table.dark is not None:
-            dark = self._read_cube(self._one(table.dark, "[[cube]] dark"), None, instrument, "none", "dark")
+            dark = self._capture(self._one(table.dark, "[[cube]] dark"), instrument, "dark")
         panel = None if table.panel is None else self._panel(table.panel, instrument)
         return CubeInput(cube, instrument, record, dark, panel)
 
@@ -312,6 +342,12 @@ class _Opener:
                 fix="name the line times like their cube",
             )
         return (own or files)[0]
+
+    def _capture(self, path: Path, instrument: Instrument | None, role: str) -> SpectralCube:
+        """Open a dark or panel capture; many cubes share one."""
+        if path not in self.captures:
+            self.captures[path] = self._read_cube(path, None, instrument, "none", role)
+        return self.captures[path]
 
     def _read_cube(
         self,
@@ -334,9 +370,7 @@ class _Opener:
         return cube
 
     def _panel(self, table: PanelTable, instrument: Instrument | None) -> Panel:
-        cube = self._read_cube(
-            self._one(table.path, "[[cube]] panel.path"), None, instrument, "none", "panel"
-        )
+        cube = self._capture(self._one(table.path, "[[cube]] panel.path"), instrument, "panel")
         signature = self._signature(
             self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance"
         )
