@@ -82,12 +82,12 @@ def open_file(path: Path) -> Flight:
     ReadError
         If no reader recognises the file, or it cannot be read.
     """
-    header = path.with_name(f"{path.name}.hdr")
-    path = (header if header.is_file() else path).resolve()
+    headers = (path.with_name(f"{path.name}.hdr"), path.with_suffix(".hdr"))
+    path = next((header for header in headers if header.is_file()), path).resolve()
     root = next((folder for folder in path.parents[:FOLDERS_UP] if _is_flight(folder)), path.parent)
     found = discover(root, only=path)
     if found.ignored:
-        raise ReadError(found.ignored[0][1], where=path)
+        raise ReadError(found.ignored[0][1], where=path, fix="`dronesense plugins` lists what can be read")
     manifest = _described(path, found)
     settings = with_origin(manifest, found.tables, origin="discovery")
     return _Opener(root, manifest, None).flight(settings, whole=False)
