@@ -224,6 +224,8 @@ class DataFlash(Mapping[str, Messages]):
         self._types = self._bytes[offsets + 2]
         self._counts = np.bincount(self._types, minlength=256)
         self._doubtful = np.array(sorted(doubtful), dtype=np.int64)
+        self._last: Messages | None = None
+        """The type decoded last: ``log["GPS"]["Lat"], log["GPS"]["Lng"]`` decodes it once."""
         self._formats = self._index([form for form in defined if form.letters])
         self._formats = self._with_units()
 
@@ -271,10 +273,19 @@ class DataFlash(Mapping[str, Messages]):
 
     def __getitem__(self, name: str) -> Messages:
         form = self._formats[name]
-        offsets = self._offsets[self._types == form.type].astype(np.int64)
-        windows = np.lib.stride_tricks.sliding_window_view(self._bytes, form.length)
-        records = windows[offsets].view(form.dtype)[:, 0]
-        return Messages(form, records, offsets, ~np.isin(offsets, self._doubtful))
+        if self._last is None or self._last.format is not form:
+            self._last = self._decode(form)
+        return self._last
+
+    def _decode(self, form: Format) -> Messages:
+        offsets = np.asarray(self._offsets[self._types == form.type], dtype=np.int64)
+        # A record at every byte: the selection below copies whole records, whatever their alignment.
+        count = self.size - form.length + 1
+        everywhere = np.ndarray((count,), dtype=f"V{form.length}", buffer=self._bytes, strides=(1,))
+        confirmed = np.ones(offsets.size, dtype=bool)
+        if self._doubtful.size:
+            confirmed = ~np.isin(offsets, self._doubtful)
+        return Messages(form, everywhere[offsets].view(form.dtype), offsets, confirmed)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._formats)
