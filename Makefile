@@ -36,8 +36,8 @@ format: $(VENV)/dev.stamp ## put the code into the house format
 docs: $(VENV)/dev.stamp ## run every command and load every TOML block of the documentation
 	$(VENV)/bin/pytest tests/test_docs.py
 
-bench: $(VENV)/dev.stamp ## the figures: what was found, missed and misplaced over many made-up flights
-	@for script in benchmarks/*.py; do echo "$$script"; $(VENV)/bin/python "$$script" || exit 1; done
+bench: $(VENV)/dev.stamp ## speed and memory beside peers, then what was found and missed over many made-up flights
+	@for script in benchmarks/bench_*.py benchmarks/seeds.py; do echo "$$script"; $(VENV)/bin/python "$$script" || exit 1; done
 
 smoke: $(VENV)/run.stamp ## the demo with nothing but the run-time lock: make smoke PYTHON=python3.13 VENV=build/py313
 	$(PIP) check
