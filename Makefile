@@ -20,8 +20,8 @@ demo: $(VENV)/run.stamp ## install what is locked, write a synthetic flight to f
 test: check ## every check and every test but the slow ones
 	$(PYTEST)
 
-test-slow: $(VENV)/dev.stamp ## the sweeps and the large files
-	$(PYTEST) -m slow
+test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random examples
+	HYPOTHESIS_PROFILE=explore $(PYTEST) -m slow
 
 check: $(VENV)/dev.stamp ## lint, format, types, import floors
 	$(VENV)/bin/ruff check .

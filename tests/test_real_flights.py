@@ -97,8 +97,8 @@ def write_map_cube(folder: Path, data: NDArray[Any], train: NDArray[np.bool_]) -
     cube = np.ascontiguousarray(data.transpose(0, 2, 1)).astype("<u2")
     (folder / "scene.bil").write_bytes(cube.tobytes())
     (folder / "scene.bil.hdr").write_text(
-        f"ENVI\nsamples = {cols}\nlines = {rows}\nbands = {bands}\nheader offset = 0\nfile type = ENVI Standard\n"
-        "data type = 12\ninterleave = bil\nbyte order = 0\n"
+        f"ENVI\nsamples = {cols}\nlines = {rows}\nbands = {bands}\nheader offset = 0\n"
+        "file type = ENVI Standard\ndata type = 12\ninterleave = bil\nbyte order = 0\n"
         "map info = {UTM, 1, 1, 484000.0, 3620000.0, 3.5, 3.5, 11, North, WGS-84, units=Meters}\n",
         encoding="utf-8",
     )

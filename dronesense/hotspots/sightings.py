@@ -115,8 +115,8 @@ def from_pixels(
     The place is the centroid of the pixels by weight (filled fraction or score). Its covariance is the part
     that all pixels of one pass share (``points.cov - points.cov_own``) in full, plus the pixels' own part
     (``points.cov_own``) divided by their effective number n = ``1 / sum(weight²)`` where the weights tell how
-    full each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and the
-    middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
+    full each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and
+    the middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
     nothing: the target may lie anywhere in them.
 
     Parameters
