@@ -91,6 +91,8 @@ def test_iso_of_arrays_and_rounding() -> None:
         ("2023-04-19T14:10:05Z", {"zone": "Asia/Tokyo"}, 1_681_913_405 * S),  # the stamp's own offset wins
         ("1681913405.669701001", {"format": "unix"}, 1_681_913_405_669_701_001),
         ("1681913405669.701", {"format": "unix_ms"}, 1_681_913_405_669_701_000),
+        ("1681913405 69701001", {"format": "unix_s_ns"}, 1_681_913_405_069_701_001),
+        ("2261-12-31T23:59:59Z", {"zone": "UTC"}, 9_214_646_399 * S),
         (
             "19.04.2023 14:10:05.25",
             {"format": "%d.%m.%Y %H:%M:%S.%f", "zone": "UTC"},
@@ -122,6 +124,15 @@ def test_written_stamps_by_hand(text: str, kwargs: dict[str, str], unix_ns: int)
         (["1681913405"], {"format": "unix", "zone": "+05:00"}, ManifestError, "makes no sense"),
         (["19.04.2023"], {"format": "%d.%m.%y"}, ReadError, "does not agree"),
         (["19.04.2023"], {"format": "is"}, ManifestError, "not a time format"),
+        (["14:10:05"], {"format": "%H:%M:%S", "zone": "UTC"}, ManifestError, "has no year"),
+        (["%Y 14"], {"format": "%%Y %H", "zone": "UTC"}, ManifestError, "has no year"),
+        (["2023-04-19T14:10:05Z", "3023-04-19T14:10:05Z"], {}, ReadError, "stamp 2 .*year between 1678"),
+        (["1066-10-14T09:00:00Z"], {}, ReadError, "year between 1678"),
+        (["14.10.1066"], {"format": "%d.%m.%Y", "zone": "UTC"}, ReadError, "year between 1678"),
+        (["2262-01-01T00:00:00Z"], {}, ReadError, "year between 1678"),
+        (["1681913405.5 1"], {"format": "unix_s_ns"}, ReadError, "whole seconds and nanoseconds"),
+        (["1681913405 1234567890"], {"format": "unix_s_ns"}, ReadError, "whole seconds and nanoseconds"),
+        (["5 1"], {"format": "unix_s_ns"}, ReadError, "not between 1980 and 2100"),
     ],
 )
 def test_what_is_not_sure_is_refused(texts, kwargs, error, match) -> None:
@@ -147,7 +158,7 @@ def test_zones_agree_with_zoneinfo(elapsed_s: int) -> None:
 
 
 def test_no_stamps_are_no_times() -> None:
-    for kwargs in ({}, {"format": "unix"}, {"format": "%H", "zone": "UTC"}):
+    for kwargs in ({}, {"format": "unix"}, {"format": "%Y", "zone": "UTC"}):
         assert parse_times([], **kwargs).shape == (0,)
 
 

@@ -1,0 +1,39 @@
+"""Other clocks to UTC: GPS week and time of week, written time stamps, the clock since boot.
+
+Inside dronesense a time is an int64 count of nanoseconds since 1970-01-01T00:00:00Z, leap seconds not
+counted (as in POSIX).
+"""
+
+from __future__ import annotations
+
+from dronesense.timescale.boot import (
+    OUTLIER_S,
+    RECEIVER_LATENCY_SIGMA_S,
+    ClockFit,
+    fit_latency_envelope,
+)
+from dronesense.timescale.epochs import (
+    GPS_EPOCH_S,
+    LEAP_SECONDS,
+    MS_PER_WEEK,
+    NS_PER_MS,
+    NS_PER_S,
+    gps_to_utc_ns,
+    to_iso,
+)
+from dronesense.timescale.written import parse_times
+
+__all__ = [
+    "GPS_EPOCH_S",
+    "LEAP_SECONDS",
+    "MS_PER_WEEK",
+    "NS_PER_MS",
+    "NS_PER_S",
+    "OUTLIER_S",
+    "RECEIVER_LATENCY_SIGMA_S",
+    "ClockFit",
+    "fit_latency_envelope",
+    "gps_to_utc_ns",
+    "parse_times",
+    "to_iso",
+]
