@@ -13,6 +13,7 @@ from dronesense.errors import DronesenseError, ManifestError, ReadError, UnitsEr
 from dronesense.model import Column, Flag, FrameCamera, GasInstrument, Instrument, Mount, TimeColumn
 from dronesense.plugins import read_head
 from dronesense.readers import csv_gas, instrument
+from dronesense.readers.stamps import CLOCK_NOT_SET, NO_STAMP, SAME_STAMP, UNITS_ROW
 
 SHIPPED = Path(__file__).parents[1] / "calibration" / "instruments"
 START = int(np.datetime64("2026-06-14T05:00:00", "ns").astype(np.int64))
@@ -168,7 +169,7 @@ def test_backwards_and_repeated_stamps(tmp_path):
     (series,), report = read(table(tmp_path, "t,CH4", rows), analyser(CH4))
     np.testing.assert_array_equal(series.value, [1, 2, 3, 5])  # of the two at t[2] the first in the file
     np.testing.assert_array_equal(series.row, [2, 4, 3, 6])
-    assert report.dropped == {csv_gas.SAME_STAMP: 1}
+    assert report.dropped == {SAME_STAMP: 1}
     assert any("backwards 1 time" in warning and "line 4" in warning for warning in report.warnings)
 
 
@@ -177,7 +178,7 @@ def test_rows_of_a_clock_that_was_not_set_are_left_out(tmp_path, stamp):
     rows = [f"{stamp},9", *(f"{t},2" for t in stamps(3))]
     (series,), report = read(table(tmp_path, "t,CH4", rows), analyser(CH4))
     np.testing.assert_array_equal(series.row, [3, 4, 5])
-    assert report.dropped == {csv_gas.CLOCK_NOT_SET: 1}
+    assert report.dropped == {CLOCK_NOT_SET: 1}
     assert any("1 row" in warning for warning in report.warnings)
 
 
@@ -219,7 +220,82 @@ def test_two_time_columns_missing_texts_and_delimiter(tmp_path):
     rows = ["14/06/2026;10:00:00;2", "14/06/2026;10:00:01;No Data", "14/06/2026;10:00:02;3", ";;4"]
     (series,), report = read(table(tmp_path, "day;clock;CH4", rows), of)
     np.testing.assert_array_equal(series.time, [START, START + 2 * S])
-    assert report.dropped == {csv_gas.NO_STAMP: 1}
+    assert report.dropped == {NO_STAMP: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "columns", "missing", "dropped", "assumption"),
+    [
+        pytest.param(
+            "Model:\tX-1\nTimezone:\tEurope/Oslo\nHEAD\tSECONDS\tNANOSECONDS\tCH4\n"
+            "UNIT\tsecs\tnsecs\tppb\nDATA\t1781413200\t36930990\t2000\nDATA\t1781413201\t5\t2500\n",
+            TimeColumn(("SECONDS", "NANOSECONDS"), "unix_s_ns"),
+            {"CH4": Column("ppb", species="CH4")},
+            (),
+            {UNITS_ROW: 1},
+            "headings found on line 3",
+            id="lines and a row of units around the headings",
+        ),
+        pytest.param(
+            'sep=\t\n"Titles:"\t"XT1_CH4 Dry"\n"Units:"\t"ppm"\n2026-06-14 05:00:00.036930990\t2\n'
+            "2026-06-14 05:00:01.000000005\t2.5\n",
+            TimeColumn(("Titles:",), "iso", "UTC"),
+            {"XT1_CH4 Dry": Column("ppm", species="CH4")},
+            (),
+            {UNITS_ROW: 1},
+            "headings found on line 2",
+            id="a line for spreadsheets first",
+        ),
+        pytest.param(
+            "DATE        TIME                CH4      \n"
+            "2026-06-14  05:00:00.036930990  2.0E+00  \n2026-06-14  05:00:01.000000005  2.5E+00  \n",
+            TimeColumn(("DATE", "TIME"), "iso", "UTC"),
+            {"CH4": Column("ppm", species="CH4")},
+            (),
+            {},
+            "",
+            id="columns of fixed width",
+        ),
+        pytest.param(
+            "Zeit;CH4 [ppm]\n14.06.2026 05:00:00,036930;2,0\n14.06.2026 05:00:01,000000;2,5\n",
+            TimeColumn(("Zeit",), "%d.%m.%Y %H:%M:%S,%f", "UTC"),
+            {"CH4 [ppm]": Column("ppm", species="CH4")},
+            (),
+            {},
+            "decimals are written with a comma",
+            id="decimal comma",
+        ),
+        pytest.param(
+            "TIME,CH4\nISO 8601,ppm\n,113\n2026-06-14T05:00:00.036930990Z,2\n"
+            "2026-06-14T05:00:01.000000005Z,2.5\n"
+            "-----BEGIN SIGNATURE-----\nQk8=\n-----END SIGNATURE-----\n",
+            TimeColumn(("TIME",)),
+            CH4,
+            ("ISO 8601",),
+            {NO_STAMP: 2, "fewer cells than headings": 3},
+            "",
+            id="units with digits in them, a signature at the end",
+        ),
+    ],
+)
+def test_tables_as_loggers_write_them(tmp_path, text, time, columns, missing, dropped, assumption):
+    """Made up after LI-COR, GAIA, Picarro, Smart Citizen and LGR files."""
+    path = tmp_path / "g.csv"
+    path.write_text(text, encoding="utf-8")
+    of = analyser(columns, time=time, missing=missing)
+    assert instrument.header_matches(of, path)
+    (series,), report = read(path, of)
+    assert np.abs(series.time - START - [36_930_990, S + 5]).max() < 1000  # %f has microseconds
+    np.testing.assert_array_equal(series.value, [2, 2.5])
+    assert report.dropped == dropped
+    assert assumption in " ".join(report.assumptions)
+
+
+def test_rows_that_do_not_fit_the_headings_are_named_when_none_is_left(tmp_path):
+    path = tmp_path / "g.csv"
+    path.write_text("Tag,t,CH4\nM,2026-06-14T05:00:00,2,7,7\nM,2026-06-14T05:00:01,2,7,7\nEnd\n")
+    with pytest.raises(ReadError, match="2 x more cells than headings, 1 x fewer cells than headings"):
+        read(path, analyser(CH4))
 
 
 def test_every_cut_is_noticed(tmp_path):

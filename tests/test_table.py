@@ -80,9 +80,55 @@ def test_garbage_is_named(tmp_path, text):
     assert "t.csv" in str(error.value)
 
 
-def test_decimal_comma_has_its_own_hint(tmp_path):
+def test_a_comma_that_can_only_be_a_decimal_comma_is_one(tmp_path):
+    table = read_table(_write(tmp_path, "a;b;c\n1;2,5;1,234\n2;-3;-0,5e-2\n"))
+    np.testing.assert_array_equal(table.numbers("b"), [2.5, -3.0])
+    np.testing.assert_array_equal(table.numbers("c"), [1.234, -0.005])
+    assert table.assumptions == ("decimals are written with a comma",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a;b\n1;1,234\n2;12,345\n",  # 1.234 or 1234?
+        "a;b\n1,5;1.234\n2;12,5\n",  # 1.234 or 1234?
+        "a;b\n1,5;1,234,567\n",
+        'a,b\n1,"2,5"\n',
+    ],
+)
+def test_a_comma_that_may_part_thousands_is_refused(tmp_path, text):
     with pytest.raises(ReadError, match="decimals with a point"):
-        read_table(_write(tmp_path, "a;b\n1;2,5\n")).numbers("b")
+        read_table(_write(tmp_path, text)).numbers("b")
+
+
+def test_the_heading_line_is_where_the_headings_are(tmp_path):
+    text = 'sep=\t\n\n"Made by, and for: us"\nModel:\tX\nTime\tCH4 (ppm)\n0\t2.0\n1\t\n'
+    table = read_table(_write(tmp_path, text), headings=["Time", "CH4 (ppm)"])
+    assert table.names == ["Time", "CH4 (ppm)"]
+    assert table.row.tolist() == [6, 7]
+    assert table.assumptions == ("headings found on line 5",)
+    assert read_names(tmp_path / "t.csv", headings=["CH4 (ppm)"]) == table.names
+
+
+def test_a_misspelt_heading_still_gets_its_hint(tmp_path):
+    table = read_table(_write(tmp_path, "SN: 4\nTime,CH4\n0,2.0\n"), headings=["Time", "CH5"])
+    with pytest.raises(ReadError, match='did you mean "CH4"'):
+        table.text("CH5")
+
+
+@pytest.mark.parametrize("delimiter", [None, " "])
+def test_columns_parted_by_blanks(tmp_path, delimiter):
+    rows = ["  DATE      TIME     CH4  ", "2026-06-14 05:00:00 \t 2.0  ", "2026-06-14  05:00:01   2.5  "]
+    text = "\n".join([*rows, "2026-06-14 05:0"])
+    table = read_table(_write(tmp_path, text), delimiter=delimiter, headings=["DATE", "TIME", "CH4"])
+    np.testing.assert_array_equal(table.numbers("CH4"), [2.0, 2.5])
+    assert table.row.tolist() == [2, 3]
+    assert table.dropped == {CUT_ROW: 1}
+
+
+def test_a_table_without_headings_is_refused(tmp_path):
+    with pytest.raises(ReadError, match=r"no heading line.*names of the columns"):
+        read_table(_write(tmp_path, "1733947525 -1 0.5\n1733947529 -1 0.5\n"), headings=["Time"])
 
 
 def test_unknown_column(tmp_path):

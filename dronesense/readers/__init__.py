@@ -1,1 +1,1 @@
-"""Path -> record. One format a module: ``sniff(path, head)``, ``read(path, ...) -> (record, IngestReport)``."""
+"""Path -> record, one format a module: ``sniff(path, head)``, ``read(path, ...) -> (record, report)``."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.errors import ManifestError, ReadError, UnitsError
+from dronesense.errors import ManifestError, UnitsError
 from dronesense.model import Ambient, Column, Flag, GasInstrument, GasSeries, IngestReport, Instrument
 from dronesense.model.gas import UNIT_OF_QUANTITY
-from dronesense.readers.table import DELIMITERS, Table, read_table
-from dronesense.timescale import NS_PER_S, parse_times, to_iso
+from dronesense.readers.stamps import SAME_STAMP, StampedRows, named_columns, stamped_rows
+from dronesense.readers.table import DELIMITERS, read_table
+from dronesense.timescale import NS_PER_S, to_iso
 from dronesense.units import convert, quantity_of
 
 MAD_TO_SIGMA: Final = 1.4826
@@ -36,13 +37,6 @@ MAX_GAPS: Final = 50
 MIN_FOR_NOISE: Final = 10
 """Fewer readings tell nothing about their noise."""
 
-EARLIEST_NS: Final = int(np.datetime64("1980-01-06", "ns").astype(np.int64))
-LATEST_NS: Final = int(np.datetime64("2100-01-01", "ns").astype(np.int64))
-"""Stamps outside are from a clock that was not set (the GPS epoch and 1970 are the usual ones)."""
-
-CLOCK_NOT_SET: Final = "time stamp before 1980 or after 2100"
-NO_STAMP: Final = "no time stamp"
-SAME_STAMP: Final = "same time stamp as a row before"
 INFINITE: Final = "infinite reading"
 
 _AMBIENT: Final = {
@@ -101,12 +95,11 @@ def read(path: Path, *, label: str, instrument: Instrument) -> tuple[tuple[GasSe
         raise ManifestError(
             "names no column with a species", where=instrument.path, fix="add one under [columns]"
         )
-    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing).closed()
-    notes = _Notes([], [*table.warnings], dict(table.dropped))
-    rows = _ordered_rows(table, spec, notes)
-    if not rows.index.size:
-        raise ReadError("holds no row with a time stamp", where=path, fix="copy it again from the card")
-    source = _Source(label, instrument, spec, table, rows, notes)
+    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing, headings=named_columns(spec))
+    rows = stamped_rows(table, spec, where=path)
+    notes = _Notes([*table.assumptions], rows.warnings, rows.dropped)
+    rows = _in_order(rows)
+    source = _Source(label, instrument, spec, rows, notes)
     ambient, status = _ambient(source), _status(source)
     series = [_series(name, column, source, ambient, status) for name, column in species.items()]
     return tuple(series), IngestReport(
@@ -131,27 +124,18 @@ class _Notes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Rows of the table in order of time: their index in the table, their stamps."""
-
-    index: NDArray[np.int64]
-    time: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Source:
     """What every column of one file needs."""
 
     label: str
     instrument: Instrument
     spec: GasInstrument
-    table: Table
-    rows: _Rows
+    rows: StampedRows
     notes: _Notes
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return column *name* in order of time, in its own unit."""
-        return self.table.numbers(name)[self.rows.index]
+        return self.rows.table.numbers(name)
 
     def converted(self, name: str, to: str) -> NDArray[np.float64]:
         """Return column *name* in order of time, in unit *to*."""
@@ -172,7 +156,7 @@ class _Source:
         for name, column in self.spec.columns.items():
             if column.field not in wanted:
                 continue
-            if name not in self.table.names:
+            if name not in self.rows.table.names:
                 self.notes.warnings.append(f'no column "{name}": the {column.field} is not known')
             elif column.field in found:
                 self.notes.warnings.append(f'a second column for the {column.field}, "{name}", is not used')
@@ -181,32 +165,15 @@ class _Source:
         return found
 
 
-def _ordered_rows(table: Table, spec: GasInstrument, notes: _Notes) -> _Rows:
-    texts = [" ".join(parts) for parts in zip(*map(table.text, spec.time.columns), strict=True)]
-    stamped = np.array([text.strip() not in table.missing for text in texts], dtype=bool)
-    notes.drop(NO_STAMP, int((~stamped).sum()))
-    index = np.flatnonzero(stamped)
-    time = parse_times(
-        [texts[each] for each in index],
-        format=spec.time.format,
-        zone=spec.time.zone,
-        rows=table.row[index],
-        where=table.path,
-    )
-    plausible = (time > EARLIEST_NS) & (time < LATEST_NS)
-    unset = int((~plausible).sum())
-    if unset:
-        notes.drop(CLOCK_NOT_SET, unset)
-        notes.warnings.append(f"{unset} row(s) left out: {CLOCK_NOT_SET}")
-        index, time = index[plausible], time[plausible]
-    back = np.flatnonzero(np.diff(time) < 0)
-    if back.size:
-        line = table.row[index[back[0] + 1]]
-        notes.warnings.append(
-            f"time runs backwards {back.size} time(s), first at line {line}: rows were sorted"
-        )
-    order = np.argsort(time, kind="stable")
-    return _Rows(index[order], time[order])
+def _in_order(rows: StampedRows) -> StampedRows:
+    """Return the rows in order of time; of those with the same stamp, as in the file."""
+    back = np.flatnonzero(np.diff(rows.time) < 0)
+    if not back.size:
+        return rows
+    line = rows.table.row[back[0] + 1]
+    rows.warnings.append(f"time runs backwards {back.size} time(s), first at line {line}: rows were sorted")
+    order = np.argsort(rows.time, kind="stable")
+    return replace(rows, table=rows.table.take(order), time=rows.time[order])
 
 
 def _ambient(source: _Source) -> dict[str, NDArray[np.float64]]:
@@ -218,7 +185,7 @@ def _ambient(source: _Source) -> dict[str, NDArray[np.float64]]:
 
 def _status(source: _Source) -> NDArray[np.bool_]:
     """Return True for rows whose status is not one of the good ones."""
-    bad = np.zeros(source.rows.index.size, dtype=bool)
+    bad = np.zeros(source.rows.time.size, dtype=bool)
     for name in source.fields("status").values():
         ok = source.spec.columns[name].ok
         if ok:
@@ -256,7 +223,7 @@ def _series(
         ambient=Ambient(**{field: values[sample] for field, values in ambient.items()}),
         instrument=source.instrument.id,
         source=source.label,
-        row=source.table.row[source.rows.index[sample]],
+        row=source.rows.table.row[sample],
         history=(f'read column "{name}" of {source.label} in {column.unit} as {source.instrument.id}',),
     )
     _warn(series, source.notes)

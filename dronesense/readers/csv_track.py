@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dronesense.errors import ManifestError, ReadError, did_you_mean
 from dronesense.model import Clock, GasInstrument, IngestReport, Instrument, Trajectory
 from dronesense.model.trajectory import HEIGHT_REFS, HeightRef
+from dronesense.readers.stamps import named_columns, stamped_rows
 from dronesense.readers.streams import (
     ATTITUDE_SIGMA_DEG,
     SINGLE_FIX_SIGMA_M,
@@ -25,7 +26,7 @@ from dronesense.readers.streams import (
     segments,
 )
 from dronesense.readers.table import Table, read_table
-from dronesense.timescale import NS_PER_S, parse_times
+from dronesense.timescale import NS_PER_S
 from dronesense.units import convert
 
 FORMAT: Final = "table with positions"
@@ -88,11 +89,13 @@ def read(
     if source != "auto":
         raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
     assert instrument is not None
-    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing).closed()
-    columns = _columns(table, spec, instrument.path)
-    dropped: Counter[str] = Counter(table.dropped)
-    warnings = list(table.warnings)
-    time, keep = _gate(table, spec, columns, dropped, label)
+    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing, headings=named_columns(spec))
+    rows = stamped_rows(table, spec, where=label)
+    columns = _columns(rows.table, spec, instrument.path)
+    dropped: Counter[str] = Counter(rows.dropped)
+    warnings = rows.warnings
+    keep = _gate(rows.time, columns, dropped, label)
+    time = rows.time[keep]
     columns = {name: values[keep] for name, values in columns.items()}
     n = time.size
     height, ellipsoidal, ref = _heights(columns, spec, n, instrument.path, warnings)
@@ -126,6 +129,7 @@ def read(
         assumptions=(
             f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none",
             "time stamps taken as UTC of the position",
+            *table.assumptions,
         ),
         warnings=tuple(warnings),
         details={"instrument": instrument.id, "clock_step_s": quantum / NS_PER_S},
@@ -162,32 +166,22 @@ def _columns(table: Table, spec: GasInstrument, where: str) -> dict[str, Float]:
 
 
 def _gate(
-    table: Table, spec: GasInstrument, columns: dict[str, Float], dropped: Counter[str], label: str
-) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Return the time stamps and the rows with a time and a plausible position, in order of time."""
+    time: NDArray[np.int64], columns: dict[str, Float], dropped: Counter[str], label: str
+) -> NDArray[np.intp]:
+    """Return the rows with a plausible position, one of each stamp."""
     lat, lon = columns["latitude"], columns["longitude"]
-    cells = [table.text(name) for name in spec.time.columns]
-    stamped = np.array(
-        [all(cell not in table.missing for cell in row) for row in zip(*cells, strict=True)], dtype=bool
-    )
-    keep = np.arange(len(table))
+    keep = np.arange(time.size)
     for good, reason in (
-        (stamped, "no time stamp"),
         (np.isfinite(lat) & np.isfinite(lon), "no position"),
         ((lat != 0.0) | (lon != 0.0), "latitude and longitude 0"),
         ((np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0), "position out of range"),
     ):
         keep = _count(keep, good[keep], reason, dropped)
-    texts = [" ".join(column[k] for column in cells) for k in keep.tolist()]
-    time = parse_times(texts, format=spec.time.format, zone=spec.time.zone, rows=table.row[keep], where=label)
-    order = increasing(time)
-    keep = _count(keep, order, "time stamp not after the one before", dropped)
+    keep = _count(keep, increasing(time[keep]), "time stamp not after the one before", dropped)
     if not keep.size:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items()) or "no rows"
-        raise ReadError(
-            f"no row with a time and a position ({reasons})", where=label, fix="check the instrument file"
-        )
-    return time[order], keep
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
+        raise ReadError(f"no row with a position ({reasons})", where=label, fix="check the instrument file")
+    return keep
 
 
 def _count(

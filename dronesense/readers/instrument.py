@@ -20,6 +20,7 @@ from dronesense.model import (
     TimeColumn,
 )
 from dronesense.readers import toml
+from dronesense.readers.stamps import named_columns
 from dronesense.readers.table import read_names, read_table
 
 KINDS: Final = ("gas", "line_scan", "frame")
@@ -43,7 +44,7 @@ FIELDS: Final = (
 )
 """What a column without a species may hold; docs/formats/instrument-toml.md says what each means."""
 
-TIME_FORMATS: Final = ("iso", "unix", "unix_ms")
+TIME_FORMATS: Final = ("iso", "unix", "unix_ms", "unix_s_ns")
 """Beside strptime patterns, which hold a percent sign."""
 
 MAX_LOOK_DEG: Final = 90.0
@@ -177,7 +178,7 @@ def header_matches(instrument: Instrument, path: Path) -> bool:
         return False
     spec = instrument.spec
     try:
-        names = set(read_names(path, delimiter=spec.delimiter))
+        names = set(read_names(path, delimiter=spec.delimiter, headings=named_columns(spec)))
     except ReadError:
         return False
     needed = {name for name, column in spec.columns.items() if column.species is not None}
@@ -222,9 +223,8 @@ def _gas(path: Path, entry: _Gas) -> GasInstrument:
         if not low < high:
             raise ManifestError(f"the range [{low}, {high}] is empty", where=where, fix="write [low, high]")
     if entry.delimiter is not None and len(entry.delimiter) != 1:
-        raise ManifestError(
-            "must be one character", where=f"{path}, key delimiter", fix='such as ";" or "\\t"'
-        )
+        fix = 'such as ";" or "\\t"; " " stands for any run of blanks'
+        raise ManifestError("must be one character", where=f"{path}, key delimiter", fix=fix)
     return GasInstrument(
         time=TimeColumn(columns, entry.time.format, entry.time.zone),
         columns={name.strip(): _column(column) for name, column in entry.columns.items()},

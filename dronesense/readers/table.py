@@ -1,10 +1,11 @@
-"""Delimited text with one heading line: CSV as loggers, spreadsheets and power failures leave it."""
+"""Delimited text with a heading line: CSV as loggers, spreadsheets and power failures leave it."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from dronesense.errors import ReadError, did_you_mean
 
 DELIMITERS: Final = (",", ";", "\t")
 """Delimiters that are told apart by the heading line."""
+
+BLANKS: Final = " "
+"""As a delimiter: any run of blanks and tabs; such tables have no empty cells and no quotes."""
 
 MAX_BYTES: Final = 1 << 30
 """Tables are read at once: a larger file (1 GiB) is hardly a table, and would take all memory."""
@@ -33,6 +37,10 @@ LONG_ROW: Final = "more cells than headings"
 OPEN_END: Final = "file ends without a line end: may be cut"
 MAX_NAMED_LINES: Final = 5
 """Lines named in a warning before it says "..."."""
+
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+"""What may as well be an integer with its thousands apart: proves no decimal comma."""
 
 _COPY_AGAIN: Final = "copy it again from the card"
 _BOMS: Final = (
@@ -62,8 +70,13 @@ class Table:
         Reason -> number of rows left out.
     warnings : tuple of str
         What a user should know: cut file, ragged rows, guessed encoding.
+    assumptions : tuple of str
+        What was inferred from the file: where its headings are, how it writes decimals.
     open_ended : bool
         The last row has no line end: its last cell may be cut, see :meth:`closed`.
+    decimal_comma : bool
+        Some cell can only be a number with a decimal comma (``2,6``; not ``1,234``), and cells are not parted
+        by commas.
     """
 
     path: Path
@@ -73,7 +86,9 @@ class Table:
     missing: frozenset[str] = MISSING
     dropped: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     open_ended: bool = False
+    decimal_comma: bool = False
 
     def __len__(self) -> int:
         return len(self.row)
@@ -110,6 +125,8 @@ class Table:
         cells = ["nan" if cell in self.missing else cell for cell in self.text(name)]
         if not cells:
             return np.empty(0)
+        if self.decimal_comma and not any("." in cell for cell in cells):  # else a point may part thousands
+            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
         try:
             numbers = np.array(cells, dtype=np.str_).astype(np.float64)
         except ValueError:
@@ -120,7 +137,7 @@ class Table:
         raise ReadError(
             f'"{cells[bad]}" is not a number',
             where=f"{self.path}, line {self.row[bad]}, column {name}",
-            fix="write decimals with a point"
+            fix="a comma may part decimals or thousands: write decimals with a point and no thousands mark"
             if "," in cells[bad]
             else "correct it, or list it under missing",
         )
@@ -133,16 +150,22 @@ class Table:
         if not self.open_ended or not len(self):
             return self
         return replace(
-            self,
-            columns=tuple(column[:-1] for column in self.columns),
-            row=self.row[:-1],
+            self.take(np.arange(len(self) - 1)),
             dropped={**self.dropped, CUT_ROW: self.dropped.get(CUT_ROW, 0) + 1},
             open_ended=False,
         )
 
+    def take(self, index: NDArray[np.intp]) -> Table:
+        """Return the table with the rows *index* only, in that order."""
+        kept = index.tolist()
+        columns = tuple([column[each] for each in kept] for column in self.columns)
+        return replace(self, columns=columns, row=self.row[index])
 
-def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[str] = ()) -> Table:
-    """Read a delimited text file with one heading line.
+
+def read_table(
+    path: Path, *, delimiter: str | None = None, missing: Iterable[str] = (), headings: Iterable[str] = ()
+) -> Table:
+    """Read a delimited text file with a heading line.
 
     UTF-8 (with or without BOM), UTF-16 and Latin-1; any line end; quoted cells; padded headings. Rows whose
     number of cells does not agree with the headings are left out and counted in `dropped`; a file that ends
@@ -153,9 +176,13 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
     path : Path
         The file.
     delimiter : str, optional
-        None: comma, semicolon or tab, whichever splits the heading line into most columns.
+        None: comma, semicolon or tab, whichever splits the heading line into most columns. A blank stands
+        for any run of blanks; with *headings* it is tried as well.
     missing : iterable of str
         Texts that stand for "no value" beside the empty cell and NaN.
+    headings : iterable of str
+        Headings to look for: the heading line is the one within the first :data:`HEAD_BYTES` that has most
+        of them. Without, or when there is none with any, it is the first line that is not blank.
 
     Returns
     -------
@@ -168,13 +195,20 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
     """
     warnings: list[str] = []
     text = _decode(path, _load(path), warnings)
-    first = next((line for line in io.StringIO(text, newline="") if line.strip()), None)
-    if first is None:
+    if not text.strip():
         raise ReadError("is empty", where=path, fix=_COPY_AGAIN)
+    wanted = frozenset(headings)
+    head = _find_heading(text[:HEAD_BYTES], delimiter, wanted)
+    if wanted and all(map(_is_number, head.names)):
+        raise ReadError(
+            "has no heading line, and columns are found by their headings",
+            where=path,
+            fix="put a line with the names of the columns first",
+        )
     open_ended = not text.endswith(("\n", "\r"))
     if open_ended:
         warnings.append(OPEN_END)
-    records = _records(path, text, delimiter or _find_delimiter(first))
+    records = _records(path, text, head)
     names = [name.strip() for name in records[0][1]] if records else []
     while names and not names[-1]:
         names.pop()
@@ -184,6 +218,10 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
     # A last row without a line end has lost cells; one with a line end is ragged, not cut.
     rows = _keep(records[1:], len(names), dropped, warnings, may_be_cut=open_ended)
     columns = zip(*(cells for _, cells in rows), strict=True) if rows else ((),) * len(names)
+    assumptions = [f"headings found on line {head.line}"] if head.line > 1 else []
+    decimal_comma = head.delimiter != "," and any(_proves_comma(cell) for _, cells in rows for cell in cells)
+    if decimal_comma:
+        assumptions.append("decimals are written with a comma")
     return Table(
         path=path,
         names=names,
@@ -192,12 +230,16 @@ def read_table(path: Path, *, delimiter: str | None = None, missing: Iterable[st
         missing=MISSING | frozenset(missing),
         dropped=dropped,
         warnings=tuple(warnings),
+        assumptions=tuple(assumptions),
         open_ended=open_ended and bool(rows) and rows[-1][0] == records[-1][0],
+        decimal_comma=decimal_comma,
     )
 
 
-def read_names(path: Path, *, delimiter: str | None = None) -> list[str]:
-    """Return the headings of *path* from its first :data:`HEAD_BYTES` only; empty if it has none.
+def read_names(path: Path, *, delimiter: str | None = None, headings: Iterable[str] = ()) -> list[str]:
+    """Return the headings of *path* from its first :data:`HEAD_BYTES` only, as :func:`read_table` finds them.
+
+    Empty if there is none.
 
     Raises
     ------
@@ -211,10 +253,7 @@ def read_names(path: Path, *, delimiter: str | None = None) -> list[str]:
         raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
     if len(raw) == HEAD_BYTES:
         raw = raw[: raw.rfind(b"\n")]  # not within a character
-    first = next((line for line in io.StringIO(_decode(path, raw, []), newline="") if line.strip()), "")
-    return [
-        name.strip() for name in next(csv.reader([first], delimiter=delimiter or _find_delimiter(first)), [])
-    ]
+    return _find_heading(_decode(path, raw, []), delimiter, frozenset(headings)).names
 
 
 def _load(path: Path) -> bytes:
@@ -257,24 +296,64 @@ def _decode(path: Path, raw: bytes, warnings: list[str]) -> str:
     return stripped.removeprefix("\ufeff")
 
 
-def _find_delimiter(heading: str) -> str:
-    """Return the delimiter that splits *heading* into most cells; the comma if none does."""
-    return max(DELIMITERS, key=lambda mark: len(next(csv.reader([heading], delimiter=mark))))
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    """The heading line: its 1-based number, the offset of its first character, how it is split, its cells."""
+
+    line: int
+    start: int
+    delimiter: str
+    names: list[str]
 
 
-def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return (first line, cells) of each record that is not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+def _find_heading(head: str, delimiter: str | None, wanted: frozenset[str]) -> _Heading:
+    """Return the line of *head* with most of the *wanted* headings, else the first that is not blank."""
+    marks = (delimiter,) if delimiter else (*DELIMITERS, BLANKS) if wanted else DELIMITERS
+    best, score, start = _Heading(1, 0, marks[0], []), (-1, 0), 0
+    for line, text in enumerate(io.StringIO(head, newline=""), 1):
+        if text.strip():
+            for mark in marks:
+                names = _split(text, mark)
+                matches = len(wanted.intersection(names))
+                # A line after the first takes matches; among delimiters of a line without any, columns count.
+                if (matches, 0) > (score[0], 0) or (line == best.line and (matches, len(names)) > score):
+                    best, score = _Heading(line, start, mark, names), (matches, len(names))
+            if not wanted:
+                break
+        start += len(text)
+    return best
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """Return the stripped cells of one line."""
+    if delimiter == BLANKS:
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+
+
+def _proves_comma(cell: str) -> bool:
+    """Return whether *cell* can only be a number with a decimal comma."""
+    cell = cell.strip()
+    return bool(_DECIMAL_COMMA.fullmatch(cell)) and not _THOUSANDS.fullmatch(cell)
+
+
+def _records(path: Path, text: str, head: _Heading) -> list[tuple[int, list[str]]]:
+    """Return (first line, cells) of each record that is not blank, from the heading line on."""
+    text = text[head.start :]
+    if head.delimiter == BLANKS:
+        lines = enumerate(io.StringIO(text, newline=""), head.line)
+        return [(line, row.split()) for line, row in lines if row.strip()]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=head.delimiter, skipinitialspace=True)
     records: list[tuple[int, list[str]]] = []
-    start = 1
+    start = head.line
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 records.append((start, cells))
-            last, start = start, reader.line_num + 1
+            last, start = start, head.line + reader.line_num
     except csv.Error as error:
         raise ReadError(f"cannot be split into cells ({error})", where=f"{path}, line {start}") from error
-    tail = list(io.StringIO(text, newline=""))[last - 1 :]
+    tail = list(io.StringIO(text, newline=""))[last - head.line :]
     if "".join(tail).count('"') % 2 == 0:
         return records
     if len(tail) > 1:
