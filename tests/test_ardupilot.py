@@ -136,7 +136,7 @@ def test_the_planted_flight_comes_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.velocity_ned[100], [5.5, 0.0, -CLIMB], atol=1e-6)
     assert report.dropped == {}
     assert report.holes == ()
-    assert report.warnings == ()
+    assert report.warnings == ("the log ends at a speed of 5.5 m/s: it may be cut",)
     assert report.details["firmware"] == "ArduCopter V4.2.3 (00c0ffee)"
     assert report.details["messages"]["ATT"] == 1000
     assert report.details["filter_minus_gps_m"]["vertical_p95"] < 0.05
@@ -305,6 +305,46 @@ def test_a_tenth_of_a_second_cut_out_is_named(tmp_path: Path) -> None:
     assert any("ATT: 1 gap(s), the longest 0.12 s" in warning for warning in report.warnings)
 
 
+def early_ends(report: IngestReport) -> list[str]:
+    return [warning for warning in report.warnings if "may be cut" in warning]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([(1.0, "EV", 10)], ["the log ends while the motors are armed: it may be cut"]),
+        ([(1.0, "EV", 10), (19.0, "EV", 11)], []),
+        ([(1.0, "EV", 10), (9.0, "EV", 11), (11.0, "EV", 10), (12.0, "EV", 25)], ["armed"]),
+        ([(1.0, "ARM", 1)], ["armed"]),
+        ([(1.0, "ARM", 1), (19.0, "ARM", 0)], []),
+        ([(1.0, "EV", 25)], ["at a speed of 5.5 m/s"]),  # says nothing of arming: the speed does
+    ],
+)
+def test_an_end_before_the_landing_is_named(tmp_path: Path, events, expected: list[str]) -> None:
+    flight = Flight()
+    flight.log.define("EV", "QB", "TimeUS,Id")
+    flight.log.define("ARM", "QBIBB", "TimeUS,ArmState,ArmChecks,Forced,Method")
+    for t, name, value in events:
+        rest = (0, 0, 1) if name == "ARM" else ()
+        flight.rows.append((t, name, (round(t * 1e6), value, *rest)))
+    _, report = read(tmp_path, flight)
+    found = early_ends(report)
+    assert len(found) == len(expected)
+    assert all(part in warning for part, warning in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(("climb", "expected"), [(0.4, []), (0.6, ["the log ends 11 m above its start"])])
+def test_a_log_without_events_that_ends_aloft_is_named(tmp_path: Path, climb: float, expected) -> None:
+    """A hover at its end: 19 s between the medians of the first and of the last second."""
+    flight = Flight().without("GPS", "GPA", "POS")
+    for k in range(100):
+        flight.gps(k * 0.2, k * 0.2 + 0.03, Spd=0.1, Alt=100.0 + climb * k * 0.2)
+    _, report = read(tmp_path, flight)
+    found = early_ends(report)
+    assert len(found) == len(expected)
+    assert all(warning.startswith(part) for part, warning in zip(expected, found, strict=True))
+
+
 def test_attitude_falls_back_to_quaternions(tmp_path: Path) -> None:
     flight = Flight().without("ATT")
     flight.log.define("XKQ", "QBffff", "TimeUS,C,Q1,Q2,Q3,Q4")
@@ -449,10 +489,13 @@ def test_known_facts_of_the_real_logs(shared_data: Path) -> None:
     """Rows refused, undulation at Bristol, date and latency spread as counted by hand with pymavlink."""
     folder = shared_data / "logs" / "dataflash"
     track, report = ardupilot.read(folder / "pilot_0004.BIN", label="pilot")
+    assert early_ends(report) == []  # on the bench from beginning to end, as are the other two
     assert report.dropped["GPS: no 3-D fix"] == 376
     assert report.details["undulation_m"] == pytest.approx(48.527, abs=1e-3)
     assert str(track.time[0].astype("datetime64[ns]"))[:10] == "2025-01-03"
+    assert early_ends(ardupilot.read(folder / "pymavlink_test.BIN", label="old")[1]) == []
     _, report = ardupilot.read(folder / "center_0003.bin", label="center")
+    assert early_ends(report) == []
     assert report.dropped["GPS: GPS week 0: date not known yet"] == 1
     assert report.dropped["POS: before the filter's origin was set"] == 21
     assert report.details["clock"]["latency_spread_s"] == pytest.approx(0.1003, abs=1e-3)

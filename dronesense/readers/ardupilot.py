@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
 from dronesense.model import Clock, IngestReport, Instrument, Trajectory
+from dronesense.readers.ardupilot_checks import damage, ends_in_flight, note_gaps, residuals
 from dronesense.readers.ardupilot_gps import (
-    METERS_PER_DEGREE,
     NS_PER_US,
     STATUS_RTK_FIXED,
     Receiver,
@@ -29,10 +29,10 @@ from dronesense.readers.ardupilot_gps import (
     receivers,
     rows_of,
 )
-from dronesense.readers.dataflash import FMT_TYPE, MAGIC, DataFlash
+from dronesense.readers.dataflash import MAGIC, DataFlash
+from dronesense.readers.dataflash_formats import FMT_TYPE
 from dronesense.readers.streams import (
     ATTITUDE_SIGMA_DEG,
-    GAP_STEPS,
     Float,
     between,
     gap_ns,
@@ -40,7 +40,7 @@ from dronesense.readers.streams import (
     segments,
     usual_step,
 )
-from dronesense.timescale import NS_PER_S, RECEIVER_LATENCY_SIGMA_S, ClockFit, fit_latency_envelope, to_iso
+from dronesense.timescale import NS_PER_S, RECEIVER_LATENCY_SIGMA_S, ClockFit, fit_latency_envelope
 
 FORMAT: Final = "ArduPilot DataFlash"
 SNIFF_BYTES: Final = 1024
@@ -135,6 +135,9 @@ def read(
     if not np.isfinite(positions.height_m).all():
         tally.warnings.append("the log does not tell the geoid undulation: no height above the ellipsoid")
     trajectory = _assemble(log, positions, receiver, clock, tally, label)
+    early = ends_in_flight(log, trajectory, receiver)
+    if early is not None:
+        tally.warnings.append(early)
     details: dict[str, object] = {
         "firmware": _firmware(log),
         "messages": {name: log.count(name) for name in log},
@@ -148,7 +151,7 @@ def read(
             "stamps": clock.n,
         },
         "undulation_m": receiver.undulation_m if np.isfinite(receiver.undulation_m) else None,
-        "filter_minus_gps_m": None if pos is None else _residuals(pos, receiver, clock),
+        "filter_minus_gps_m": None if pos is None else residuals(pos, receiver, clock),
     }
     return trajectory, _report(log, tally, details, stated=receiver.stated)
 
@@ -242,8 +245,8 @@ def _assemble(
         turned = clock.to_utc(attitude.time_us * NS_PER_US)
         during = turned[(turned >= own[0]) & (turned <= own[-1])]
         stamps = np.union1d(own, during)
-        _note_gaps(attitude.name, during, tally)
-    _note_gaps(positions.name, own, tally)
+        note_gaps(attitude.name, during, tally)
+    note_gaps(positions.name, own, tally)
     inside = between(own, stamps, gap_ns(own)).inside
     stamps = stamps[tally.keep(inside, f"attitude in a gap of {positions.name}")]
     place = between(own, stamps, gap_ns(own))
@@ -336,44 +339,6 @@ def _pressure(log: DataFlash, clock: ClockFit, stamps: NDArray[np.int64], tally:
     return between(time, stamps, gap_ns(time, PRESSURE_GAP_S)).linear(hpa[good])
 
 
-def _note_gaps(name: str, time: NDArray[np.int64], tally: Tally) -> None:
-    """Warn of gaps in a stream: a piece of the log may be missing even where its bytes are sound."""
-    step = np.diff(time)
-    gaps = np.flatnonzero(step > GAP_STEPS * usual_step(time))
-    if gaps.size:
-        worst = gaps[np.argmax(step[gaps])]
-        tally.warnings.append(
-            f"{name}: {gaps.size} gap(s), the longest {step[worst] / NS_PER_S:.2f} s "
-            f"from {to_iso(int(time[worst]))}"
-        )
-
-
-def _residuals(pos: Rows, receiver: Receiver, clock: ClockFit) -> Mapping[str, float] | None:
-    """Return the median and 95th percentile of filter minus receiver, horizontal distance and height, m."""
-    time = clock.to_utc(pos.time_us * NS_PER_US)
-    place = between(time, receiver.utc_ns, gap_ns(time))
-    lat, lon, alt = (
-        place.linear(pos["Lat"]),
-        place.longitude(pos["Lng"]),
-        place.linear(pos["Alt"].astype(np.float64)),
-    )
-    north = (lat - receiver.rows["Lat"]) * METERS_PER_DEGREE
-    east = (
-        ((lon - receiver.rows["Lng"] + 180.0) % 360.0 - 180.0) * METERS_PER_DEGREE * np.cos(np.radians(lat))
-    )
-    up = alt - receiver.rows["Alt"]
-    good = np.isfinite(north)
-    if not good.any():
-        return None
-    flat, steep = np.hypot(north[good], east[good]), np.abs(up[good])
-    return {
-        "horizontal_p50": float(np.percentile(flat, 50)),
-        "horizontal_p95": float(np.percentile(flat, 95)),
-        "vertical_p50": float(np.percentile(steep, 50)),
-        "vertical_p95": float(np.percentile(steep, 95)),
-    }
-
-
 def _firmware(log: DataFlash) -> str:
     """Return the line of ``MSG`` that names the firmware, or an empty string."""
     texts = log["MSG"].text("Message") if "MSG" in log and "Message" in log["MSG"] else []
@@ -383,7 +348,7 @@ def _firmware(log: DataFlash) -> str:
 def _report(log: DataFlash, tally: Tally, details: Mapping[str, object], *, stated: bool) -> IngestReport:
     """Return what happened, with the damage named."""
     if log.holes:
-        tally.warnings.insert(0, _damage(log))
+        tally.warnings.insert(0, damage(log))
     if log.ghosts:
         tally.dropped["record completed by padding"] += log.ghosts
     angles = "roll {} deg, pitch {} deg, yaw {} deg".format(*ATTITUDE_SIGMA_DEG)
@@ -406,13 +371,3 @@ def _report(log: DataFlash, tally: Tally, details: Mapping[str, object], *, stat
         warnings=tuple(tally.warnings),
         details=details,
     )
-
-
-def _damage(log: DataFlash) -> str:
-    """Return what the holes of *log* mean, for people."""
-    total = sum(length for _, length in log.holes)
-    first, length = log.holes[0]
-    if len(log.holes) == 1 and first + length == log.size:
-        return f"the log ends in the middle of a record or in padding ({total} bytes from byte {first} on)"
-    places = f"{len(log.holes)} place(s), the first at byte {first}"
-    return f"the log is damaged: {total} bytes hold no record, in {places}"
