@@ -92,6 +92,8 @@ def sniff(group: str, path: Path) -> str:
     UnknownFormatError
         If none does, or more than one does.
     """
+    if path.stat().st_size == 0:
+        raise ReadError("is empty", where=path, fix="copy it again from the card")
     claimed = claims(group, path)
     if len(claimed) == 1:
         return claimed[0]

@@ -20,5 +20,6 @@ def command(folder: Path, force: bool) -> None:
         raise click.UsageError(f"{target} exists; use --force to replace it")
     found = discover(folder)
     write_bytes(target, draft(found).encode("utf-8"))
-    click.echo(f"{len(found.ignored)} files were not used; the end of the file says why", err=True)
+    if found.ignored:
+        click.echo(f"{len(found.ignored)} files were not used; the end of the file says why", err=True)
     click.echo(str(target))

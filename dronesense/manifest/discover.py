@@ -18,6 +18,7 @@ TRAJECTORY: Final = "dronesense.readers.trajectory"
 CUBE: Final = "dronesense.readers.cube"
 SIGNATURE: Final = "dronesense.readers.signature"
 GAS: Final = "dronesense.readers.gas"
+DETECTOR: Final = "dronesense.detectors"
 
 SKIPPED_FOLDERS: Final = frozenset({"products", "calibration", "__pycache__", "System Volume Information"})
 DARK_WORDS: Final = ("dark",)

@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
-from dronesense import plugins
-from dronesense.errors import DronesenseError, ManifestError, ReadError
+from dronesense import geodesy, plugins
+from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
 from dronesense.geotag.heights import refer_heights
+from dronesense.manifest import spans, track
 from dronesense.manifest.catalog import Catalog, shipped_folder
-from dronesense.manifest.discover import CUBE, GAS, SIGNATURE, TRAJECTORY, Discovery, discover
-from dronesense.manifest.schema import CubeTable, DetectTable, GasTable, Manifest, PanelTable, with_origin
+from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY, Discovery, discover
+from dronesense.manifest.schema import (
+    CalibrationTable,
+    CubeTable,
+    DetectTable,
+    GasTable,
+    Manifest,
+    PanelTable,
+    with_origin,
+)
 from dronesense.model import (
     CameraCalibration,
     CubeInput,
@@ -38,12 +46,10 @@ from dronesense.readers import geotiff
 from dronesense.readers import toml as toml_reader
 
 MANIFEST_NAME: Final = "flight.toml"
+SHOWN_REASONS: Final = 5
+"""Ignored files that an error names."""
 FOLDERS_UP: Final = 3
 """How far above a single file its flight folder, with its instruments, is looked for."""
-TERRAIN_MARGIN_M: Final = 500.0
-"""How far beyond the track the height model is read."""
-METERS_PER_DEGREE: Final = 111_320.0
-"""Of latitude; good enough for a margin."""
 
 
 def open_flight(path: str | Path) -> Flight:
@@ -109,10 +115,12 @@ def _described(where: Path, found: Discovery) -> Manifest:
 def _from_discovery(root: Path, found: Discovery) -> Flight:
     manifest = _described(root, found)
     if not (manifest.track or manifest.gas or manifest.cube):
+        reasons = "; ".join(f"{path}: {why}" for path, why in found.ignored[:SHOWN_REASONS])
         raise ReadError(
-            "nothing usable: no flight log, gas series or cube was recognised",
+            "nothing usable: no flight log, gas series or cube was recognised "
+            f"({reasons or 'the folder is empty'})",
             where=root,
-            fix="`dronesense inspect` lists every file with the reason it was ignored",
+            fix="copy the flight log, gas series and cubes into this folder",
         )
     settings = with_origin(manifest, found.tables, origin="discovery")
     flight = _Opener(root, manifest, None).flight(settings)
@@ -127,7 +135,14 @@ class _Opener:
         self.manifest = manifest
         self.file = file
         self.where = file or root
-        self.catalog = Catalog(root / manifest.calibration.path, shipped_folder())
+        own = root / manifest.calibration.path
+        if manifest.calibration != CalibrationTable() and not own.is_dir():
+            raise ManifestError(
+                f'[calibration] path = "{manifest.calibration.path}" is no folder',
+                where=self.where,
+                fix=f"paths are relative to {root}",
+            )
+        self.catalog = Catalog(own, shipped_folder())
         self.inputs: dict[str, InputFile] = {}
         self.rejected: list[tuple[str, str]] = []
         self.warnings: list[str] = []
@@ -138,6 +153,7 @@ class _Opener:
     def flight(self, settings: dict[str, dict[str, object]], *, whole: bool = True) -> Flight:
         """Read everything and put it together; *whole*: refuse what holds neither gas nor cube."""
         manifest = self.manifest
+        self._check_crs()
         trajectory = self._trajectory()
         terrain = self._terrain(trajectory)
         if trajectory is not None and manifest.track is not None:
@@ -146,12 +162,13 @@ class _Opener:
         gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
         rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
+        self.warnings += spans.remarks(trajectory, gas, cubes)
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
             raise ReadError(
                 f"no usable gas series or cube{f' ({reasons})' if reasons else ''}",
                 where=self.where,
-                fix="see `dronesense inspect`",
+                fix="copy a gas series or a cube beside the log, or name one in [[gas]] or [[cube]]",
             )
         return Flight(
             id=manifest.flight.id or self.root.resolve().name,
@@ -223,9 +240,9 @@ class _Opener:
         for path in self._paths(table.path, key):
             try:
                 yield read(table, path, start)
-            except ManifestError:
-                raise
             except DronesenseError as error:
+                if isinstance(error, ManifestError) and error.where == str(self.where):
+                    raise
                 self.rejected.append((self._label(path), str(error)))
 
     # -- parts --
@@ -245,7 +262,7 @@ class _Opener:
         for key in ("date", "tz"):
             if getattr(table, key) is not None:
                 self.warnings.append(f"[track] {key} is not needed: the log carries its own date")
-        return _with_sigma(trajectory, msgspec.to_builtins(table.sigma))
+        return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
 
     def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:
         table = self.manifest.terrain
@@ -261,7 +278,7 @@ class _Opener:
             return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
         assert table.path is not None
         path = self._one(table.path, "[terrain] path")
-        bounds = None if trajectory is None else _bounds(trajectory)
+        bounds = None if trajectory is None else track.bounds(trajectory)
         terrain, report = geotiff.read_terrain(
             path, label=self._label(path), bounds=bounds, height_ref=table.height_ref, sigma_m=table.sigma_m
         )
@@ -271,6 +288,10 @@ class _Opener:
     def _instrument(self, name: str, key: str) -> Instrument:
         instrument = self.catalog.instrument(name, key=key, where=self.where)
         self._used(Path(instrument.path), "instrument")
+        if Path(instrument.path).resolve().is_relative_to(shipped_folder().resolve()):
+            self.warnings.append(
+                f"{name}: the flight has no calibration/instruments/{name}.toml; the shipped one is used"
+            )
         return instrument
 
     def _record(self, instrument: str, start: int | None) -> GasCalibration | CameraCalibration | None:
@@ -287,13 +308,16 @@ class _Opener:
         series, report = reader.read(path, label=self._label(path), instrument=instrument)
         if not series:
             raise ReadError("holds no gas column", where=path)
-        first = min(int(each.time[0]) for each in series if len(each))
+        series = tuple(each for each in series if len(each))
+        if not series:
+            raise ReadError("holds no valid reading: every gas cell is empty", where=path)
+        first = min(int(each.time[0]) for each in series)
         record = self._record(instrument.id, start if start is not None else first)
         if record is not None and not isinstance(record, GasCalibration):
             raise ManifestError("is a camera record; the instrument is a gas analyser", where=record.path)
         self._used(path, "gas series", report)
-        track = self.manifest.track
-        shares = track is not None and path in self._paths(track.path, "[track] path")
+        log = self.manifest.track
+        shares = log is not None and path in self._paths(log.path, "[track] path")
         return GasInput(series, instrument, record, table.clock_offset_s, shares)
 
     def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
@@ -383,7 +407,30 @@ class _Opener:
         assert isinstance(signature, Signature)
         return signature
 
+    def _check_crs(self) -> None:
+        crs = self.manifest.flight.crs
+        if crs == "auto":
+            return
+        try:
+            metric = geodesy.is_metric(crs)
+        except DronesenseError as error:
+            raise ManifestError(
+                f'[flight] crs = "{crs}": {error.what}', where=self.where, fix=error.fix
+            ) from error
+        if not metric:
+            raise ManifestError(
+                f'[flight] crs = "{crs}" is not in meters', where=self.where, fix='use "auto" or a UTM zone'
+            )
+
     def _rule(self, table: DetectTable, number: int) -> DetectRule:
+        known = plugins.names(DETECTOR)
+        if table.method is not None and table.method not in known:
+            raise ManifestError(
+                f'[[detect]] number {number + 1}, method = "{table.method}" is not known'
+                f"{did_you_mean(table.method, known)}",
+                where=self.where,
+                fix=f"use one of: {', '.join(known)}",
+            )
         values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
         if table.signature is not None:
             found = self.catalog.signature_file(table.signature)
@@ -414,43 +461,3 @@ class _Opener:
 def _stem(path: Path) -> str:
     """Return the name up to the first dot: ``line_1`` for ``line_1.bil.hdr``."""
     return path.name.split(".", 1)[0]
-
-
-def _bounds(trajectory: Trajectory) -> tuple[float, float, float, float]:
-    """Return west, south, east, north of the track with a margin, degrees."""
-    margin = TERRAIN_MARGIN_M / METERS_PER_DEGREE
-    wider = margin / max(float(np.cos(np.radians(np.abs(trajectory.lat).max()))), 0.01)
-    return (
-        float(trajectory.lon.min()) - wider,
-        float(trajectory.lat.min()) - margin,
-        float(trajectory.lon.max()) + wider,
-        float(trajectory.lat.max()) + margin,
-    )
-
-
-def _with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Trajectory:
-    """Override the log's own accuracies by the manifest's."""
-    position = trajectory.std_ned_m.copy()
-    angles = trajectory.std_rpy_deg.copy()
-    clock = trajectory.clock
-    for name, array, columns in (
-        ("horizontal_m", position, [0, 1]),
-        ("vertical_m", position, [2]),
-        ("roll_pitch_deg", angles, [0, 1]),
-        ("heading_deg", angles, [2]),
-    ):
-        if sigma.get(name) is not None:
-            array[:, columns] = sigma[name]
-    if sigma.get("clock_s") is not None:
-        clock = dataclasses.replace(clock, sigma_s=float(sigma["clock_s"] or 0.0))
-    stated = {name: value for name, value in sigma.items() if value is not None}
-    if not stated:
-        return trajectory
-    note = f"sigma from the manifest: {', '.join(f'{name} = {value}' for name, value in stated.items())}"
-    return dataclasses.replace(
-        trajectory,
-        std_ned_m=position,
-        std_rpy_deg=angles,
-        clock=clock,
-        history=(*trajectory.history, note),
-    )
