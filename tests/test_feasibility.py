@@ -55,17 +55,22 @@ def mix(
 
 
 def assess(
-    pixels: np.ndarray, *, model_error: float = 0.02, sigma: np.ndarray | None = None
+    pixels: np.ndarray,
+    *,
+    model_error: float = 0.02,
+    sigma: np.ndarray | None = None,
+    around: np.ndarray | None = None,
 ) -> feasibility.Fit:
     unknown = np.full(BANDS, np.nan)
-    return feasibility.assess(
-        pixels,
+    model = feasibility.prepare(
         make_background(np.random.default_rng(99)),
         TARGET,
         sigma=unknown if sigma is None else sigma,
         center_nm=NM,
         model_error=model_error,
+        scene_share=1.0 if around is None else feasibility.SCENE_SHARE,
     )
+    return feasibility.assess(pixels, model, around=around)
 
 
 def look_alike(degrees: float, center: float = 700.0) -> np.ndarray:
@@ -128,6 +133,54 @@ def test_the_statistics_are_chi_square_where_the_model_holds() -> None:
     assert stats.chi2.isf(1e-3, BANDS) > stats.chi2.isf(1e-3, feasibility.SMOOTH_TERMS)
 
 
+def make_site(
+    rng: np.random.Generator, spectrum: np.ndarray, fill: float, n: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """A pixel that holds *fill* of a spectrum, and n around it, of one mixture but for 5 %."""
+    ground = MEAN + rng.normal(size=3) @ MATERIALS
+    around = ground + 0.05 * rng.normal(size=(n + 1, 3)) @ MATERIALS
+    around[0] = (1 - fill) * around[0] + fill * spectrum
+    around += NOISE * rng.normal(size=around.shape)
+    return around[:1].astype(np.float32), around[1:]
+
+
+def share_passing(spectrum: np.ndarray, fill: float, *, local: bool) -> float:
+    rng = np.random.default_rng(8)
+    sites = [make_site(rng, spectrum, fill) for _ in range(40)]
+    fits = [assess(pixel, around=around if local else None) for pixel, around in sites]
+    return float(np.mean([fit.feasible[0] for fit in fits]))
+
+
+def test_what_is_around_tells_mixed_look_alikes_apart_that_the_scene_cannot() -> None:
+    spectrum = look_alike(5.0, 550.0)  # the scene holds a feature at 550 nm of its own, this ground does not
+    assert share_passing(spectrum, 0.4, local=False) > 0.5
+    assert share_passing(spectrum, 0.4, local=True) <= 0.1
+    for fill in (0.3, 0.6, 1.0):
+        assert share_passing(TARGET, fill, local=True) >= 0.95
+
+
+def test_pixels_around_count_as_their_covariance_does() -> None:
+    # Dense algebra in place of the low-rank update, at one fill and gain.
+    rng = np.random.default_rng(7)
+    rows, vector = rng.normal(size=(12, BANDS)), rng.normal(size=(4, BANDS))
+    whitened = feasibility._Whitened(rows)
+    dense = np.eye(BANDS) + rows.T @ rows
+    np.testing.assert_allclose(whitened.solve(vector), np.linalg.solve(dense, vector.T).T, atol=1e-12)
+    assert whitened.log_det == pytest.approx(np.linalg.slogdet(dense)[1])
+
+
+def test_noise_grows_with_the_light_of_a_bright_target() -> None:
+    rng = np.random.default_rng(8)
+    bright = 4.0 * MEAN
+    model = feasibility.prepare(
+        make_background(rng), bright, sigma=np.full(BANDS, np.nan), center_nm=NM, model_error=0.0
+    )
+    pixels = bright + 2.0 * NOISE * rng.normal(size=(2000, BANDS))  # shot noise: its variance as the signal
+    assert feasibility.assess(pixels.astype(np.float32), model).feasible.mean() >= 0.99
+    pixels = bright + 4.0 * NOISE * rng.normal(size=(200, BANDS))
+    assert feasibility.assess(pixels.astype(np.float32), model).feasible.mean() <= 0.1
+
+
 def test_few_bands_and_no_wavelengths_work() -> None:
     rng = np.random.default_rng(6)
     pick = np.arange(5, BANDS, 16)
@@ -148,12 +201,6 @@ def test_few_bands_and_no_wavelengths_work() -> None:
         history=(),
     )
     unknown = np.full(len(pick), np.nan)
-    fit = feasibility.assess(
-        mix(rng, 100, 0.6, TARGET)[:, pick],
-        small,
-        TARGET[pick],
-        sigma=unknown,
-        center_nm=unknown,
-        model_error=0.02,
-    )
+    model = feasibility.prepare(small, TARGET[pick], sigma=unknown, center_nm=unknown, model_error=0.02)
+    fit = feasibility.assess(mix(rng, 100, 0.6, TARGET)[:, pick], model)
     assert fit.feasible.mean() > 0.98

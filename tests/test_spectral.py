@@ -166,6 +166,25 @@ def test_targets_are_found_and_look_alikes_are_not_shown() -> None:
         assert false[method] <= max(3, 2 * 1e-5 * pixels)  # 0.9 expected
 
 
+def test_smooth_look_alikes_of_whole_pixels_are_not_shown() -> None:
+    scene = make_scene(31, full=6, part=0, alike=0, calibration_error=0.01)
+    values, nm = scene.cube.source.values, scene.cube.bands.center_nm  # type: ignore[attr-defined]
+    rng = np.random.default_rng(31)
+    spots = [(r, c) for r in range(14, 190, 24) for c in range(14, 190, 24) if scene.away[r, c]][:24]
+    for row, col in spots:
+        target = target_spectrum(nm)
+        change = rng.normal() * bump(nm, rng.uniform(430, 970), 140.0) + rng.normal() * bump(nm, 700.0, 140.0)
+        change -= target * (change @ target) / (target @ target)
+        other = target + np.tan(np.radians(7.0)) * np.linalg.norm(target) * change / np.linalg.norm(change)
+        noise = rng.normal(size=(5, len(nm), 5)) * 0.002
+        values[row - 2 : row + 3, :, col - 2 : col + 3] = other[None, :, None] + noise
+    ((score, found),) = spectral.search(scene.cube, [rule(scene.signature, false_alarm_rate=1e-5)])
+    assert sum(found_at(found, r, c) for kind, r, c in scene.objects) == 6
+    high = [score.score[r, c] >= score.threshold for r, c in spots]
+    assert np.mean(high) > 0.4  # the detector alone would show them
+    assert sum(found_at(found, r, c) for r, c in spots) <= 2
+
+
 def test_the_filled_fraction_and_its_place_come_back() -> None:
     scene = make_scene(11, part=25, full=0, alike=0, fill=(0.35, 0.35), calibration_error=0.0)
     ((_, found),) = spectral.search(scene.cube, [rule(scene.signature)])

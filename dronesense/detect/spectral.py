@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -38,6 +39,13 @@ JUDGED_PIXELS: Final = 3
 """Pixels of a region, filled most nearly whole, that are tested; one that can be the target is enough."""
 JUDGED_SHARE: Final = 0.8
 """They must be filled at least this share of the fullest one."""
+
+RING: Final = (2, 4)
+"""What is around a region lies farther than the first, at most the second number of pixels: past the blur."""
+MIN_RING_PIXELS: Final = 8
+"""With fewer, the background of the whole scene is used."""
+MAX_RING_PIXELS: Final = 80
+"""Taken around a region: those around a 3 x 3 region with its rim number 120."""
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -300,7 +308,7 @@ def _finish(
         parameters=parameters,
     )
     found = regions.outline(score_map, min_pixels=rule.min_pixels)
-    feasible = _judge(cube, task, found, maps.fraction, model_error)
+    feasible = _judge(cube, task, found, maps, threshold, model_error)
     kept = [region for region, passed in zip(found, feasible, strict=True) if passed]
     parameters["regions"] = len(found)
     parameters["rejected_other_material"] = len(found) - len(kept)
@@ -316,25 +324,61 @@ def _tail(task: _Task, maps: _Maps) -> TailModel | None:
 
 
 def _judge(
-    cube: SpectralCube, task: _Task, found: Sequence[Region], fraction: Floats, model_error: float
+    cube: SpectralCube,
+    task: _Task,
+    found: Sequence[Region],
+    maps: _Maps,
+    threshold: float,
+    model_error: float,
 ) -> NDArray[np.bool_]:
-    """Return which regions can be the target, from the fullest of their pixels."""
+    """Return which regions can be the target, from the fullest of their pixels and what is around them."""
+    bands = task.background.bands
+
+    @cache
+    def model(scene_share: float) -> feasibility.Model:
+        return feasibility.prepare(
+            task.background,
+            task.target,
+            sigma=task.sigma,
+            center_nm=cube.bands.center_nm[bands],
+            model_error=model_error,
+            scene_share=scene_share,
+        )
+
     feasible = np.zeros(len(found), dtype=np.bool_)
-    if not found:
-        return feasible
-    chosen = [_fullest(region, fraction) for region in found]
-    owner = np.repeat(np.arange(len(found)), [len(pixels) for pixels in chosen])
-    spectra = np.stack([cube.spectrum(int(r), int(c)) for r, c in np.concatenate(chosen)])
-    fit = feasibility.assess(
-        spectra[:, task.background.bands],
-        task.background,
-        task.target,
-        sigma=task.sigma,
-        center_nm=cube.bands.center_nm[task.background.bands],
-        model_error=model_error,
-    )
-    np.logical_or.at(feasible, owner, fit.feasible)
+    plain = maps.score < threshold
+    for i, region in enumerate(found):
+        spectra = _spectra(cube, _fullest(region, maps.fraction))[:, bands]
+        ring = _ring(region, plain)
+        if len(ring) < MIN_RING_PIXELS:
+            fit = feasibility.assess(spectra, model(1.0))
+        else:
+            around = _spectra(cube, ring)[:, bands].astype(np.float64)
+            fit = feasibility.assess(spectra, model(feasibility.SCENE_SHARE), around=around)
+        feasible[i] = fit.feasible.any()
     return feasible
+
+
+def _spectra(cube: SpectralCube, pixels: NDArray[np.int64]) -> Floats:
+    """Return the spectra (n, bands) of *pixels* (n, 2), each row of the cube read once."""
+    result = np.empty((len(pixels), cube.shape[1]), dtype=np.float32)
+    for row in np.unique(pixels[:, 0]).tolist():
+        here = pixels[:, 0] == row
+        result[here] = cube.source.read(row, row + 1)[0][0][:, pixels[here, 1]].T
+    return result
+
+
+def _ring(region: Region, plain: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the *plain* pixels (n, 2) around *region*, some of them evenly where they are many."""
+    from scipy.ndimage import maximum_filter
+
+    low = np.maximum(region.index.min(axis=0) - RING[1], 0)
+    high = np.minimum(region.index.max(axis=0) + RING[1] + 1, plain.shape)
+    own = np.zeros(high - low, dtype=np.bool_)
+    own[tuple((region.index - low).T)] = True
+    inner, outer = (maximum_filter(own, size=2 * reach + 1, mode="constant") for reach in RING)
+    ring = np.argwhere(outer & ~inner & plain[low[0] : high[0], low[1] : high[1]]) + low
+    return np.asarray(ring[:: max(1, -(-len(ring) // MAX_RING_PIXELS))])
 
 
 def _fullest(region: Region, fraction: Floats) -> NDArray[np.int64]:
