@@ -128,7 +128,7 @@ def _read_format(body: bytes) -> tuple[Format | None, str]:
     gives a format without letters: its records can be stepped over.
     """
     kind, length = body[0], body[1]
-    name, letters, labels = (text_of(body[a:b]) for a, b in ((2, 6), (6, 22), (22, 86)))
+    name, letters, labels = text_of(body[2:6]), text_of(body[6:22]), text_of(body[22:86])
     foreign = kind == FMT_TYPE and (name, length) != ("FMT", FMT_LENGTH)
     if foreign or not _NAME.fullmatch(name) or length < HEADER_BYTES:
         return None, "damaged (no name or no length)"
@@ -138,7 +138,7 @@ def _read_format(body: bytes) -> tuple[Format | None, str]:
         problem = f'{name} has unknown format letters "{unknown}"'
     elif len(columns) != len(letters) or len(set(columns)) != len(columns):
         problem = f"{name} has {len(letters)} format letters for the columns {labels!r}"
-    elif (need := HEADER_BYTES + sum(_SIZES[letter] for letter in letters)) != length:
+    elif (need := HEADER_BYTES + sum(map(_SIZES.__getitem__, letters))) != length:
         problem = f"{name} states {length} bytes but its columns need {need}"
     else:
         return Format(kind, name, length, letters, columns), ""

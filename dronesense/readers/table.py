@@ -334,7 +334,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _proves_comma(cell: str) -> bool:
     """Return whether *cell* can only be a number with a decimal comma."""
     cell = cell.strip()
-    return bool(_DECIMAL_COMMA.fullmatch(cell)) and not _THOUSANDS.fullmatch(cell)
+    return "," in cell and bool(_DECIMAL_COMMA.fullmatch(cell)) and not _THOUSANDS.fullmatch(cell)
 
 
 def _records(path: Path, text: str, head: _Heading) -> list[tuple[int, list[str]]]:
