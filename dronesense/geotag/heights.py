@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError, ManifestError
-from dronesense.geotag.terrain import Surface
+from dronesense.geotag.terrain import surface_of
 from dronesense.model import Terrain, Trajectory
 
 
@@ -57,15 +57,28 @@ def refer_heights(trajectory: Trajectory, *, height_ref: str, terrain: Terrain |
     )
 
 
+def above_ground(trajectory: Trajectory, terrain: Terrain) -> float | None:
+    """Return how far above the terrain the track starts, m; None where either is unknown."""
+    if not np.isfinite(trajectory.height_m[0]):
+        return None
+    above = float(trajectory.height_m[0]) - _ground(trajectory, terrain)
+    return above if np.isfinite(above) else None
+
+
 def _ground_at_takeoff(trajectory: Trajectory, terrain: Terrain) -> float:
-    surface = Surface(terrain)
-    x, y = trajectory.lon[:1], trajectory.lat[:1]
-    if not terrain.is_flat:
-        x, y = geodesy.to_grid(x, y, terrain.crs)
-    ground = float(surface.height_at(x, y)[0])
+    ground = _ground(trajectory, terrain)
     if not np.isfinite(ground):
         raise CoverageError("has no height at the take-off place", where=terrain.source)
     return ground
+
+
+def _ground(trajectory: Trajectory, terrain: Terrain) -> float:
+    """Return the height of the terrain below the first sample of the track; NaN where it has none."""
+    surface = surface_of(terrain)
+    x, y = trajectory.lon[:1], trajectory.lat[:1]
+    if not terrain.is_flat:
+        x, y = geodesy.to_grid(x, y, terrain.crs)
+    return float(surface.height_at(x, y)[0])
 
 
 def _with_height(trajectory: Trajectory, height: NDArray[np.float64], note: str) -> Trajectory:

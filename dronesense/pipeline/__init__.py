@@ -1,0 +1,88 @@
+"""The whole product on one page: an opened flight in, a hotspot layer out. No file is opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+
+from dronesense.errors import CoverageError
+from dronesense.geotag import uncertainty
+from dronesense.hotspots import merge
+from dronesense.model import Flight, HotspotLayer
+from dronesense.model.cube import DEFAULT_BLOCK_BYTES
+from dronesense.pipeline.account import Account
+from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
+from dronesense.pipeline.gas_lane import GasFinds, follow_gas
+from dronesense.pipeline.site import Site
+
+__all__ = ["Progress", "process"]
+
+Progress = Callable[[str, int, int], None]
+"""Stage, steps done, steps in all."""
+
+
+def process(
+    flight: Flight, *, progress: Progress | None = None, budget_bytes: int = DEFAULT_BLOCK_BYTES
+) -> HotspotLayer:
+    """Calibrate, match, geotag and cluster everything that a flight holds.
+
+    Parameters
+    ----------
+    flight : Flight
+        From :func:`dronesense.open_flight`.
+    progress : callable, optional
+        Called with stage, steps done, steps in all.
+    budget_bytes : int
+        Size of one block of a cube in memory; the peak is a small multiple of it, whatever the cube's size.
+
+    Returns
+    -------
+    HotspotLayer
+        Empty when nothing was found; inputs that could not be used stand in ``rejected`` with the reason.
+
+    Raises
+    ------
+    CoverageError
+        If no input could be used at all.
+    """
+    tell = progress or _silent
+    account = Account(flight)
+    site = Site(flight, account)
+    gas: list[GasFinds] = []
+    cubes: list[CubeFinds] = []
+    for number, series in enumerate(flight.gas, 1):
+        with account.rejecting(series.series[0].source):
+            gas.append(follow_gas(series, flight=flight, site=site, account=account))
+        tell("gas", number, len(flight.gas))
+    for number, cube in enumerate(flight.cubes, 1):
+        with account.rejecting(cube.cube.path):
+            cubes.append(
+                follow_cube(cube, flight=flight, site=site, account=account, budget_bytes=budget_bytes)
+            )
+        tell("cube", number, len(flight.cubes))
+    if not any(each.traces for each in gas) and not cubes:
+        reasons = "; ".join(f"{path}: {why}" for path, why in account.rejected)
+        raise CoverageError(f"no input could be used ({reasons})", where=flight.root)
+    hotspots = merge.merge(
+        chain(*(each.sightings for each in gas), *(each.sightings for each in cubes)),
+        flight=flight.id,
+        radius_m=flight.merge_radius_m,
+        ce90=uncertainty.ce90,
+        ellipse=uncertainty.ellipse,
+    )
+    tell("merge", 1, 1)
+    return HotspotLayer(
+        flight=flight.id,
+        hotspots=hotspots,
+        trajectory=flight.trajectory,
+        gas=tuple(trace for each in gas for trace in each.traces),
+        cubes=tuple(each.view for each in cubes),
+        rasters=tuple(raster for each in cubes for raster in each.rasters),
+        statements=account.statements(site.crs, [each.view for each in cubes]),
+        warnings=(*flight.warnings, *account.all_warnings()),
+        rejected=(*flight.rejected, *account.rejected),
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""

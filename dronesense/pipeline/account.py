@@ -1,0 +1,163 @@
+"""What a run says about itself: warnings, rejected inputs, false alarms, clocks, searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense import timescale
+from dronesense.detect.gas import GasSearch
+from dronesense.errors import DronesenseError, ManifestError
+from dronesense.model import CubeView, DetectRule, Flight, GasSeries, ScoreMap, Trajectory
+
+SHOWN_LOST: Final = 3
+"""Detections without a place that are named one by one."""
+
+
+class Account:
+    """The books of one run.
+
+    Attributes
+    ----------
+    warnings : list of str
+        What to know before trusting the layer.
+    lost : list of str
+        Why detections have no place.
+    rejected : list of (path, reason)
+        Inputs that could not be used.
+    """
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self.warnings: list[str] = []
+        self.lost: list[str] = []
+        self.rejected: list[tuple[str, str]] = []
+        self._false_alarms: list[str] = []
+        self._clocks: list[dict[str, object]] = []
+        self._searches: list[dict[str, object]] = []
+        self._check_rules()
+
+    @contextmanager
+    def rejecting(self, path: str) -> Iterator[None]:
+        """Reject the input *path* with its reason when the block cannot use it; the rest goes on."""
+        try:
+            yield
+        except ManifestError:
+            raise
+        except DronesenseError as error:
+            self.rejected.append((path, str(error)))
+
+    def _check_rules(self) -> None:
+        held = {series.species for gas in self._flight.gas for series in gas.series}
+        for rule in self._flight.rules:
+            if rule.species is not None and rule.species not in held:
+                have = ", ".join(sorted(held)) or "none"
+                self.warnings.append(
+                    f'rule "{rule.target}" looks for {rule.species}, which no series holds (there is: {have})'
+                )
+
+    def clock(self, source: str, offset_s: float, sigma_s: float, method: str) -> None:
+        """Note what was added to an analyser's time."""
+        self._clocks.append(
+            {
+                "source": source,
+                "offset_s": round(offset_s, 4),
+                "sigma_s": round(sigma_s, 4),
+                "method": method,
+            }
+        )
+
+    def gas_search(self, rule: DetectRule, series: GasSeries, found: GasSearch) -> None:
+        """Note how a series was searched, and the false alarms to expect."""
+        expected, hourly = (found.parameters[f"expected_false_alarms{per}"] for per in ("", "_per_hour"))
+        stated = (
+            f"threshold {rule.threshold_sigma:g} sigma"
+            if rule.false_alarms_per_hour is None
+            else f"{rule.false_alarms_per_hour:g} per hour"
+        )
+        self._false_alarms.append(
+            f"{rule.target} in {series.source}: {stated} stated, {hourly:.2g} per hour expected: "
+            f"{expected:.2g} by chance in this flight"
+        )
+        self._searches.append(
+            {"target": rule.target, "source": series.source, "threshold": found.threshold, **found.parameters}
+        )
+
+    def spectral_search(self, score: ScoreMap) -> None:
+        """Note how a cube was searched, and the false alarms to expect; warn when they cannot be held."""
+        self._searches.append(
+            {
+                "target": score.target,
+                "source": score.cube,
+                "method": score.method,
+                "threshold": score.threshold,
+                **score.parameters,
+            }
+        )
+        self._check_threshold(score)
+        tested = int(np.count_nonzero(np.isfinite(score.score)))
+        others = score.parameters.get("rejected_other_material", 0)
+        if np.isfinite(score.false_alarm_rate):
+            self._false_alarms.append(
+                f"{score.target} in {score.cube}: {score.false_alarm_rate:g} per pixel stated, "
+                f"{score.false_alarm_rate * tested:.2g} expected by chance in {tested} pixels"
+                f"{f', {others} regions of another material left out' if others else ''}"
+            )
+
+    def _check_threshold(self, score: ScoreMap) -> None:
+        if score.threshold > score.ceiling:
+            self.warnings.append(
+                f"{score.cube}: nothing could be found for {score.target}: so many background pixels look "
+                f"like it that {score.false_alarm_rate:g} false alarms per pixel need a threshold of "
+                f"{score.threshold:.2f}, above the highest possible score of {score.ceiling:g}; "
+                "state a higher rate, or look at the score map"
+            )
+        elif score.tail is not None and score.tail.note != "pareto":
+            self.warnings.append(
+                f"{score.cube}: the background's scores for {score.target} have no smooth tail "
+                f"({score.tail.note}): expect another number of false alarms than stated"
+            )
+
+    def all_warnings(self) -> list[str]:
+        """Return every warning once; of detections without a place the first few and how many more."""
+        lost = self.lost[:SHOWN_LOST]
+        if len(self.lost) > SHOWN_LOST:
+            lost.append(f"... and {len(self.lost) - SHOWN_LOST} more detections without a place")
+        return list(dict.fromkeys([*self.warnings, *lost]))
+
+    def statements(self, crs: str, views: Sequence[CubeView]) -> dict[str, object]:
+        """Return what stands in ``run.json`` and, most of it, in the summary."""
+        result: dict[str, object] = {
+            "false_alarms": self._false_alarms,
+            "gas_clock": self._clocks,
+            "work_crs": crs,
+            "searches": self._searches,
+        }
+        trajectory = self._flight.trajectory
+        if trajectory is not None:
+            result["track"] = (
+                f"{trajectory.source}, {span(trajectory.time)}, clock {trajectory.clock.kind} ± "
+                f"{trajectory.clock.sigma_s:.2g} s, {_heights(trajectory)}"
+            )
+        if self._flight.cubes:
+            seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in views)
+            result["looked_at"] = f"{len(views)} of {len(self._flight.cubes)} cubes, {seen} pixels"
+        return {key: value for key, value in result.items() if value != []}
+
+
+def span(time: NDArray[np.int64]) -> str:
+    """Return the first and last of some times for people."""
+    return f"{timescale.to_iso(int(time[0]))} to {timescale.to_iso(int(time[-1]))}"
+
+
+def _heights(trajectory: Trajectory) -> str:
+    """Return what the heights of a track are, in words."""
+    if not np.isfinite(trajectory.height_m).any():
+        return f"heights unknown (the log says: {trajectory.height_ref})"
+    if trajectory.height_ref == "ellipsoid":
+        return "heights above the ellipsoid"
+    return f"heights above the ellipsoid, from {trajectory.height_ref} and the log's own undulation"

@@ -1,0 +1,150 @@
+"""Cubes: counts -> reflectance -> scores -> regions -> ground, one cube at a time, never whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dronesense.calibrate import reflectance
+from dronesense.detect import spectral
+from dronesense.errors import CoverageError
+from dronesense.geotag import locate, ortho
+from dronesense.hotspots import sightings
+from dronesense.hotspots.sightings import Sighting
+from dronesense.model import (
+    CubeInput,
+    CubeView,
+    Detection,
+    DetectRule,
+    Flight,
+    GroundRaster,
+    LineScan,
+    MapGrid,
+    ScoreMap,
+    SpectralCube,
+)
+from dronesense.pipeline.account import Account, span
+from dronesense.pipeline.site import Site
+
+
+@dataclass
+class CubeFinds:
+    """What one cube gave."""
+
+    view: CubeView
+    sightings: list[Sighting] = field(default_factory=list)
+    rasters: list[GroundRaster] = field(default_factory=list)
+
+
+def follow_cube(
+    given: CubeInput, *, flight: Flight, site: Site, account: Account, budget_bytes: int
+) -> CubeFinds:
+    """Take one cube to regions on the ground.
+
+    Raises
+    ------
+    CalibrationError
+        If a signature asks for reflectance and there is no panel.
+    CoverageError
+        If its pixels cannot have a place, or it cannot be searched.
+    """
+    rules = [rule for rule in flight.rules if rule.signature is not None]
+    _check_place(given, flight)
+    cube = _calibrated(given, rules, account)
+    results = spectral.search(cube, rules, budget_bytes=budget_bytes) if rules else ()
+    scores = tuple(score for score, _ in results)
+    finds = CubeFinds(CubeView(cube, scores, tuple(each for _, found in results for each in found)))
+    for score, detections in results:
+        account.spectral_search(score)
+        finds.sightings += _placed(given, cube, detections, site, account)
+        with account.rejecting(f"{cube.path} (raster of {score.target})"):
+            finds.rasters.append(_raster(given, cube, score, site))
+    return finds
+
+
+def _check_place(given: CubeInput, flight: Flight) -> None:
+    """Refuse a cube whose pixels cannot have a place, before any work is done on it."""
+    geometry = given.cube.geometry
+    if geometry is None:
+        raise CoverageError(
+            "has neither line times nor a map grid, so its pixels have no place",
+            fix="put <name>.lines.csv (columns line,utc) beside it",
+        )
+    if not isinstance(geometry, LineScan):
+        return
+    if given.instrument is None:
+        raise CoverageError("its optics and mount are not known", fix="set instrument in [[cube]]")
+    track = flight.trajectory
+    if track is None:
+        raise CoverageError("there is no track for its lines", fix="name the flight log in [track]")
+    if not ((geometry.time >= track.time[0]) & (geometry.time <= track.time[-1])).any():
+        raise CoverageError(
+            f"its lines ({span(geometry.time)}) lie outside the track ({span(track.time)})",
+            fix="check the line times, and that log and cube are of one flight",
+        )
+
+
+def _calibrated(given: CubeInput, rules: Sequence[DetectRule], account: Account) -> SpectralCube:
+    """Return the cube in the quantity that the rules' signatures ask for."""
+    wanted = {rule.signature.quantity for rule in rules if rule.signature is not None}
+    if given.cube.quantity != "counts" or not wanted - {"counts"}:
+        return given.cube
+    record = given.calibration
+    dark = given.dark if given.dark is not None or record is None else record.dark
+    if dark is None:
+        account.warnings.append(
+            f"{given.cube.path}: no dark capture: the dark signal is taken as zero, and reflectance is off"
+        )
+    return reflectance.calibrate(
+        given.cube,
+        dark=dark,
+        panel=given.panel,
+        bad_pixels=None if record is None else record.bad_pixels,
+    )
+
+
+def _ray(given: CubeInput, geometry: LineScan, site: Site) -> dict[str, Any]:
+    """Return what it takes to follow a pixel's ray to the ground."""
+    return {
+        "line_time": geometry.time,
+        "trajectory": site.trajectory,
+        "instrument": given.instrument,
+        "terrain": site.terrain,
+        "crs": site.crs,
+    }
+
+
+def _placed(
+    given: CubeInput, cube: SpectralCube, detections: Sequence[Detection], site: Site, account: Account
+) -> list[Sighting]:
+    """Give every detection of one score map its place on the ground."""
+    found: list[Sighting] = []
+    for detection in detections:
+        pixels = detection.index.astype(np.float64)
+        if isinstance(cube.geometry, MapGrid):
+            points = locate.locate_map_pixels(pixels, cube.geometry, crs=site.crs)
+            corners = locate.map_footprints(pixels, cube.geometry, crs=site.crs)
+        else:
+            assert isinstance(cube.geometry, LineScan)
+            ray = _ray(given, cube.geometry, site)
+            points = locate.locate_pixels(pixels, **ray)
+            corners = locate.footprints(pixels, **ray)
+        located, lost = sightings.from_pixels(detection, points, corners)
+        found.extend(located)
+        account.lost.extend(lost)
+    return found
+
+
+def _raster(given: CubeInput, cube: SpectralCube, score: ScoreMap, site: Site) -> GroundRaster:
+    """Put a score map on the ground."""
+    name = f"{score.cube}__{score.target}"
+    description = f"{score.method} score for {score.target}"
+    if isinstance(cube.geometry, MapGrid):
+        grid = cube.geometry
+        return GroundRaster(name, score.score, grid.transform, grid.crs, score.unit, description)
+    assert isinstance(cube.geometry, LineScan)
+    ray = _ray(given, cube.geometry, site)
+    return ortho.project(score.score, name=name, unit=score.unit, description=description, **ray)

@@ -1,0 +1,130 @@
+"""Gas: clock -> response -> calibration -> place -> events, for every species of one analyser."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from dronesense.calibrate import analyzer, clock, response
+from dronesense.detect import gas as gas_search
+from dronesense.errors import CalibrationError, CoverageError
+from dronesense.geotag import locate
+from dronesense.hotspots import sightings
+from dronesense.hotspots.sightings import Sighting
+from dronesense.model import Flag, Flight, GasInput, GasSeries, GasTrace, Response
+from dronesense.pipeline.account import Account, span
+from dronesense.pipeline.site import Site
+
+STATED_CLOCK_SIGMA_S: Final = 0.1
+"""Standard uncertainty of a clock offset that the user states as a number, s."""
+LOST_REMARK: Final = 0.1
+"""Share of samples without a place from which it is worth a warning: standing on the ground is not."""
+
+
+@dataclass
+class GasFinds:
+    """What one analyser's file gave."""
+
+    traces: list[GasTrace] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+
+
+def follow_gas(given: GasInput, *, flight: Flight, site: Site, account: Account) -> GasFinds:
+    """Take the series of one analyser to events on the ground; a species that cannot be used goes alone.
+
+    Raises
+    ------
+    CoverageError
+        If there is no track.
+    CalibrationError
+        If the analyser's clock cannot be found.
+    """
+    offset_s, sigma_s = _clock_offset(given, site, account)
+    finds = GasFinds()
+    for raw in given.series:
+        with account.rejecting(f"{raw.source} ({raw.species})"):
+            trace = _placed(given, raw, offset_s, sigma_s, site, account)
+            finds.traces.append(_searched(given, trace, flight, account, finds.sightings))
+    return finds
+
+
+def _clock_offset(given: GasInput, site: Site, account: Account) -> tuple[float, float]:
+    """Return what to add to the analyser's time to get UTC, and its standard uncertainty, s."""
+    first = given.series[0]
+    trajectory = site.trajectory
+    if given.clock_offset_s != "auto":
+        account.clock(first.source, given.clock_offset_s, STATED_CLOCK_SIGMA_S, "stated by the user")
+        return given.clock_offset_s, STATED_CLOCK_SIGMA_S
+    if given.shares_track_clock:
+        account.clock(first.source, 0.0, 0.0, "the positions stand in the same file")
+        return 0.0, 0.0
+    found = clock.estimate_offset(first, trajectory)
+    if not found.accepted:
+        raise CalibrationError(
+            f"the clock of {given.instrument.id} (stamps {span(first.time)}) against the track "
+            f"({span(trajectory.time)}) could not be found: {found.reason}"
+        )
+    account.clock(first.source, found.offset_s, found.sigma_s, found.method)
+    return found.offset_s, found.sigma_s
+
+
+def _placed(
+    given: GasInput, raw: GasSeries, offset_s: float, sigma_s: float, site: Site, account: Account
+) -> GasTrace:
+    """Calibrate and locate one series; the response goes first, as it must not amplify zero and span."""
+    delay = Response() if given.calibration is None else given.calibration.response
+    series = clock.shift(raw, offset_s, sigma_s=sigma_s)
+    series = response.deconvolve(series, delay)
+    series = analyzer.calibrate(series, given.calibration)
+    if analyzer.has_factory_values(series):
+        account.warnings.append(
+            f"{series.source}: no calibration record for {given.instrument.id}: factory values"
+        )
+    points = locate.locate_samples(
+        series,
+        trajectory=site.trajectory,
+        mount=given.instrument.mount,
+        crs=site.crs,
+        clock_sigma_s=math.hypot(sigma_s, delay.sigma_delay_s, delay.sigma_tau_s),
+    )
+    lost = points.status != 0
+    if lost.all():
+        raise CoverageError(
+            f"none of its samples ({span(series.time)}) lies within the track ({span(site.trajectory.time)})",
+            fix="check clock_offset_s in [[gas]], and that log and series are of one flight",
+        )
+    if lost.mean() > LOST_REMARK:
+        account.warnings.append(
+            f"{series.source}: {lost.mean():.0%} of the {series.species} samples ({span(series.time)}) lie "
+            f"outside the track ({span(site.trajectory.time)}), have no place and were not searched"
+        )
+    flags = series.flags | np.where(lost, np.uint16(Flag.NO_POSITION), np.uint16(0))
+    return GasTrace(dataclasses.replace(series, flags=flags), points)
+
+
+def _searched(
+    given: GasInput, trace: GasTrace, flight: Flight, account: Account, found_on_ground: list[Sighting]
+) -> GasTrace:
+    """Search one series by every rule of its species."""
+    series = trace.series
+    for rule in flight.rules:
+        if rule.species != series.species:
+            continue
+        sigma_span = analyzer.relative_span_sigma(series, given.calibration)
+        found = gas_search.search(series, rule, sigma_span_rel=sigma_span)
+        located, lost = sightings.from_samples(found.detections, trace.points, series)
+        found_on_ground.extend(located)
+        account.lost.extend(lost)
+        account.gas_search(rule, series, found)
+        trace = dataclasses.replace(
+            trace,
+            background=found.background,
+            z=found.z,
+            threshold=found.threshold,
+            detections=found.detections,
+        )
+    return trace

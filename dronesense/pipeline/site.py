@@ -1,0 +1,92 @@
+"""The ground that all lanes of a run share: the metric CRS it works in, and the terrain."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from dronesense import geodesy
+from dronesense.errors import CoverageError
+from dronesense.geotag import heights
+from dronesense.model import Flight, MapGrid, Terrain, Trajectory
+from dronesense.pipeline.account import Account
+
+FLAT_TERRAIN_SIGMA_M: Final = 5.0
+"""Standard uncertainty of "the ground is as high as the take-off place", when there is no height model."""
+DATUM_GATE_M: Final = 5.0
+"""The track may start this far off the ground before its zero is doubted, m."""
+
+
+class Site:
+    """Work CRS, track and terrain of a flight."""
+
+    def __init__(self, flight: Flight, account: Account) -> None:
+        self._flight = flight
+        self._account = account
+        self.crs = _work_crs(flight)
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The track.
+
+        Raises
+        ------
+        CoverageError
+            If there is none.
+        """
+        if self._flight.trajectory is None:
+            raise CoverageError("there is no track to place it by", fix="name the flight log in [track]")
+        return self._flight.trajectory
+
+    @cached_property
+    def terrain(self) -> Terrain:
+        """The flight's terrain, or the height of the take-off place, with a warning."""
+        trajectory = self.trajectory
+        if self._flight.terrain is not None:
+            self._check_datum(self._flight.terrain)
+            return self._flight.terrain
+        known = trajectory.height_m[np.isfinite(trajectory.height_m)]
+        if not known.size:
+            raise CoverageError(
+                "neither the ground's nor the aircraft's height is known",
+                fix="name a height model in [terrain]",
+            )
+        self._account.warnings.append(
+            f"no height model: the ground is taken as flat at the take-off height {known[0]:.1f} m "
+            f"(± {FLAT_TERRAIN_SIGMA_M:g} m); name one in [terrain] for a better place"
+        )
+        return Terrain.flat(float(known[0]), sigma_m=FLAT_TERRAIN_SIGMA_M, source="take-off height")
+
+    def _check_datum(self, terrain: Terrain) -> None:
+        """Warn when the track does not start on the ground: log and height model count from other zeros."""
+        above = heights.above_ground(self.trajectory, terrain)
+        if above is not None and abs(above) > max(DATUM_GATE_M, 4.0 * terrain.sigma_m):
+            self._account.warnings.append(
+                f"the track starts {abs(above):.1f} m {'above' if above > 0 else 'below'} the ground of "
+                f"{terrain.source}: if it started on the ground, the heights of log and terrain count from "
+                "other zeros (the geoid lies up to 100 m off the ellipsoid), and places are wrong by far "
+                "more than ce90_m says; check height_ref in [track] and [terrain]"
+            )
+
+
+def _work_crs(flight: Flight) -> str:
+    if flight.crs != "auto":
+        return flight.crs
+    if flight.trajectory is not None:
+        track = flight.trajectory
+        return geodesy.utm_crs(float(np.median(track.lon)), float(np.median(track.lat)))
+    for given in flight.cubes:
+        grid = given.cube.geometry
+        if isinstance(grid, MapGrid):
+            rows, _, cols = given.cube.shape
+            a, b, c, d, e, f = grid.transform
+            x, y = a * cols / 2 + b * rows / 2 + c, d * cols / 2 + e * rows / 2 + f
+            lon, lat = geodesy.to_lonlat(np.array([x]), np.array([y]), grid.crs)
+            return geodesy.utm_crs(float(lon[0]), float(lat[0]))
+    raise CoverageError(
+        "nothing says where the flight was: no track and no cube on a map grid",
+        where=flight.root,
+        fix="name the flight log in [track]",
+    )
