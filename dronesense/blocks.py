@@ -1,4 +1,4 @@
-"""What block loops share: read-ahead, and the resampling of a spectrum to a sensor's bands."""
+"""Read-ahead for loops over blocks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 T = TypeVar("T")
 
 POLL_S: Final = 0.05
 """How often a waiting reader thread looks whether its consumer has gone away, s."""
-FWHM_PER_SIGMA: Final = 2.3548200450309493
-"""Full width at half maximum of a Gaussian of unit standard deviation, ``2 sqrt(2 ln 2)``."""
-RESPONSE_HALF_WIDTH: Final = 3.0
-"""Where the Gaussian band response is cut off, in standard deviations (0.3 % of its area lies beyond)."""
-RESPONSE_NODES: Final = 61
-"""Nodes of the quadrature over one band response: a tenth of a standard deviation apart."""
 
 
 class _Failure:
@@ -101,48 +92,3 @@ def _fill(iterable: Iterable[T], ready: queue.Queue[T | _Failure | _End], stop: 
         put(_Failure(error))
     else:
         put(_End())
-
-
-def resample_spectrum(
-    wavelength_nm: NDArray[np.float64],
-    value: NDArray[np.float64],
-    *,
-    center_nm: NDArray[np.float64],
-    fwhm_nm: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return a spectrum as a sensor's bands see it, and which bands it covers.
-
-    Each band has a Gaussian response of its own full width at half maximum; where the width is not known
-    (NaN) the spectrum is interpolated linearly at the center. Between its points the spectrum is taken as
-    linear. A band is covered when its whole full width lies within the spectrum's range; nothing is
-    extrapolated.
-
-    Parameters
-    ----------
-    wavelength_nm, value : (k,) float64
-        The spectrum, wavelengths strictly increasing.
-    center_nm, fwhm_nm : (b,) float64
-        The bands; NaN where not known.
-
-    Returns
-    -------
-    value : (b,) float64
-        NaN where not covered.
-    covered : (b,) bool
-
-    Examples
-    --------
-    >>> line = np.array([400.0, 900.0]), np.array([0.4, 0.9])
-    >>> resample_spectrum(*line, center_nm=np.array([500.0, 899.0]), fwhm_nm=np.array([10.0, 10.0]))
-    (array([0.5, nan]), array([ True, False]))
-    """
-    width = np.where(np.isfinite(fwhm_nm), fwhm_nm, 0.0)
-    with np.errstate(invalid="ignore"):
-        covered = (center_nm - width / 2 >= wavelength_nm[0]) & (center_nm + width / 2 <= wavelength_nm[-1])
-    offset = np.linspace(-RESPONSE_HALF_WIDTH, RESPONSE_HALF_WIDTH, RESPONSE_NODES)
-    node = center_nm[covered, None] + offset * (width[covered, None] / FWHM_PER_SIGMA)
-    inside = (node >= wavelength_nm[0]) & (node <= wavelength_nm[-1])
-    weight = np.exp(-0.5 * offset**2) * inside
-    result = np.full(len(center_nm), np.nan)
-    result[covered] = np.sum(weight * np.interp(node, wavelength_nm, value), axis=1) / np.sum(weight, axis=1)
-    return result, covered

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.blocks import resample_spectrum
 from dronesense.errors import CalibrationError
 from dronesense.model import Panel, SpectralCube
 from dronesense.model.cube import CubeSource
+from dronesense.model.signature import resample_spectrum
 
 MIN_SIGNAL_TO_NOISE: Final = 3.0
 """Panel signal over dark, in standard deviations of single lines, below which an element is not used."""

@@ -116,13 +116,13 @@ def estimate(seconds: NDArray[np.float64], value: NDArray[np.float64], *, window
     noise, offset = _first_noise(value - level, value)
     level = level + offset
     plume = np.zeros(value.size, dtype=np.bool_)
-    weight = np.ones(count)
+    weight: NDArray[np.float64] = np.ones(count)
     for _ in range(MAX_ROUNDS):
         rest = value - level
         found = _plumes(rest / noise, joined) | _wide_plumes(rest, cell, plume)
         if found.all():
             break
-        weight = np.bincount(cell[~found], minlength=count) * (step / width)
+        weight = np.bincount(cell[~found], minlength=count).astype(np.float64) * (step / width)
         total = np.bincount(cell[~found], value[~found], count) * (step / width)
         middle = float(total.sum() / weight.sum())
         level = np.interp(seconds, center, _solve(weight, strength, total - weight * middle) + middle)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense import plugins
-from dronesense.blocks import prefetch, resample_spectrum
+from dronesense.blocks import prefetch
 from dronesense.detect import background as backgrounds
 from dronesense.detect import feasibility, regions
 from dronesense.detect import tail as tails
@@ -22,6 +22,7 @@ from dronesense.detect.regions import Region
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
+from dronesense.model.signature import resample_spectrum
 
 DEFAULT_RIDGE: Final = 1e-3
 """Share of the mean eigenvalue added to the diagonal of the covariance."""
