@@ -272,6 +272,21 @@ def test_matched_filter_and_coherence_do_not_change_under_affine_maps() -> None:
         np.testing.assert_allclose(before, after, atol=1e-3)
 
 
+def test_a_threshold_is_never_above_what_a_score_can_reach() -> None:
+    scene = make_scene(8, size=60, bands=30, full=2, part=0, alike=0)
+    rules = [rule(scene.signature, method, false_alarm_rate=1e-15) for method in ("ace", "sam", "mf")]
+    (ace, found), (sam, _), (mf, _) = spectral.search(scene.cube, rules)
+    assert ace.threshold <= 0.8
+    assert ace.false_alarm_rate >= 1e-15  # what is stated is what the tail says there
+    assert ace.tail is not None
+    if ace.threshold == 0.8:
+        assert ace.false_alarm_rate == pytest.approx(float(tails.p_value(ace.tail, 0.8)))
+        assert "too heavy" in str(ace.parameters["history"])
+    assert sam.threshold < 1.0
+    assert mf.false_alarm_rate == 1e-15
+    assert found
+
+
 def test_invalid_pixels_have_no_score() -> None:
     scene = make_scene(3, size=60, full=1, part=0, alike=0)
     scene.cube.source.valid[10:13, 10:13] = False  # type: ignore[attr-defined]

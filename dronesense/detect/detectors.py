@@ -59,6 +59,8 @@ class Detector:
         From :class:`Products` to the (n,) float32 score.
     reference : str
         Where the statistic was published.
+    ceiling : float
+        A threshold is never set higher: what hardly any target reaches. inf where scores have no upper end.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Detector:
     needs: frozenset[str]
     score: Callable[[Products], Floats]
     reference: str
+    ceiling: float = float("inf")
 
 
 def _cosine(products: Products) -> Floats:
@@ -99,6 +102,7 @@ sam: Final = Detector(
     frozenset({"cosine"}),
     _cosine,
     "Kruse et al. 1993, doi 10.1016/0034-4257(93)90013-N",
+    ceiling=0.9998,  # an angle of 1 degree
 )
 """Spectral angle mapper: the score is the *cosine* of the angle (1 = equal shape), so that it grows with
 likeness."""
@@ -118,6 +122,7 @@ ace: Final = Detector(
     frozenset(),
     _signed_cosine_squared,
     "Kraut, Scharf & McWhorter 2001, doi 10.1109/78.890324",
+    ceiling=0.8,  # twice as much along the target as across it
 )
 """Adaptive coherence estimator with a sign: squared cosine in whitened space, negative for a negative
 matched filter."""

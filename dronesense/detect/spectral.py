@@ -278,13 +278,17 @@ def _finish(
     """Threshold, outline, judge and record the regions of one task."""
     rule = task.rule
     tail = _tail(task, maps)
-    rate = float("nan")
+    rate, notes = float("nan"), task.notes
     if rule.threshold is not None:
         threshold = rule.threshold
     else:
         rate = DEFAULT_FALSE_ALARM_RATE if rule.false_alarm_rate is None else rule.false_alarm_rate
         assert tail is not None
         threshold = tails.score_at(tail, rate)
+        if threshold > task.detector.ceiling:
+            threshold = task.detector.ceiling
+            rate = float(tails.p_value(tail, threshold))
+            notes = (*notes, f"the background's tail is too heavy for the rate asked for: {rate:.2g} it is")
     parameters: dict[str, object] = {
         "ridge": task.background.ridge,
         "condition": task.background.condition,
@@ -295,7 +299,7 @@ def _finish(
         "model_error": model_error,
         "min_pixels": rule.min_pixels,
         "tail": "not fitted" if tail is None else tail.note,
-        "history": [*task.background.history, *task.notes],
+        "history": [*task.background.history, *notes],
     }
     score_map = ScoreMap(
         cube=cube.name,
