@@ -44,7 +44,7 @@ JUDGED_SHARE: Final = 0.8
 RING: Final = (2, 4)
 """What is around a region lies farther than the first, at most the second number of pixels: past the blur."""
 MIN_RING_PIXELS: Final = 8
-"""With fewer, the background of the whole scene is used."""
+"""With fewer, the background of the whole scene is used alone."""
 MAX_RING_PIXELS: Final = 80
 """Taken around a region: those around a 3 x 3 region with its rim number 120."""
 
@@ -355,12 +355,12 @@ def _judge(
     for i, region in enumerate(found):
         spectra = _spectra(cube, _fullest(region, maps.fraction))[:, bands]
         ring = _ring(region, plain)
-        if len(ring) < MIN_RING_PIXELS:
-            fit = feasibility.assess(spectra, model(1.0))
-        else:
+        passed = feasibility.assess(spectra, model(1.0)).feasible
+        if passed.any() and len(ring) >= MIN_RING_PIXELS:
             around = _spectra(cube, ring)[:, bands].astype(np.float64)
-            fit = feasibility.assess(spectra, model(feasibility.SCENE_SHARE), around=around)
-        feasible[i] = fit.feasible.any()
+            near = feasibility.assess(spectra, model(feasibility.SCENE_SHARE), around=around)
+            passed = passed & near.feasible
+        feasible[i] = passed.any()
     return feasible
 
 
