@@ -11,13 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dronesense.errors import DronesenseError
     from dronesense.manifest import open_flight
     from dronesense.pipeline import process
 
 __version__ = "0.1.0"
-__all__ = ["open_flight", "process"]
+__all__ = ["DronesenseError", "open_flight", "process"]
 
-_HOME = {"open_flight": "dronesense.manifest", "process": "dronesense.pipeline"}
+_HOME = {
+    "DronesenseError": "dronesense.errors",
+    "open_flight": "dronesense.manifest",
+    "process": "dronesense.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -27,3 +32,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -388,3 +388,20 @@ def test_noise_of_the_real_flight_is_the_stated_one(shared_data):
     (ch4, c2h6), _ = read(path, of)
     assert ch4.sigma[0] * 1e3 == pytest.approx(2.47, abs=0.01)
     assert c2h6.sigma[0] * 1e3 == pytest.approx(0.51, abs=0.01)
+
+
+def test_a_few_garbled_cells_and_stamps_cost_only_themselves(tmp_path):
+    rows = [f"{t},{2 + i / 8}" for i, t in enumerate(stamps(20))]
+    rows[4] = rows[4].split(",")[0] + ",##ERR"
+    rows[7] = "2026-06-1?T05:00:07,2.5"
+    (series,), report = read(table(tmp_path, "t,CH4", rows), analyser(CH4))
+    assert series.row.tolist() == [line for line in range(2, 22) if line not in (6, 9)]
+    assert any('line 6: "##ERR"' in each for each in report.warnings)
+    assert any("line 9" in each and "garbled time stamp" in each for each in report.warnings)
+    assert report.dropped["garbled time stamp"] == 1
+
+
+def test_a_column_of_garbage_is_refused(tmp_path):
+    rows = [f"{t},##ERR" if i % 3 else f"{t},2.0" for i, t in enumerate(stamps(60))]
+    with pytest.raises(ReadError, match="is not a number"):
+        read(table(tmp_path, "t,CH4", rows), analyser(CH4))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dronesense.cli import run_cli
@@ -226,3 +228,93 @@ def test_inspect_of_a_useless_folder_says_why(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a flight")
     assert run_cli(["inspect", str(tmp_path)]) == 3
     assert "holiday.jpg: no reader recognises it" in capsys.readouterr().err
+
+
+def _run_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = run_cli(["run", str(folder), "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out) if captured.out else {"error": captured.err}
+
+
+def test_terrain_with_another_zero_is_doubted(
+    flight_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import rasterio
+
+    with rasterio.open(flight_folder / "raw/dem.tif", "r+") as file:
+        file.write(file.read(1) + np.float32(30.0), 1)
+    _, result = _run_json(flight_folder, capsys)
+    assert any(re.search(r"starts (29|30)\.\d m below", each) for each in result["warnings"]), result[
+        "warnings"
+    ]
+
+
+def test_a_log_that_ends_early_is_told_by_the_gas_it_leaves_without_place(
+    flight_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = flight_folder / "raw/00000021.BIN"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _, result = _run_json(flight_folder, capsys)
+    said = " ".join(result["warnings"])
+    assert "lie outside the track" in said
+    assert "00000021.BIN" in said
+
+
+def test_a_missing_dark_is_told(flight_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = (flight_folder / "flight.toml").read_text("utf-8")
+    lines = [line for line in manifest.splitlines() if not line.startswith("dark")]
+    (flight_folder / "flight.toml").write_text("\n".join(lines), encoding="utf-8")
+    _, result = _run_json(flight_folder, capsys)
+    assert any("no dark capture" in each for each in result["warnings"])
+
+
+def test_a_gas_file_of_nan_is_rejected_and_the_cube_is_kept(
+    flight_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = flight_folder / "raw/analyser.csv"
+    head, *rows = path.read_text("utf-8").splitlines()
+    column = head.split(",").index("CH4 (ppm)")
+    cells = [row.split(",") for row in rows]
+    text = "\n".join([head, *(",".join([*row[:column], "NaN", *row[column + 1 :]]) for row in cells)])
+    path.write_text(text + "\n", encoding="utf-8")
+    code, result = _run_json(flight_folder, capsys)
+    assert code == 4
+    assert [each[0] for each in result["rejected"]] == ["raw/analyser.csv"]
+    assert {each["kind"] for each in result["hotspots"]} == {"spectral"}
+
+
+def test_lines_of_another_hour_are_refused_with_both_spans(
+    flight_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = flight_folder / "raw/line_1.lines.csv"
+    path.write_text(re.sub(r"T\d\d:", "T03:", path.read_text("utf-8")), encoding="utf-8")
+    code, result = _run_json(flight_folder, capsys)
+    assert code == 4
+    assert "outside the track" in result["rejected"][0][1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('method = "ace"', 'method = "acee"', ["acee", 'did you mean "ace"']),
+        ('crs = "auto"', 'crs = "EPSG:4326"', ["EPSG:4326", "meters"]),
+        ('path = "calibration"', 'path = "calibratoin"', ["calibratoin", "no folder"]),
+    ],
+)
+def test_inspect_refuses_what_run_refuses(
+    flight_folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, words: list[str]
+) -> None:
+    path = flight_folder / "flight.toml"
+    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+    for verb in ("inspect", "run"):
+        assert run_cli([verb, str(flight_folder)]) == 2
+        message = capsys.readouterr().err
+        for word in ["flight.toml", *words]:
+            assert word in message
+
+
+def test_records_have_short_representations(flight_folder: Path) -> None:
+    flight = open_flight(flight_folder)
+    assert flight.trajectory is not None
+    for each in (flight, flight.trajectory, flight.gas[0].series[0], flight.cubes[0].cube):
+        assert len(repr(each)) < 200

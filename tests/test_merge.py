@@ -273,12 +273,18 @@ def test_bonferroni_holds_for_passes_that_share_their_noise() -> None:
         assert np.mean(p <= 0.05) <= 0.053
 
 
-def test_smallest_q_ranks_first_then_p_then_score_and_unknown_last() -> None:
+def test_smallest_q_ranks_first_then_score_and_unknown_last() -> None:
     hotspots = joined(
-        seen(0, q=0.5, score=1), seen(50, q=0.1, p=0.01, score=2), seen(100, q=0.1, p=0.001, score=3),
-        seen(150, q=0.1, p=0.01, score=4), seen(200, q=math.nan, p=math.nan, score=99),
+        seen(0, q=0.5, score=1), seen(50, q=0.1, score=2), seen(100, q=0.01, score=3),
+        seen(150, q=0.1, score=4), seen(200, q=math.nan, p=math.nan, score=99),
     )  # fmt: skip
     assert [h.score for h in hotspots] == [3, 4, 2, 1, 99]
+
+
+def test_of_sure_hotspots_those_seen_twice_rank_first() -> None:
+    twice = [seen(0, q=1e-5, score=0.8), seen(0, q=1e-5, score=0.7, strip="b")]
+    hotspots = joined(*twice, seen(50, q=1e-9, score=0.9), seen(100, q=0.01, score=0.95))
+    assert [h.score for h in hotspots] == [0.8, 0.9, 0.95]
 
 
 def test_id_is_what_the_page_says() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dronesense.errors import EvidenceError
 from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
@@ -85,6 +87,12 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
     inputs = evidence.hash_inputs(flight)
     progress("open", 1, 1)
     directory.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory.parent, os.W_OK):
+        raise EvidenceError(
+            "may not be written to (a locked card?)",
+            where=directory.parent,
+            fix="name another folder with -o DIR",
+        )
     with lock(directory), staging(directory) as folder:
         layer = process(flight, progress=progress)
         statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}

@@ -33,7 +33,7 @@ def command(flights: tuple[Path, ...], output: Path | None, jobs: int, as_json: 
 def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json: bool) -> int:
     """Run all flights, print what came out, and return the exit code."""
     from dronesense.cli.products import Outcome, make_products
-    from dronesense.cli.talk import Talk, summary
+    from dronesense.cli.talk import Talk, cautions, summary
 
     several = len(flights) > 1
     targets = [_target(flight, output, several) for flight in flights]
@@ -43,6 +43,8 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
     def finished(outcome: Outcome) -> None:
         outcomes.append(outcome)
         codes.append(EXIT_SOME_REJECTED if outcome.rejected else EXIT_DONE)
+        for line in cautions(outcome):
+            click.echo(line, err=True)
         if not as_json:
             click.echo(summary(outcome))
 

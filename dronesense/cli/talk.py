@@ -66,6 +66,11 @@ def _hotspot_line(rank: int, each: dict[str, Any]) -> str:
     )
 
 
+def cautions(outcome: Outcome) -> list[str]:
+    """Return what a person must know before trusting the result, a line each."""
+    return [f"Warning: {warning}" for warning in outcome.warnings]
+
+
 def _plain(entry: Any) -> str:
     """Return a statement in words; that of a clock is a table of source, offset, sigma and method."""
     if isinstance(entry, dict):
@@ -92,8 +97,6 @@ def summary(outcome: Outcome) -> str:
     for title, statement in outcome.statements.items():
         entries = statement if isinstance(statement, list) else [statement]
         lines += [f"{title.replace('_', ' ').capitalize()}: {_plain(entry)}" for entry in entries]
-    for warning in outcome.warnings:
-        lines.append(f"Warning: {warning}")
     for path, reason in outcome.rejected:
         lines.append(f"Not used: {path}: {reason.removeprefix(f'{path}: ')}")
     if outcome.ignored:

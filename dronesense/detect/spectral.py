@@ -41,6 +41,8 @@ JUDGED_PIXELS: Final = 3
 JUDGED_SHARE: Final = 0.8
 """They must be filled at least this share of the fullest one."""
 
+UNFIT: Final = "may-be-another-material"
+"""Flag of a region that does not fit a signature whose own spread is not known."""
 RING: Final = (2, 4)
 """What is around a region lies farther than the first, at most the second number of pixels: past the blur."""
 MIN_RING_PIXELS: Final = 8
@@ -314,11 +316,26 @@ def _finish(
     )
     found = regions.outline(score_map, min_pixels=rule.min_pixels)
     feasible = _judge(cube, task, found, maps, threshold, model_error)
-    kept = [region for region, passed in zip(found, feasible, strict=True) if passed]
+    shown = feasible | (not _spread_is_known(rule))
+    kept = [region for region, keep in zip(found, shown, strict=True) if keep]
+    flags = [() if fits else (UNFIT,) for fits in feasible[shown]]
     parameters["regions"] = len(found)
     parameters["rejected_other_material"] = len(found) - len(kept)
+    parameters["shown_though_unfit"] = sum(map(len, flags))
     sigma = 1.0 / float(np.sqrt(task.contrast))
-    return score_map, regions.detect(score_map, kept, source=cube.path, fraction=maps.fraction, sigma=sigma)
+    return score_map, regions.detect(
+        score_map, kept, source=cube.path, fraction=maps.fraction, sigma=sigma, flags=flags
+    )
+
+
+def _spread_is_known(rule: DetectRule) -> bool:
+    """Tell whether a misfit says "another material".
+
+    A signature that was taken from a scene without a sigma is the mean of pixels that differ by nobody knows
+    how much: its regions are flagged, not rejected.
+    """
+    assert rule.signature is not None
+    return not rule.signature.by_band or bool(np.isfinite(rule.signature.sigma).any())
 
 
 def _tail(task: _Task, maps: _Maps) -> TailModel | None:

@@ -28,6 +28,8 @@ COV_FLOOR_M2: Final = 1e-6
 """(1 mm)²: no position from the air is better; keeps covariances invertible."""
 SIMPLIFY_PIXELS: Final = 0.25
 """Tolerance of the outline, in pixels: corners of pixels survive."""
+SURE_Q: Final = 1e-3
+"""False discovery rates below this are not told apart in the ranking: their size is extrapolation."""
 ID_DECIMALS: Final = 6
 ID_LENGTH: Final = 12
 
@@ -81,7 +83,7 @@ def merge(
     Returns
     -------
     tuple of Hotspot
-        Smallest q first, then p, then the highest score.
+        Smallest q first; those below :data:`SURE_Q` by passes, then by score.
 
     Raises
     ------
@@ -108,12 +110,13 @@ def _order(sighting: Sighting) -> tuple[object, ...]:
     return (*named, s.cov.tobytes(), s.outline.wkb)
 
 
-def _rank(hotspot: Hotspot) -> tuple[float, float, float, str, float, float]:
+def _rank(hotspot: Hotspot) -> tuple[float, float, float, float, str, float, float]:
     q, p, score = (
         value if math.isfinite(value) else math.inf
         for value in (hotspot.q_value, hotspot.p_value, -hotspot.score)
     )
-    return (q, p, score, hotspot.target, hotspot.lon, hotspot.lat)
+    passes = -hotspot.n_passes if q <= SURE_Q else 0.0
+    return (max(q, SURE_Q), passes, score, p, hotspot.target, hotspot.lon, hotspot.lat)
 
 
 # -- which sightings belong together --

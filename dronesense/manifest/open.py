@@ -124,7 +124,12 @@ def _from_discovery(root: Path, found: Discovery) -> Flight:
         )
     settings = with_origin(manifest, found.tables, origin="discovery")
     flight = _Opener(root, manifest, None).flight(settings)
-    return dataclasses.replace(flight, ignored=tuple(found.ignored))
+    warnings = list(flight.warnings)
+    if manifest.terrain is not None:
+        warnings.append(
+            f"{manifest.terrain.path}: its heights are taken as ellipsoidal; say so in a flight.toml"
+        )
+    return dataclasses.replace(flight, ignored=tuple(found.ignored), warnings=tuple(warnings))
 
 
 class _Opener:

@@ -118,7 +118,7 @@ class CubeBlock:
     valid: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SpectralCube:
     """A cube of counts, radiance or reflectance.
 
@@ -164,6 +164,10 @@ class SpectralCube:
             raise ValueError(f"quantity must be one of {CUBE_QUANTITIES}, not {self.quantity!r}")
         if isinstance(self.geometry, LineScan) and len(self.geometry.time) != rows:
             raise ValueError(f"{len(self.geometry.time)} line times for {rows} rows")
+
+    def __repr__(self) -> str:
+        rows, bands, cols = self.shape
+        return f"<SpectralCube {self.name}: {rows} rows, {bands} bands, {cols} columns, {self.quantity}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -85,11 +85,6 @@ class ScoreMap:
     def __post_init__(self) -> None:
         freeze(self, np.float32, (None, None), "score")
 
-    @property
-    def ceiling(self) -> float:
-        """Highest score that the unit allows: 1 for cosines (unit ``"1"``), else no limit."""
-        return 1.0 if self.unit == "1" else float("inf")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:

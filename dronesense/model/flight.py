@@ -115,7 +115,7 @@ class Wind:
     sigma_from_deg: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flight:
     """An opened flight folder.
 
@@ -166,3 +166,8 @@ class Flight:
     ignored: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Flight {self.id}: {len(self.gas)} gas files, {len(self.cubes)} cubes, {len(self.rules)} rules>"
+        )

@@ -53,7 +53,7 @@ class Ambient:
         freeze(self, np.float64, (None,), "pressure_hpa", "temperature_k", "humidity_percent")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GasSeries:
     """One species against time.
 
@@ -120,6 +120,9 @@ class GasSeries:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def __repr__(self) -> str:
+        return f"<GasSeries {self.species} of {self.source}: {len(self)} samples, {self.level}, {self.unit}>"
 
     @property
     def unit(self) -> str:

@@ -211,7 +211,7 @@ class CubeView:
     detections: tuple[Detection, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class HotspotLayer:
     """Everything that a run has to say.
 
@@ -249,6 +249,9 @@ class HotspotLayer:
 
     def __len__(self) -> int:
         return len(self.hotspots)
+
+    def __repr__(self) -> str:
+        return f"<HotspotLayer {self.flight}: {len(self)} hotspots, {len(self.warnings)} warnings>"
 
     def __iter__(self) -> Iterator[Hotspot]:
         return iter(self.hotspots)

@@ -43,7 +43,7 @@ class Clock:
             raise ValueError(f"clock sigma_s must be >= 0, not {self.sigma_s}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trajectory:
     """Position and attitude against time.
 
@@ -127,3 +127,6 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def __repr__(self) -> str:
+        return f"<Trajectory {self.source}: {len(self)} samples, heights: {self.height_ref}>"

@@ -14,6 +14,8 @@ from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
 from dronesense.model import CubeView, DetectRule, Flight, GasSeries, ScoreMap, Trajectory
 
+RATE_SLACK: Final = 1.01
+"""Above this the rate is another one than was asked for."""
 SHOWN_LOST: Final = 3
 """Detections without a place that are named one by one."""
 
@@ -87,7 +89,7 @@ class Account:
             {"target": rule.target, "source": series.source, "threshold": found.threshold, **found.parameters}
         )
 
-    def spectral_search(self, score: ScoreMap) -> None:
+    def spectral_search(self, rule: DetectRule, score: ScoreMap) -> None:
         """Note how a cube was searched, and the false alarms to expect; warn when they cannot be held."""
         self._searches.append(
             {
@@ -98,28 +100,34 @@ class Account:
                 **score.parameters,
             }
         )
-        self._check_threshold(score)
+        self._check_rate(rule, score)
         tested = int(np.count_nonzero(np.isfinite(score.score)))
         others = score.parameters.get("rejected_other_material", 0)
         if np.isfinite(score.false_alarm_rate):
             self._false_alarms.append(
-                f"{score.target} in {score.cube}: {score.false_alarm_rate:g} per pixel stated, "
+                f"{score.target} in {score.cube}: {score.false_alarm_rate:.3g} per pixel, "
                 f"{score.false_alarm_rate * tested:.2g} expected by chance in {tested} pixels"
                 f"{f', {others} regions of another material left out' if others else ''}"
             )
 
-    def _check_threshold(self, score: ScoreMap) -> None:
-        if score.threshold > score.ceiling:
+    def _check_rate(self, rule: DetectRule, score: ScoreMap) -> None:
+        """Warn when the background does not allow the rate that was asked for, or leaves it in doubt."""
+        asked = rule.false_alarm_rate
+        if asked is not None and score.false_alarm_rate > asked * RATE_SLACK:
             self.warnings.append(
-                f"{score.cube}: nothing could be found for {score.target}: so many background pixels look "
-                f"like it that {score.false_alarm_rate:g} false alarms per pixel need a threshold of "
-                f"{score.threshold:.2f}, above the highest possible score of {score.ceiling:g}; "
-                "state a higher rate, or look at the score map"
+                f"{score.cube}: so many background pixels look like {score.target} that {asked:g} false alarms"
+                f" per pixel cannot be held with any useful threshold; {score.false_alarm_rate:.2g} it is"
             )
-        elif score.tail is not None and score.tail.note != "pareto":
+        if score.tail is not None and score.tail.note != "pareto":
             self.warnings.append(
                 f"{score.cube}: the background's scores for {score.target} have no smooth tail "
                 f"({score.tail.note}): expect another number of false alarms than stated"
+            )
+        unfit = score.parameters.get("shown_though_unfit", 0)
+        if unfit:
+            self.warnings.append(
+                f"{score.cube}: {unfit} regions do not fit {score.target} but are shown, with a flag: its "
+                "signature states no sigma, so nobody knows how much it may differ"
             )
 
     def all_warnings(self) -> list[str]:

@@ -57,8 +57,8 @@ def follow_cube(
     results = spectral.search(cube, rules, budget_bytes=budget_bytes) if rules else ()
     scores = tuple(score for score, _ in results)
     finds = CubeFinds(CubeView(cube, scores, tuple(each for _, found in results for each in found)))
-    for score, detections in results:
-        account.spectral_search(score)
+    for rule, (score, detections) in zip(rules, results, strict=True):
+        account.spectral_search(rule, score)
         finds.sightings += _placed(given, cube, detections, site, account)
         with account.rejecting(f"{cube.path} (raster of {score.target})"):
             finds.rasters.append(_raster(given, cube, score, site))

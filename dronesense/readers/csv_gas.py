@@ -135,7 +135,7 @@ class _Source:
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return column *name* in order of time, in its own unit."""
-        return self.rows.table.numbers(name)
+        return self.rows.table.readings(name, self.notes.warnings)
 
     def converted(self, name: str, to: str) -> NDArray[np.float64]:
         """Return column *name* in order of time, in unit *to*."""

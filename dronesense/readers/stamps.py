@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
 from dronesense.model import GasInstrument
-from dronesense.readers.table import Table
+from dronesense.readers.table import MAX_NAMED_LINES, Table, tolerated
 from dronesense.timescale import parse_times
 
 EARLIEST_NS: Final = int(np.datetime64("1980-01-06", "ns").astype(np.int64))
@@ -20,6 +20,7 @@ LATEST_NS: Final = int(np.datetime64("2100-01-01", "ns").astype(np.int64))
 
 CLOCK_NOT_SET: Final = "time stamp before 1980 or after 2100"
 NO_STAMP: Final = "no time stamp"
+GARBLED: Final = "garbled time stamp"
 SAME_STAMP: Final = "same time stamp as a row before"
 UNITS_ROW: Final = "row of units below the headings"
 
@@ -79,13 +80,12 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
     drop(NO_STAMP, int((~stamped).sum()))
     stamped[:first] = False
     index = np.flatnonzero(stamped)
-    time = parse_times(
-        [texts[each] for each in index],
-        format=spec.time.format,
-        zone=spec.time.zone,
-        rows=table.row[index],
-        where=where,
-    )
+    index, garbled = _parseable(index, texts, spec, table, where)
+    drop(GARBLED, len(garbled))
+    if garbled:
+        lines = ", ".join(map(str, garbled[:MAX_NAMED_LINES]))
+        warnings.append(f"{len(garbled)} row(s) left out: {GARBLED} (line {lines})")
+    time = _parsed([texts[each] for each in index], spec, table.row[index], where)
     plausible = (time > EARLIEST_NS) & (time < LATEST_NS)
     unset = int((~plausible).sum())
     drop(CLOCK_NOT_SET, unset)
@@ -100,6 +100,31 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
             fix="check the time column of the instrument file, or copy the table again from the card",
         )
     return StampedRows(table.take(index), time, dropped, warnings)
+
+
+def _parsed(
+    texts: list[str], spec: GasInstrument, rows: NDArray[np.int64], where: str | Path
+) -> NDArray[np.int64]:
+    return parse_times(texts, format=spec.time.format, zone=spec.time.zone, rows=rows, where=where)
+
+
+def _parseable(
+    index: NDArray[np.intp], texts: list[str], spec: GasInstrument, table: Table, where: str | Path
+) -> tuple[NDArray[np.intp], list[int]]:
+    """Return *index* without rows whose stamp is garbled, if they are few, and the lines of those."""
+    try:
+        _parsed([texts[each] for each in index], spec, table.row[index], where)
+    except ReadError:
+        good = np.ones(len(index), dtype=bool)
+        for number, each in enumerate(index):
+            try:
+                _parsed([texts[each]], spec, table.row[each : each + 1], where)
+            except ReadError:
+                good[number] = False
+                if np.count_nonzero(~good) > tolerated(len(index)):
+                    raise
+        return index[good], table.row[index[~good]].tolist()
+    return index, []
 
 
 def named_columns(spec: GasInstrument) -> list[str]:

@@ -36,6 +36,10 @@ SHORT_ROW: Final = "fewer cells than headings"
 LONG_ROW: Final = "more cells than headings"
 OPEN_END: Final = "file ends without a line end: may be cut"
 MAX_NAMED_LINES: Final = 5
+MAX_GARBLED_SHARE: Final = 0.01
+"""Share of a column's cells that may be garbled before the column is something else than it seems."""
+MIN_GARBLED: Final = 3
+"""So many may be garbled in a short table."""
 """Lines named in a warning before it says "..."."""
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
@@ -122,16 +126,9 @@ class Table:
         ReadError
             If a cell is not a number: file, line, column and the text are named.
         """
-        cells = ["nan" if cell in self.missing else cell for cell in self.text(name)]
-        if not cells:
-            return np.empty(0)
-        if self.decimal_comma and not any("." in cell for cell in cells):  # else a point may part thousands
-            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
-        try:
-            numbers = np.array(cells, dtype=np.str_).astype(np.float64)
-        except ValueError:
-            numbers = None
-        if numbers is not None and "_" not in "".join(cells):  # Python reads "1_000" as 1000
+        cells = self._cells(name)
+        numbers = _as_numbers(cells)
+        if numbers is not None:
             return numbers
         bad = next(index for index, cell in enumerate(cells) if not _is_number(cell))
         raise ReadError(
@@ -141,6 +138,40 @@ class Table:
             if "," in cells[bad]
             else "correct it, or list it under missing",
         )
+
+    def readings(self, name: str, warnings: list[str]) -> NDArray[np.float64]:
+        """Return column *name* like :meth:`numbers`, but a few garbled cells become NaN, with a warning.
+
+        A logger that loses a byte now and then must not cost the series; a column of which more than
+        :data:`MAX_GARBLED_SHARE` is garbled is something else than it seems.
+
+        Raises
+        ------
+        ReadError
+            If more cells than that are no numbers.
+        """
+        cells = self._cells(name)
+        numbers = _as_numbers(cells)
+        if numbers is not None:
+            return numbers
+        bad = [index for index, cell in enumerate(cells) if not _is_number(cell)]
+        if len(bad) > tolerated(len(cells)) or any("," in cells[index] for index in bad):
+            return self.numbers(name)
+        lines = ", ".join(str(self.row[index]) for index in bad[:MAX_NAMED_LINES])
+        more = f" and {len(bad) - MAX_NAMED_LINES} more" if len(bad) > MAX_NAMED_LINES else ""
+        warnings.append(
+            f'column {name}: {len(bad)} garbled cell(s) left out (line {lines}{more}: "{cells[bad[0]]}")'
+        )
+        for index in bad:
+            cells[index] = "nan"
+        return np.array(cells, dtype=np.str_).astype(np.float64)
+
+    def _cells(self, name: str) -> list[str]:
+        """Return column *name* with missing cells as ``nan`` and decimals with a point."""
+        cells = ["nan" if cell in self.missing else cell for cell in self.text(name)]
+        if self.decimal_comma and not any("." in cell for cell in cells):  # else a point may part thousands
+            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
+        return cells
 
     def closed(self) -> Table:
         """Return the table without a last row that has no line end: its last cell may be cut.
@@ -389,6 +420,23 @@ def _keep(
         )
         warnings.append(f"{reason}: {len(lines)} row(s) left out (line {named})")
     return kept
+
+
+def tolerated(rows: int) -> int:
+    """Return how many of so many cells may be garbled."""
+    return max(MIN_GARBLED, int(MAX_GARBLED_SHARE * rows)) if rows > 2 * MIN_GARBLED else 0
+
+
+def _as_numbers(cells: list[str]) -> NDArray[np.float64] | None:
+    """Return *cells* as numbers, or None if one of them is none."""
+    if not cells:
+        return np.empty(0)
+    if "_" in "".join(cells):  # Python reads "1_000" as 1000
+        return None
+    try:
+        return np.array(cells, dtype=np.str_).astype(np.float64)
+    except ValueError:
+        return None
 
 
 def _is_number(cell: str) -> bool:
