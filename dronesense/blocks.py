@@ -1,16 +1,30 @@
-"""Read-ahead for loops over blocks."""
+"""Loops over blocks: read-ahead, and one BLAS thread while they run."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 
 POLL_S: Final = 0.05
 """How often a waiting reader thread looks whether its consumer has gone away, s."""
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Run the block with one BLAS thread.
+
+    Blocks are small: threads that wait for each other cost more than they bring, and on busy cores many times
+    more; and sums come out the same to the last bit whatever the machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 class _Failure:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense import plugins
-from dronesense.blocks import prefetch
+from dronesense.blocks import one_blas_thread, prefetch
 from dronesense.detect import background as backgrounds
 from dronesense.detect import feasibility, regions
 from dronesense.detect import tail as tails
@@ -125,10 +125,11 @@ def search(
     if not rules:
         return ()
     matched = [_match_bands(cube, rule) for rule in rules]
-    whole = backgrounds.estimate(cube, ridge=ridge, budget_bytes=budget_bytes)
-    tasks = [_prepare(cube, whole, rule, *parts) for rule, parts in zip(rules, matched, strict=True)]
-    maps = _score(cube, tasks, budget_bytes)
-    return tuple(_finish(cube, task, each, model_error) for task, each in zip(tasks, maps, strict=True))
+    with one_blas_thread():
+        whole = backgrounds.estimate(cube, ridge=ridge, budget_bytes=budget_bytes)
+        tasks = [_prepare(cube, whole, rule, *parts) for rule, parts in zip(rules, matched, strict=True)]
+        maps = _score(cube, tasks, budget_bytes)
+        return tuple(_finish(cube, task, each, model_error) for task, each in zip(tasks, maps, strict=True))
 
 
 def signature_in_bands(

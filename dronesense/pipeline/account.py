@@ -115,8 +115,8 @@ class Account:
         asked = rule.false_alarm_rate
         if asked is not None and score.false_alarm_rate > asked * RATE_SLACK:
             self.warnings.append(
-                f"{score.cube}: so many background pixels look like {score.target} that {asked:g} false alarms"
-                f" per pixel cannot be held with any useful threshold; {score.false_alarm_rate:.2g} it is"
+                f"{score.cube}: too many background pixels look like {score.target} to hold {asked:g} false "
+                f"alarms per pixel; with the highest useful threshold it is {score.false_alarm_rate:.2g}"
             )
         if score.tail is not None and score.tail.note != "pareto":
             self.warnings.append(
