@@ -154,3 +154,15 @@ def test_header_matches(read, tmp_path):
     assert not instrument.header_matches(analyser, table)
     assert not instrument.header_matches(analyser, tmp_path / "absent.csv")
     assert not instrument.header_matches(read(LINE), table)
+
+
+@pytest.mark.parametrize(
+    ("heading", "zone"), [("Time (UTC)", "UTC"), ("UTC", "UTC"), ("Time", None), ("local_time", None)]
+)
+def test_a_heading_that_says_utc_is_a_zone(read, heading, zone):
+    assert read(GAS.replace('column = "t"', f'column = "{heading}"')).spec.time.zone == zone
+
+
+def test_a_stated_zone_wins_over_the_heading(read):
+    text = GAS.replace('column = "t"', 'column = "Time (UTC)"\nzone = "+05:00"')
+    assert read(text).spec.time.zone == "+05:00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -226,7 +227,7 @@ def _gas(path: Path, entry: _Gas) -> GasInstrument:
         fix = 'such as ";" or "\\t"; " " stands for any run of blanks'
         raise ManifestError("must be one character", where=f"{path}, key delimiter", fix=fix)
     return GasInstrument(
-        time=TimeColumn(columns, entry.time.format, entry.time.zone),
+        time=TimeColumn(columns, entry.time.format, entry.time.zone or _zone_in(columns)),
         columns={name.strip(): _column(column) for name, column in entry.columns.items()},
         valid_range=dict(entry.valid_range),
         missing=tuple(entry.missing),
@@ -324,3 +325,8 @@ def _look_from_file(path: Path, entry: _LineScan) -> NDArray[np.float64]:
             fix="across_deg is positive to starboard; correct the table or leave first_sample out",
         )
     return look
+
+
+def _zone_in(headings: tuple[str, ...]) -> str | None:
+    """Return ``"UTC"`` when the heading itself says so, as in ``Time (UTC)``."""
+    return "UTC" if any(re.search(r"\bUTC\b", heading) for heading in headings) else None
