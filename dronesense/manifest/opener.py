@@ -1,0 +1,377 @@
+"""Read what a manifest names, reject what cannot be read, keep going with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dronesense import geodesy, plugins
+from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
+from dronesense.geotag.heights import refer_heights
+from dronesense.manifest import spans, track
+from dronesense.manifest.catalog import Catalog, shipped_folder
+from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY
+from dronesense.manifest.schema import (
+    CalibrationTable,
+    CubeTable,
+    DetectTable,
+    GasTable,
+    Manifest,
+    PanelTable,
+)
+from dronesense.model import (
+    CameraCalibration,
+    CubeInput,
+    DetectRule,
+    Flight,
+    GasCalibration,
+    GasInput,
+    IngestReport,
+    InputFile,
+    Instrument,
+    Panel,
+    Signature,
+    SpectralCube,
+    Terrain,
+    Trajectory,
+    Wind,
+)
+from dronesense.readers import geotiff
+
+
+class Opener:
+    """Reads the parts of one flight and keeps the books on inputs, rejections and warnings."""
+
+    def __init__(self, root: Path, manifest: Manifest, file: Path | None) -> None:
+        self.root = root
+        self.manifest = manifest
+        self.where = file or root
+        own = root / manifest.calibration.path
+        if manifest.calibration != CalibrationTable() and not own.is_dir():
+            raise ManifestError(
+                f'[calibration] path = "{manifest.calibration.path}" is no folder',
+                where=self.where,
+                fix=f"paths are relative to {root}",
+            )
+        self.catalog = Catalog(own, shipped_folder())
+        self.inputs: dict[str, InputFile] = {}
+        self.rejected: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
+        self.captures: dict[Path, SpectralCube] = {}
+        if file is not None:
+            self._used(file, "manifest")
+
+    def flight(self, settings: dict[str, dict[str, object]], *, whole: bool = True) -> Flight:
+        """Read everything and put it together; *whole*: refuse what holds neither gas nor cube."""
+        manifest = self.manifest
+        self._check_crs()
+        trajectory = self._trajectory()
+        terrain = self._terrain(trajectory)
+        if trajectory is not None and manifest.track is not None:
+            trajectory = refer_heights(trajectory, height_ref=manifest.track.height_ref, terrain=terrain)
+        start = None if trajectory is None else int(trajectory.time[0])
+        gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
+        cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
+        rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
+        self.warnings += spans.remarks(trajectory, gas, cubes)
+        if whole and not gas and not cubes:
+            reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
+            raise ReadError(
+                f"no usable gas series or cube{f' ({reasons})' if reasons else ''}",
+                where=self.where,
+                fix="copy a gas series or a cube beside the log, or name one in [[gas]] or [[cube]]",
+            )
+        return Flight(
+            id=manifest.flight.id or self.root.resolve().name,
+            root=self.root,
+            trajectory=trajectory,
+            gas=tuple(gas),
+            cubes=tuple(cubes),
+            terrain=terrain,
+            rules=tuple(rules),
+            crs=manifest.flight.crs,
+            merge_radius_m=manifest.hotspots.merge_radius_m,
+            wind=self._wind(),
+            inputs=tuple(self.inputs.values()),
+            rejected=tuple(self.rejected),
+            settings=settings,
+            warnings=tuple(dict.fromkeys(self.warnings)),
+        )
+
+    # -- books --
+
+    def _label(self, path: Path) -> str:
+        """Return *path* as products name it: relative to the flight folder where possible."""
+        full, shipped = path.resolve(), shipped_folder().resolve()
+        if full.is_relative_to(self.root.resolve()):
+            return full.relative_to(self.root.resolve()).as_posix()
+        if full.is_relative_to(shipped):
+            return f"calibration/{full.relative_to(shipped).as_posix()} (shipped)"
+        return full.as_posix()
+
+    def _used(self, path: Path, role: str, report: IngestReport | None = None) -> None:
+        label = self._label(path)
+        self.inputs.setdefault(label, InputFile(label, role, report, path))
+        for companion in () if report is None else report.companions:
+            other = self._label(Path(companion))
+            self.inputs.setdefault(other, InputFile(other, role, None, Path(companion)))
+        if report is not None:
+            self.warnings.extend(f"{label}: {warning}" for warning in report.warnings)
+
+    def _paths(self, pattern: str, key: str) -> list[Path]:
+        """Return the files that a path or glob of the manifest names."""
+        direct = self.root / pattern
+        if direct.is_file():
+            return [direct]
+        if Path(pattern).is_absolute():
+            found = [Path(pattern)] if Path(pattern).is_file() else []
+        else:
+            found = sorted(path for path in self.root.glob(pattern) if path.is_file())
+        if not found:
+            raise ManifestError(
+                f'{key} = "{pattern}" names no file',
+                where=self.where,
+                fix=f"paths are relative to {self.root}; `dronesense inspect` shows what is there",
+            )
+        return found
+
+    def _one(self, pattern: str, key: str) -> Path:
+        found = self._paths(pattern, key)
+        if len(found) > 1:
+            raise ManifestError(
+                f'{key} = "{pattern}" names {len(found)} files; it must name one', where=self.where
+            )
+        return found[0]
+
+    def _each(
+        self, table: Any, start: int | None, read: Callable[[Any, Path, int | None], Any]
+    ) -> Iterable[Any]:
+        """Read every file of a table; a file that cannot be used is rejected, the rest goes on."""
+        key = "[[gas]] path" if isinstance(table, GasTable) else "[[cube]] path"
+        for path in self._paths(table.path, key):
+            try:
+                yield read(table, path, start)
+            except DronesenseError as error:
+                if isinstance(error, ManifestError) and error.where == str(self.where):
+                    raise
+                self.rejected.append((self._label(path), str(error)))
+
+    # -- parts --
+
+    def _trajectory(self) -> Trajectory | None:
+        table = self.manifest.track
+        if table is None:
+            return None
+        path = self._one(table.path, "[track] path")
+        extra: dict[str, Any] = {}
+        if table.instrument is not None:
+            extra["instrument"] = self._instrument(table.instrument, "[track] instrument")
+        name = table.reader or ("csv" if table.instrument else plugins.sniff(TRAJECTORY, path))
+        reader = plugins.find(TRAJECTORY, name)
+        trajectory, report = reader.read(path, label=self._label(path), source=table.source, **extra)
+        self._used(path, "flight log", report)
+        for key in ("date", "tz"):
+            if getattr(table, key) is not None:
+                self.warnings.append(f"[track] {key} is not needed: the log carries its own date")
+        return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
+
+    def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:
+        table = self.manifest.terrain
+        if table is None:
+            return None
+        if table.height_ref != "ellipsoid":
+            raise ManifestError(
+                f'[terrain] height_ref = "{table.height_ref}" is not supported yet',
+                where=self.where,
+                fix="convert the height model to ellipsoidal heights",
+            )
+        if table.height_m is not None:
+            return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
+        assert table.path is not None
+        path = self._one(table.path, "[terrain] path")
+        bounds = None if trajectory is None else track.bounds(trajectory)
+        terrain, report = geotiff.read_terrain(
+            path, label=self._label(path), bounds=bounds, height_ref=table.height_ref, sigma_m=table.sigma_m
+        )
+        self._used(path, "terrain", report)
+        return terrain
+
+    def _instrument(self, name: str, key: str) -> Instrument:
+        instrument = self.catalog.instrument(name, key=key, where=self.where)
+        self._used(Path(instrument.path), "instrument")
+        if Path(instrument.path).resolve().is_relative_to(shipped_folder().resolve()):
+            self.warnings.append(
+                f"{name}: the flight has no calibration/instruments/{name}.toml; the shipped one is used"
+            )
+        return instrument
+
+    def _record(self, instrument: str, start: int | None) -> GasCalibration | CameraCalibration | None:
+        if start is None:
+            return None
+        record = self.catalog.record(instrument, start=start)
+        if record is not None:
+            self._used(Path(record.path), "calibration record")
+        return record
+
+    def _gas(self, table: GasTable, path: Path, start: int | None) -> GasInput:
+        instrument = self._gas_instrument(table, path)
+        reader = plugins.find(GAS, table.reader or "csv")
+        series, report = reader.read(path, label=self._label(path), instrument=instrument)
+        if not series:
+            raise ReadError("holds no gas column", where=path)
+        series = tuple(each for each in series if len(each))
+        if not series:
+            raise ReadError("holds no valid reading: every gas cell is empty", where=path)
+        first = min(int(each.time[0]) for each in series)
+        record = self._record(instrument.id, start if start is not None else first)
+        if record is not None and not isinstance(record, GasCalibration):
+            raise ManifestError("is a camera record; the instrument is a gas analyser", where=record.path)
+        self._used(path, "gas series", report)
+        log = self.manifest.track
+        shares = log is not None and path in self._paths(log.path, "[track] path")
+        return GasInput(series, instrument, record, table.clock_offset_s, shares)
+
+    def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
+        if table.instrument is not None:
+            return self._instrument(table.instrument, "[[gas]] instrument")
+        from dronesense.readers import instrument as instrument_reader
+
+        fitting = [
+            each
+            for each in self.catalog.instruments(kind="gas")
+            if instrument_reader.header_matches(each, path)
+        ]
+        if not fitting:
+            raise ReadError(
+                "its columns match no instrument",
+                where=path,
+                fix="describe it in calibration/instruments/<id>.toml, then set instrument in [[gas]]",
+            )
+        self._used(Path(fitting[0].path), "instrument")
+        return fitting[0]
+
+    def _cube(self, table: CubeTable, path: Path, start: int | None) -> CubeInput:
+        instrument = (
+            None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
+        )
+        cube = self._read_cube(path, table.reader, instrument, self._line_times(table, path), "cube")
+        record = None if instrument is None else self._record(instrument.id, start)
+        if record is not None and not isinstance(record, CameraCalibration):
+            raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
+        dark = None
+        if table.dark is not None:
+            dark = self._capture(self._one(table.dark, "[[cube]] dark"), instrument, "dark")
+        panel = None if table.panel is None else self._panel(table.panel, instrument)
+        return CubeInput(cube, instrument, record, dark, panel)
+
+    def _line_times(self, table: CubeTable, cube: Path) -> str | Path:
+        """Return ``"auto"``, or the file of the glob that has the cube's name (or is the only one)."""
+        if table.line_times in ("auto", "none"):
+            return table.line_times
+        files = self._paths(table.line_times, "[[cube]] line_times")
+        own = [file for file in files if _stem(file) == _stem(cube)]
+        if not own and len(files) > 1:
+            raise ManifestError(
+                f'[[cube]] line_times = "{table.line_times}" names no file called {_stem(cube)}.*',
+                where=self.where,
+                fix="name the line times like their cube",
+            )
+        return (own or files)[0]
+
+    def _capture(self, path: Path, instrument: Instrument | None, role: str) -> SpectralCube:
+        """Open a dark or panel capture; many cubes share one."""
+        if path not in self.captures:
+            self.captures[path] = self._read_cube(path, None, instrument, "none", role)
+        return self.captures[path]
+
+    def _read_cube(
+        self,
+        path: Path,
+        reader: str | None,
+        instrument: Instrument | None,
+        line_times: str | Path,
+        role: str,
+    ) -> SpectralCube:
+        module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
+        cube, report = module.read(
+            path,
+            label=self._label(path),
+            name=_stem(path),
+            instrument=instrument,
+            line_times=line_times,
+        )
+        self._used(path, role, report)
+        assert isinstance(cube, SpectralCube)
+        return cube
+
+    def _panel(self, table: PanelTable, instrument: Instrument | None) -> Panel:
+        cube = self._capture(self._one(table.path, "[[cube]] panel.path"), instrument, "panel")
+        signature = self._signature(
+            self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance"
+        )
+        return Panel(cube, signature, table.rows, table.samples)
+
+    def _signature(self, path: Path, role: str) -> Signature:
+        module = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path))
+        signature, report = module.read(path)
+        self._used(path, role, report)
+        assert isinstance(signature, Signature)
+        return signature
+
+    def _check_crs(self) -> None:
+        crs = self.manifest.flight.crs
+        if crs == "auto":
+            return
+        try:
+            metric = geodesy.is_metric(crs)
+        except DronesenseError as error:
+            raise ManifestError(
+                f'[flight] crs = "{crs}": {error.what}', where=self.where, fix=error.fix
+            ) from error
+        if not metric:
+            raise ManifestError(
+                f'[flight] crs = "{crs}" is not in meters', where=self.where, fix='use "auto" or a UTM zone'
+            )
+
+    def _rule(self, table: DetectTable, number: int) -> DetectRule:
+        known = plugins.names(DETECTOR)
+        if table.method is not None and table.method not in known:
+            raise ManifestError(
+                f'[[detect]] number {number + 1}, method = "{table.method}" is not known'
+                f"{did_you_mean(table.method, known)}",
+                where=self.where,
+                fix=f"use one of: {', '.join(known)}",
+            )
+        values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
+        if table.signature is not None:
+            found = self.catalog.signature_file(table.signature)
+            path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
+            values["signature"] = self._signature(path, "signature")
+            if table.threshold is None:
+                values.setdefault("false_alarm_rate", 1e-5)
+        elif table.threshold_sigma is None:
+            values.setdefault("false_alarms_per_hour", 1.0)
+        return DetectRule(**values)
+
+    def _wind(self) -> Wind | None:
+        table = self.manifest.wind
+        if table is None:
+            return None
+        self.warnings.append("[wind] is recorded; this version derives no source or emission rate from it")
+        if table.path is not None:
+            self._used(self._one(table.path, "[wind] path"), "wind")
+            return None
+        return Wind(
+            table.speed_m_s or 0.0,
+            table.from_deg or 0.0,
+            table.sigma_speed_m_s or 0.0,
+            table.sigma_from_deg or 0.0,
+        )
+
+
+def _stem(path: Path) -> str:
+    """Return the name up to the first dot: ``line_1`` for ``line_1.bil.hdr``."""
+    return path.name.split(".", 1)[0]
