@@ -89,6 +89,7 @@ def test_a_made_merged_file_gives_the_planted_plume(
     assert first["start"] < "2026-05-01T08:05:00.000Z" < first["end"]
     assert abs(first["value"] - 0.5) < 4 * first["value_sigma"]
     assert first["sources"].startswith("level0.csv#row")
+    assert not any("height_ref" in each for each in result["warnings"])  # the manifest states it
 
 
 def write_map_cube(folder: Path, data: NDArray[Any], train: NDArray[np.bool_]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,9 @@ class Opener:
         name = table.reader or ("csv" if table.instrument else plugins.sniff(TRAJECTORY, path))
         reader = plugins.find(TRAJECTORY, name)
         trajectory, report = reader.read(path, label=self._label(path), source=table.source, **extra)
+        if table.height_ref != "auto":  # the manifest answers what the reader had to ask
+            answered = tuple(each for each in report.warnings if "height_ref" not in each)
+            report = dataclasses.replace(report, warnings=answered)
         self._used(path, "flight log", report)
         for key in ("date", "tz"):
             if getattr(table, key) is not None:
