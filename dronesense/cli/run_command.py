@@ -44,7 +44,7 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
         outcomes.append(outcome)
         codes.append(EXIT_SOME_REJECTED if outcome.rejected else EXIT_DONE)
         for line in cautions(outcome):
-            click.echo(line, err=True)
+            click.echo(f"{outcome.flight}: {line}" if several else line, err=True)
         if not as_json:
             click.echo(summary(outcome))
 

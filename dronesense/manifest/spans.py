@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from dronesense.model import CubeInput, GasInput, LineScan, Trajectory
 from dronesense.timescale import to_iso
 
-SLACK_S: Final = 2.0
-"""A series that leaves the track by less than this is not worth a remark, s."""
+REMARKABLE: Final = 0.1
+"""Share of samples outside the track from which it is worth a remark: those before take-off are not."""
+REMARKABLE_AS_STAMPED: Final = 0.5
+"""The same for an analyser whose clock is still to be found."""
 
 
 def remarks(trajectory: Trajectory | None, gas: Sequence[GasInput], cubes: Sequence[CubeInput]) -> list[str]:
@@ -23,19 +25,21 @@ def remarks(trajectory: Trajectory | None, gas: Sequence[GasInput], cubes: Seque
     for each in gas:
         shift = 0.0 if each.clock_offset_s == "auto" else each.clock_offset_s
         time = each.series[0].time + np.int64(round(shift * 1e9))
-        stamped = " as stamped" if each.clock_offset_s == "auto" else ""
-        said += _remark(each.series[0].source, f"samples{stamped}", time, trajectory)
+        auto = each.clock_offset_s == "auto"
+        what, share = ("samples as stamped", REMARKABLE_AS_STAMPED) if auto else ("samples", REMARKABLE)
+        said += _remark(each.series[0].source, what, time, trajectory, share)
     for cube in cubes:
         if isinstance(cube.cube.geometry, LineScan):
-            said += _remark(cube.cube.path, "lines", cube.cube.geometry.time, trajectory)
+            said += _remark(cube.cube.path, "lines", cube.cube.geometry.time, trajectory, 0.0)
     return said
 
 
-def _remark(source: str, what: str, time: NDArray[np.int64], trajectory: Trajectory) -> list[str]:
+def _remark(
+    source: str, what: str, time: NDArray[np.int64], trajectory: Trajectory, share: float
+) -> list[str]:
     first, last = int(trajectory.time[0]), int(trajectory.time[-1])
-    slack = int(SLACK_S * 1e9)
-    outside = int(np.count_nonzero((time < first - slack) | (time > last + slack)))
-    if not outside:
+    outside = int(np.count_nonzero((time < first) | (time > last)))
+    if outside <= share * len(time):
         return []
     span = f"{to_iso(int(time[0]))} to {to_iso(int(time[-1]))}"
     flown = f"{to_iso(first)} to {to_iso(last)}"
