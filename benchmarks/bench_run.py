@@ -19,20 +19,20 @@ import numpy as np
 SAMPLES, BANDS, LINES = 640, 270, 12_000
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from dronesense.cli import prepare_environment, run_cli
+sys.path.insert(0, sys.argv[3])
+from machine import peak_mib
 start = time.perf_counter()
 prepare_environment()
 code = run_cli(["run", sys.argv[1], "-o", sys.argv[2]])
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(json.dumps({"code": code, "peak": peak, "seconds": time.perf_counter() - start}))
+print(json.dumps({"code": code, "peak": peak_mib() * 2**20, "seconds": time.perf_counter() - start}))
 """
 
 
 def run(folder: Path, products: Path) -> dict[str, float]:
     """Run the command in a process of its own; return its exit code, peak memory in bytes, and seconds."""
-    command = [sys.executable, "-c", CHILD, str(folder), str(products)]
+    command = [sys.executable, "-c", CHILD, str(folder), str(products), str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(done.stderr)

@@ -129,7 +129,8 @@ def search(
         whole = backgrounds.estimate(cube, ridge=ridge, budget_bytes=budget_bytes)
         tasks = [_prepare(cube, whole, rule, *parts) for rule, parts in zip(rules, matched, strict=True)]
         maps = _score(cube, tasks, budget_bytes)
-        return tuple(_finish(cube, task, each, model_error) for task, each in zip(tasks, maps, strict=True))
+        maps.reverse()  # each is let go when its task is finished: they are as large as the scene
+        return tuple(_finish(cube, task, maps.pop(), model_error) for task in tasks)
 
 
 def signature_in_bands(

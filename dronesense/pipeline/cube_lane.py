@@ -61,7 +61,7 @@ def follow_cube(
         account.spectral_search(rule, score)
         finds.sightings += _placed(given, cube, detections, site, account)
         with account.rejecting(f"{cube.path} (raster of {score.target})"):
-            finds.rasters.append(_raster(given, cube, score, site))
+            finds.rasters.append(_raster(given, cube, score, site, budget_bytes=budget_bytes))
     return finds
 
 
@@ -138,7 +138,9 @@ def _placed(
     return found
 
 
-def _raster(given: CubeInput, cube: SpectralCube, score: ScoreMap, site: Site) -> GroundRaster:
+def _raster(
+    given: CubeInput, cube: SpectralCube, score: ScoreMap, site: Site, *, budget_bytes: int
+) -> GroundRaster:
     """Put a score map on the ground."""
     name = f"{score.cube}__{score.target}"
     description = f"{score.method} score for {score.target}"
@@ -147,4 +149,6 @@ def _raster(given: CubeInput, cube: SpectralCube, score: ScoreMap, site: Site) -
         return GroundRaster(name, score.score, grid.transform, grid.crs, score.unit, description)
     assert isinstance(cube.geometry, LineScan)
     ray = _ray(given, cube.geometry, site)
-    return ortho.project(score.score, name=name, unit=score.unit, description=description, **ray)
+    return ortho.project(
+        score.score, name=name, unit=score.unit, description=description, budget_bytes=budget_bytes, **ray
+    )
