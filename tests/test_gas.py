@@ -17,7 +17,8 @@ from scipy.stats import genpareto, multivariate_normal, norm
 from dronesense.calibrate.analyzer import calibrate
 from dronesense.calibrate.response import deconvolve
 from dronesense.detect import gas_alarms, gas_background
-from dronesense.detect.gas import GasSearch, false_discovery_rates, search
+from dronesense.detect.gas import GasSearch, search
+from dronesense.detect.regions import false_discovery_rates
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import (
     Ambient,
@@ -368,10 +369,11 @@ def test_guards() -> None:
 def test_false_discovery_rates_of_the_published_example(shared_data: Path) -> None:
     """Benjamini & Hochberg 1995, 15 p-values: four are rejected at q = 0.05."""
     check = json.loads((shared_data / "gas" / "checks.json").read_text())["bh1995"]
-    q = false_discovery_rates(np.array(check["p"]))
+    q = false_discovery_rates(np.array(check["p"]), tested=len(check["p"]))
     assert np.count_nonzero(q <= check["q"]) == check["rejected"]
     shuffled = np.random.default_rng(0).permutation(len(q))
-    np.testing.assert_allclose(false_discovery_rates(np.array(check["p"])[shuffled]), q[shuffled])
+    again = false_discovery_rates(np.array(check["p"])[shuffled], tested=len(check["p"]))
+    np.testing.assert_allclose(again, q[shuffled])
 
 
 # Real records

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.detect import gas_alarms, gas_background, gas_events
+from dronesense.detect.regions import false_discovery_rates
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, GasSeries
 from dronesense.model.checks import freeze
@@ -232,7 +233,7 @@ def _detections(
     low = gas_alarms.LOW_OF_HIGH * found.level
     expected = np.array([model.expected(float(z[k]), low) for k in events.peak])
     p_values = np.clip(-np.expm1(-expected), P_VALUE_FLOOR, 1.0)
-    q_values = false_discovery_rates(p_values)
+    q_values = false_discovery_rates(p_values, tested=p_values.size)
     bridge = under.sigma(seconds[events.peak]) if len(events) else np.empty(0)
     border = np.concatenate([[True], ~samples.joined, [True]])
     out = []
@@ -292,18 +293,3 @@ def _parameters(series: GasSeries, rule: DetectRule, samples: _Samples, found: _
         "expected_false_alarms_per_hour": expected / hours,
         "stated_false_alarms_per_hour": rule.false_alarms_per_hour,
     }
-
-
-def false_discovery_rates(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Benjamini-Hochberg adjusted p-values (q-values) of independent tests.
-
-    Examples
-    --------
-    >>> [float(q) for q in false_discovery_rates(np.array([0.01, 0.04, 0.03]))]
-    [0.03, 0.04, 0.04]
-    """
-    order = np.argsort(p_values)[::-1]
-    rank = p_values.size - np.arange(p_values.size)
-    q = np.empty_like(p_values)
-    q[order] = np.minimum(np.minimum.accumulate(p_values[order] * p_values.size / rank), 1.0)
-    return q

@@ -16,6 +16,8 @@ from dronesense.manifest import spans, track
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY
 from dronesense.manifest.schema import (
+    DEFAULT_FALSE_ALARM_RATE,
+    DEFAULT_FALSE_ALARMS_PER_HOUR,
     CalibrationTable,
     CubeTable,
     DetectTable,
@@ -38,7 +40,6 @@ from dronesense.model import (
     SpectralCube,
     Terrain,
     Trajectory,
-    Wind,
 )
 from dronesense.readers import geotiff
 
@@ -78,6 +79,7 @@ class Opener:
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
         rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
         self.warnings += spans.remarks(trajectory, gas, cubes)
+        self._note_wind()
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
             raise ReadError(
@@ -95,7 +97,6 @@ class Opener:
             rules=tuple(rules),
             crs=manifest.flight.crs,
             merge_radius_m=manifest.hotspots.merge_radius_m,
-            wind=self._wind(),
             inputs=tuple(self.inputs.values()),
             rejected=tuple(self.rejected),
             settings=settings,
@@ -355,25 +356,19 @@ class Opener:
             path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
             values["signature"] = self._signature(path, "signature")
             if table.threshold is None:
-                values.setdefault("false_alarm_rate", 1e-5)
+                values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
         elif table.threshold_sigma is None:
-            values.setdefault("false_alarms_per_hour", 1.0)
+            values.setdefault("false_alarms_per_hour", DEFAULT_FALSE_ALARMS_PER_HOUR)
         return DetectRule(**values)
 
-    def _wind(self) -> Wind | None:
+    def _note_wind(self) -> None:
+        """Keep the wind on the books; its numbers stand among the settings."""
         table = self.manifest.wind
         if table is None:
-            return None
+            return
         self.warnings.append("[wind] is recorded; this version derives no source or emission rate from it")
         if table.path is not None:
             self._used(self._one(table.path, "[wind] path"), "wind")
-            return None
-        return Wind(
-            table.speed_m_s or 0.0,
-            table.from_deg or 0.0,
-            table.sigma_speed_m_s or 0.0,
-            table.sigma_from_deg or 0.0,
-        )
 
 
 def _stem(path: Path) -> str:

@@ -12,7 +12,7 @@ from dronesense.model.cube import (
     SpectralCube,
 )
 from dronesense.model.detection import Detection, ScoreMap, TailModel
-from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel, Wind
+from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel
 from dronesense.model.gas import Ambient, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
 from dronesense.model.instrument import (
@@ -72,5 +72,4 @@ __all__ = [
     "Terrain",
     "TimeColumn",
     "Trajectory",
-    "Wind",
 ]

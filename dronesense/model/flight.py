@@ -105,16 +105,6 @@ class DetectRule:
             raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
 
 
-@dataclass(frozen=True, slots=True)
-class Wind:
-    """Mean wind: speed in m/s, direction it blows from in degrees, and their standard uncertainties."""
-
-    speed_m_s: float
-    from_deg: float
-    sigma_speed_m_s: float
-    sigma_from_deg: float
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flight:
     """An opened flight folder.
@@ -137,8 +127,6 @@ class Flight:
         ``"auto"`` or the metric work CRS.
     merge_radius_m : float or "auto"
         How far apart two sightings of one target may be.
-    wind : Wind or None
-        Optional.
     inputs : tuple of InputFile
         Every file that was read.
     rejected : tuple of (path, reason)
@@ -160,7 +148,6 @@ class Flight:
     rules: tuple[DetectRule, ...] = ()
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
-    wind: Wind | None = None
     inputs: tuple[InputFile, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()

@@ -142,10 +142,7 @@ def read(
         bands = _bands(dataset, assumptions)
         quantity = _quantity(path, dataset, assumptions)
         grid = _grid(dataset)
-        scale, offset = (
-            np.array(dataset.scales, dtype=np.float64),
-            np.array(dataset.offsets, dtype=np.float64),
-        )
+        scale, offset = (np.array(each, dtype=np.float64) for each in (dataset.scales, dataset.offsets))
         details = {
             "dtype": dataset.dtypes[0],
             "crs": raster.crs_text(dataset),
@@ -155,10 +152,8 @@ def read(
         assumptions.append("scale and offset of the file were applied")
     warnings: list[str] = []
     times = None if grid is not None else line_time_files.choose(path, line_times)
-    geometry: MapGrid | LineScan | None = grid
-    if times is not None:
-        geometry = LineScan(line_time_files.read(times, shape[0], warnings=warnings))
-    elif grid is None and line_times != "none":
+    geometry = _scan(times, shape[0], warnings) if grid is None else grid
+    if geometry is None and line_times != "none":
         warnings.append("has no map coordinates of its own (sidecar files are not used) and no line times")
     saturation = float("inf")
     if (
@@ -185,6 +180,10 @@ def read(
         companions=() if times is None else (str(times.resolve()),),
         details=details,
     )
+
+
+def _scan(times: Path | None, lines: int, warnings: list[str]) -> LineScan | None:
+    return None if times is None else LineScan(line_time_files.read(times, lines, warnings=warnings))
 
 
 def _json_number(value: float | None) -> float | str | None:
