@@ -12,7 +12,7 @@ import pytest
 
 from dronesense import plugins
 from dronesense.errors import ReadError
-from dronesense.model import IngestReport, Trajectory
+from dronesense.model import IngestReport, TrackOptions, Trajectory
 from dronesense.readers import ardupilot
 from dronesense.timescale import NS_PER_S, gps_to_utc_ns
 
@@ -112,7 +112,7 @@ class Flight:
 def read(tmp_path: Path, flight: Flight | bytes, source: str = "auto") -> tuple[Trajectory, IngestReport]:
     path = tmp_path / "00000042.BIN"
     path.write_bytes(flight if isinstance(flight, bytes) else flight.data())
-    return ardupilot.read(path, label="raw/00000042.BIN", source=source)
+    return ardupilot.read(path, label="raw/00000042.BIN", options=TrackOptions(source=source))
 
 
 def boot_s(track: Trajectory) -> np.ndarray:
@@ -476,7 +476,7 @@ def test_real_logs_equal_pymavlink_at_every_stamp(shared_data: Path, name: str) 
     expected *= np.where(expected[:, :1] < 0, -1.0, 1.0)
     np.testing.assert_allclose(track.attitude[at], expected, atol=1e-12)
     good = [m for m in rows["GPS"] if m.Status >= 3 and m.GWk > 0 and (m.Lat or m.Lng)]
-    fixes, _ = ardupilot.read(path, label=name, source="GPS")
+    fixes, _ = ardupilot.read(path, label=name, options=TrackOptions(source="GPS"))
     epochs = gps_to_utc_ns([m.GWk for m in good], [m.GMS for m in good])
     at = np.searchsorted(fixes.time, epochs)
     assert fixes.time[at].tolist() == epochs.tolist()

@@ -16,6 +16,7 @@ from dronesense.model import (
     Instrument,
     Mount,
     TimeColumn,
+    TrackOptions,
     Trajectory,
 )
 from dronesense.readers import csv_track
@@ -53,7 +54,9 @@ def instrument(
 def read(tmp_path: Path, text: str, what: Instrument | None = None) -> tuple[Trajectory, IngestReport]:
     path = tmp_path / "track.csv"
     path.write_text(text)
-    return csv_track.read(path, label="raw/track.csv", instrument=instrument() if what is None else what)
+    return csv_track.read(
+        path, label="raw/track.csv", options=TrackOptions(instrument=instrument() if what is None else what)
+    )
 
 
 def test_values_come_in_the_units_of_the_record(tmp_path: Path) -> None:
@@ -78,11 +81,12 @@ def test_rows_are_refused_and_counted(tmp_path: Path) -> None:
         "2026-06-14 05:00:01,,1.0,1000,90000,1,1,1,0,0,0,2\n",
         "2026-06-14 05:00:01,0,0,1000,90000,1,1,1,0,0,0,2\n",
         "2026-06-14 05:00:01,95,1,1000,90000,1,1,1,0,0,0,2\n",
-        "2026-06-14 05:00:00.6,43.3,1.2,1000,90000,1,1,1,0,0,0,2\n",
-        "2026-06-14 04:59:00,43.3,1.2,1000,90000,1,1,1,0,0,0,2\n",
-        "2026-06-14 05:00:09,43.3,1.2,1000,90000,1,1,1,0,0,0,2\n",
+        "2026-06-14 05:00:00.6,43.0,1.0,1000,90000,1,1,1,0,0,0,2\n",
+        "2026-06-14 04:59:00,43.0,1.0,1000,90000,1,1,1,0,0,0,2\n",
+        "2026-06-14 05:00:09,43.0,1.0,1000,90000,1,1,1,0,0,0,2\n",
     ]
-    track, report = read(tmp_path, HEAD + "".join(ROWS + bad))
+    hovering = [row.replace("43.1,1.1", "43.0,1.0").replace("43.2,1.2", "43.0,1.0") for row in ROWS]
+    track, report = read(tmp_path, HEAD + "".join(hovering + bad))
     assert len(track) == 4
     assert track.segment.tolist() == [0, 0, 0, 1]
     assert report.dropped == {
@@ -173,9 +177,9 @@ def test_instrument_and_source_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "track.csv"
     path.write_text(HEAD + ROWS[0])
     with pytest.raises(ManifestError, match="instrument"):
-        csv_track.read(path, label="t", instrument=None)
+        csv_track.read(path, label="t")
     with pytest.raises(ReadError, match="source"):
-        csv_track.read(path, label="t", source="POS", instrument=instrument())
+        csv_track.read(path, label="t", options=TrackOptions(source="POS", instrument=instrument()))
     assert not csv_track.sniff(path, path.read_bytes())
 
 
@@ -189,7 +193,7 @@ def test_the_real_table_of_a_drone(shared_data: Path) -> None:
     }
     spec = GasInstrument(TimeColumn(("Timestamp_UTC",)), columns, height_ref="unknown")
     what = Instrument("aeris", "gas", spec, Mount(), "aeris.toml")
-    track, report = csv_track.read(path, label="level0.csv", instrument=what)
+    track, report = csv_track.read(path, label="level0.csv", options=TrackOptions(instrument=what))
     assert str(track.time[0].astype("datetime64[ns]")) == "2023-04-19T14:10:05.669701000"
     assert (track.lat[0], track.lon[0], track.height_source_m[0]) == (32.6911159, -103.075253, 1155.37341)
     assert track.pressure_hpa[0] == 887.15

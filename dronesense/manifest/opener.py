@@ -39,6 +39,7 @@ from dronesense.model import (
     Signature,
     SpectralCube,
     Terrain,
+    TrackOptions,
     Trajectory,
 )
 from dronesense.readers import geotiff
@@ -168,19 +169,22 @@ class Opener:
         if table is None:
             return None
         path = self._one(table.path, "[track] path")
-        extra: dict[str, Any] = {}
+        instrument = None
         if table.instrument is not None:
-            extra["instrument"] = self._instrument(table.instrument, "[track] instrument")
+            instrument = self._instrument(table.instrument, "[track] instrument")
         name = table.reader or ("csv" if table.instrument else plugins.sniff(TRAJECTORY, path))
         reader = plugins.find(TRAJECTORY, name)
-        trajectory, report = reader.read(path, label=self._label(path), source=table.source, **extra)
+        options = TrackOptions(
+            table.source, instrument, table.date, table.tz, table.time_scale, table.roll_positive
+        )
+        trajectory, report = reader.read(path, label=self._label(path), options=options)
         if table.height_ref != "auto":  # the manifest answers what the reader had to ask
             answered = tuple(each for each in report.warnings if "height_ref" not in each)
             report = dataclasses.replace(report, warnings=answered)
         self._used(path, "flight log", report)
-        for key in ("date", "tz"):
-            if getattr(table, key) is not None:
-                self.warnings.append(f"[track] {key} is not needed: the log carries its own date")
+        for key, default in (("date", None), ("tz", None), ("time_scale", "auto"), ("roll_positive", "auto")):
+            if getattr(table, key) != default and key not in report.answered:
+                self.warnings.append(f"[track] {key} is not used: the log says it itself")
         return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
 
     def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:

@@ -54,6 +54,10 @@ class TrackTable(Table):
     height_ref: Literal["auto", "ellipsoid", "egm96", "egm2008", "takeoff"] = "auto"
     date: dt.date | None = None
     tz: str | None = None
+    time_scale: Literal["auto", "utc", "gps"] = "auto"
+    roll_positive: Literal["auto", "right-wing-down", "right-wing-up"] = "auto"
+    attitude: str | None = None
+    geoid: str | None = None
     sigma: TrackSigma = field(default_factory=TrackSigma)
 
 

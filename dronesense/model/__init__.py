@@ -27,7 +27,7 @@ from dronesense.model.instrument import (
 from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
 from dronesense.model.terrain import Terrain
-from dronesense.model.trajectory import Clock, Trajectory
+from dronesense.model.trajectory import Clock, TrackOptions, Trajectory, Triggers
 
 __all__ = [
     "Ambient",
@@ -71,5 +71,7 @@ __all__ = [
     "TailModel",
     "Terrain",
     "TimeColumn",
+    "TrackOptions",
     "Trajectory",
+    "Triggers",
 ]

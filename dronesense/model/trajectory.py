@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model.checks import freeze, strictly_increasing, within
+from dronesense.model.instrument import Instrument
 
 ClockKind = Literal["exact", "fitted", "date-only", "relative"]
 HeightRef = Literal["ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown"]
@@ -41,6 +43,64 @@ class Clock:
     def __post_init__(self) -> None:
         if not self.sigma_s >= 0.0:
             raise ValueError(f"clock sigma_s must be >= 0, not {self.sigma_s}")
+
+
+TimeScale = Literal["auto", "utc", "gps"]
+RollSign = Literal["auto", "right-wing-down", "right-wing-up"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """What a user says of a flight log beyond its bytes; a reader takes what its format leaves open.
+
+    Parameters
+    ----------
+    source : str
+        Position source within the log (``"POS"``, ``"GPS[1]"``, ...), or ``"auto"``.
+    instrument : Instrument, optional
+        Columns of a delimited table.
+    date : datetime.date, optional
+        UTC day on which a log without a date starts.
+    zone : str, optional
+        Zone of a log in local time: ``"UTC"``, ``"+05:00"`` or an IANA name.
+    time_scale : {"auto", "utc", "gps"}
+        Scale of stamps that the format leaves open; ``"auto"``: what the format's makers say.
+    roll_positive : {"auto", "right-wing-down", "right-wing-up"}
+        Sign of roll where the format leaves it open; ``"auto"``: what the format's makers say.
+    """
+
+    source: str = "auto"
+    instrument: Instrument | None = None
+    date: dt.date | None = None
+    zone: str | None = None
+    time_scale: TimeScale = "auto"
+    roll_positive: RollSign = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triggers:
+    """When a log says that a camera took a picture.
+
+    Parameters
+    ----------
+    time : (k,) int64
+        UTC, ns, increasing.
+    number : (k,) int64
+        What the log numbers the picture; -1 where it does not.
+    source : str
+        Message the stamps come from.
+    """
+
+    time: NDArray[np.int64]
+    number: NDArray[np.int64]
+    source: str
+
+    def __post_init__(self) -> None:
+        freeze(self, np.int64, (None,), "time")
+        freeze(self, np.int64, (len(self.time),), "number")
+
+    def __len__(self) -> int:
+        return len(self.time)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -77,6 +137,8 @@ class Trajectory:
         File and message the position comes from.
     pressure_hpa : (n,) float64, optional
         Static pressure of the aircraft's barometer, NaN when unknown.
+    triggers : Triggers, optional
+        Pictures that the log knows of.
     history : tuple of str
         One line per step.
 
@@ -102,6 +164,7 @@ class Trajectory:
     reference_point: str
     source: str
     pressure_hpa: NDArray[np.float64] | None = None
+    triggers: Triggers | None = None
     history: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
-from dronesense.model import Clock, IngestReport, Instrument, Trajectory
+from dronesense.model import Clock, IngestReport, TrackOptions, Trajectory
 from dronesense.readers.ardupilot_checks import damage, ends_in_flight, note_gaps, residuals
 from dronesense.readers.ardupilot_gps import (
     NS_PER_US,
     STATUS_RTK_FIXED,
     Receiver,
     Rows,
-    Tally,
     plausible_positions,
     receivers,
     rows_of,
@@ -40,6 +39,7 @@ from dronesense.readers.streams import (
     segments,
     usual_step,
 )
+from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S, RECEIVER_LATENCY_SIGMA_S, ClockFit, fit_latency_envelope
 
 FORMAT: Final = "ArduPilot DataFlash"
@@ -87,7 +87,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(
-    path: Path, *, label: str, source: str = "auto", instrument: Instrument | None = None
+    path: Path,
+    *,
+    label: str,
+    options: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[Trajectory, IngestReport]:
     """Read the track of an ArduPilot log.
 
@@ -97,11 +100,9 @@ def read(
         The ``.BIN`` file.
     label : str
         What messages and `Trajectory.source` call it.
-    source : str
-        ``"POS"`` (navigation filter), ``"GPS"``, ``"GPS[k]"``, or ``"auto"``: a receiver with fixed RTK, else
-        the filter, else the receiver with most fixes.
-    instrument : Instrument, optional
-        Not used: the log describes itself.
+    options : TrackOptions
+        Its `source`: ``"POS"`` (navigation filter), ``"GPS"``, ``"GPS[k]"``, or ``"auto"``: a receiver with
+        fixed RTK, else the filter, else the receiver with most fixes. The rest the log says itself.
 
     Returns
     -------
@@ -116,7 +117,6 @@ def read(
     ReadError
         If the file is no log, has no GPS time, or not the source asked for.
     """
-    del instrument
     log = DataFlash(path, where=label)
     tally = Tally(warnings=list(log.warnings))
     found = receivers(log, tally)
@@ -127,7 +127,7 @@ def read(
             fix="use the log of a flight with GPS, or another log format",
         )
     pos = _filter_rows(log, found, tally)
-    receiver, use_pos = _choose(source, found, pos, label)
+    receiver, use_pos = _choose(options.source, found, pos, label)
     clock = fit_latency_envelope(receiver.rows.time_us * NS_PER_US, receiver.utc_ns)
     positions = (
         _from_filter(pos, receiver, clock) if use_pos and pos is not None else _from_receiver(receiver)

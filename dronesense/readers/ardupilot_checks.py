@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model import Trajectory
-from dronesense.readers.ardupilot_gps import METERS_PER_DEGREE, NS_PER_US, Receiver, Rows, Tally
+from dronesense.readers.ardupilot_gps import METERS_PER_DEGREE, NS_PER_US, Receiver, Rows
 from dronesense.readers.dataflash import DataFlash
 from dronesense.readers.streams import GAP_STEPS, between, gap_ns, usual_step
+from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S, ClockFit, to_iso
 
 EVENT_ARMED: Final = 10

@@ -6,9 +6,8 @@ Neither DataFlash nor its records carry a checksum: flipped bits reach the colum
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from dronesense.readers.streams import (
     spikes,
     usual_step,
 )
+from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S, OUTLIER_S, gps_to_utc_ns
 
 NS_PER_US: Final = 1000
@@ -60,22 +60,6 @@ SPIKE_FLOOR_US: Final = 500_000
 """Time stamps may be this far out of step for other reasons (a busy logger), µs."""
 MATCH_US: Final = 500_000
 """A `GPA` row belongs to the `GPS` row within this time, µs; they are written together."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was refused and what the user should know, gathered on the way."""
-
-    dropped: Counter[str] = field(default_factory=Counter)
-    warnings: list[str] = field(default_factory=list)
-    assumptions: list[str] = field(default_factory=list)
-
-    def keep(self, good: Mask, reason: str) -> Mask:
-        """Count the rows that are not *good* under *reason*; return *good*."""
-        bad = int(np.count_nonzero(~good))
-        if bad:
-            self.dropped[reason] += bad
-        return good
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ManifestError, ReadError, did_you_mean
-from dronesense.model import Clock, GasInstrument, IngestReport, Instrument, Trajectory
+from dronesense.model import Clock, GasInstrument, IngestReport, Instrument, TrackOptions, Trajectory
 from dronesense.model.trajectory import HEIGHT_REFS, HeightRef
-from dronesense.readers.stamps import named_columns, stamped_rows
-from dronesense.readers.streams import (
-    ATTITUDE_SIGMA_DEG,
-    SINGLE_FIX_SIGMA_M,
-    Float,
-    increasing,
-    quaternions_of,
-    segments,
+from dronesense.readers.assembly import (
+    Attitude,
+    Positions,
+    Pressure,
+    Rank,
+    assemble,
+    compare,
+    plausible,
+    rate_hz,
 )
+from dronesense.readers.stamps import named_columns, stamped_rows
+from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, increasing, quaternions_of
 from dronesense.readers.table import Table, read_table
+from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S
 from dronesense.units import convert
 
@@ -56,7 +60,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(
-    path: Path, *, label: str, source: str = "auto", instrument: Instrument | None = None
+    path: Path,
+    *,
+    label: str,
+    options: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[Trajectory, IngestReport]:
     """Read the track that a table holds.
 
@@ -66,10 +73,9 @@ def read(
         The table.
     label : str
         What `Trajectory.source` calls it.
-    source : str
-        Only ``"auto"``: a table holds one track.
-    instrument : Instrument
-        Columns, units, clock and height reference.
+    options : TrackOptions
+        Its `instrument` is needed: columns, units, clock and height reference; its `source` can only be
+        ``"auto"``: a table holds one track.
 
     Returns
     -------
@@ -85,6 +91,7 @@ def read(
     ReadError
         If the table lacks a column or no row has a position.
     """
+    instrument, source = options.instrument, options.source
     spec = _spec(instrument, label)
     if source != "auto":
         raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
@@ -92,49 +99,43 @@ def read(
     table = read_table(path, delimiter=spec.delimiter, missing=spec.missing, headings=named_columns(spec))
     rows = stamped_rows(table, spec, where=label)
     columns = _columns(rows.table, spec, instrument.path)
-    dropped: Counter[str] = Counter(rows.dropped)
-    warnings = rows.warnings
-    keep = _gate(rows.time, columns, dropped, label)
+    tally = Tally(Counter(rows.dropped), rows.warnings, list(table.assumptions))
+    keep = _gate(rows.time, columns, tally, label)
     time = rows.time[keep]
     columns = {name: values[keep] for name, values in columns.items()}
     n = time.size
-    height, ellipsoidal, ref = _heights(columns, spec, n, instrument.path, warnings)
+    height, ellipsoidal, ref = _heights(columns, spec, n, instrument.path, tally.warnings)
     sigma_h, sigma_v = SINGLE_FIX_SIGMA_M
-    quantum = next((q for q in _QUANTA_NS if not np.any(time % q)), 1)
-    trajectory = Trajectory(
+    step_s = next((q for q in _QUANTA_NS if not np.any(time % q)), 1) / NS_PER_S
+    positions = Positions(
+        name=instrument.id,
+        rank=Rank.TABLE,
         time=time,
         lon=columns["longitude"],
         lat=columns["latitude"],
         height_m=ellipsoidal,
         height_source_m=height,
         height_ref=ref,
-        velocity_ned=_velocity(columns, n),
-        attitude=_attitude(columns, n, warnings),
         std_ned_m=np.tile(np.array([sigma_h, sigma_h, sigma_v]), (n, 1)),
-        std_rpy_deg=np.tile(np.array(ATTITUDE_SIGMA_DEG), (n, 1)),
         fix=np.full(n, SINGLE_FIX, dtype=np.uint8),
-        segment=segments(time),
-        clock=Clock(
-            "exact", quantum / NS_PER_S / np.sqrt(12.0), note=f"stamps in steps of {quantum / NS_PER_S:g} s"
-        ),
-        reference_point="antenna",
-        source=f"{label}:{instrument.id}",
-        pressure_hpa=columns.get("pressure"),
-        history=(f"read {n} positions of {label} as {instrument.id}",),
+        clock=Clock("exact", step_s / np.sqrt(12.0), note=f"stamps in steps of {step_s:g} s"),
+        point="antenna",
+        velocity_ned=_velocity(columns, n),
     )
-    report = IngestReport(
-        format=FORMAT,
-        records=len(table),
-        dropped=dict(dropped),
-        assumptions=(
-            f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none",
-            "time stamps taken as UTC of the position",
-            *table.assumptions,
-        ),
-        warnings=tuple(warnings),
-        details={"instrument": instrument.id, "clock_step_s": quantum / NS_PER_S},
-    )
-    return trajectory, report
+    turn = Attitude("attitude", time, _attitude(columns, n, tally.warnings))
+    pressure = Pressure(time, columns["pressure"]) if "pressure" in columns else None
+    trajectory = assemble(positions, label=label, tally=tally, attitude=turn, pressure=pressure)
+    tally.assumptions += [
+        f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none",
+        "time stamps taken as UTC of the position",
+    ]
+    details = {
+        "instrument": instrument.id,
+        "clock_step_s": step_s,
+        "source_rate_hz": rate_hz(time),
+        "sources": compare(positions, [positions]),
+    }
+    return trajectory, tally.report(FORMAT, len(table), details=details)
 
 
 def _spec(instrument: Instrument | None, label: str) -> GasInstrument:
@@ -165,31 +166,15 @@ def _columns(table: Table, spec: GasInstrument, where: str) -> dict[str, Float]:
     return found
 
 
-def _gate(
-    time: NDArray[np.int64], columns: dict[str, Float], dropped: Counter[str], label: str
-) -> NDArray[np.intp]:
+def _gate(time: NDArray[np.int64], columns: dict[str, Float], tally: Tally, label: str) -> NDArray[np.intp]:
     """Return the rows with a plausible position, one of each stamp."""
-    lat, lon = columns["latitude"], columns["longitude"]
-    keep = np.arange(time.size)
-    for good, reason in (
-        (np.isfinite(lat) & np.isfinite(lon), "no position"),
-        ((lat != 0.0) | (lon != 0.0), "latitude and longitude 0"),
-        ((np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0), "position out of range"),
-    ):
-        keep = _count(keep, good[keep], reason, dropped)
-    keep = _count(keep, increasing(time[keep]), "time stamp not after the one before", dropped)
+    keep = plausible("", time, columns["longitude"], columns["latitude"], columns.get("height"), tally)
+    keep = keep[tally.keep(increasing(time[keep]), "time stamp not after the one before")]
     if not keep.size:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
-        raise ReadError(f"no row with a position ({reasons})", where=label, fix="check the instrument file")
+        raise ReadError(
+            f"no row with a position{tally.reasons()}", where=label, fix="check the instrument file"
+        )
     return keep
-
-
-def _count(
-    keep: NDArray[np.intp], good: NDArray[np.bool_], reason: str, dropped: Counter[str]
-) -> NDArray[np.intp]:
-    if not good.all():
-        dropped[reason] += int(np.count_nonzero(~good))
-    return keep[good]
 
 
 def _heights(

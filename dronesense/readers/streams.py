@@ -107,12 +107,17 @@ class Between:
         return np.where(self.inside, result, np.nan)
 
     def slerp(self, quaternions: Float) -> Float:
-        """Interpolate (m, 4) unit quaternions on the shortest arc; w >= 0; NaN where not `inside`."""
+        """Interpolate (m, 4) unit quaternions on the shortest arc; w >= 0; NaN where unknown."""
         from scipy.spatial.transform import Rotation
 
-        start, stop = (Rotation.from_quat(quaternions[k][:, [1, 2, 3, 0]]) for k in (self.left, self.right))
-        turn = Rotation.from_rotvec(self.weight[:, None] * (start.inv() * stop).as_rotvec())
-        return np.where(self.inside[:, None], _wxyz(start * turn), np.nan)
+        ends = [quaternions[k][:, [1, 2, 3, 0]] for k in (self.left, self.right)]
+        known = self.inside & np.isfinite(ends[0]).all(axis=1) & np.isfinite(ends[1]).all(axis=1)
+        result = np.full(quaternions[self.left].shape, np.nan)
+        if known.any():
+            start, stop = (Rotation.from_quat(end[known]) for end in ends)
+            turn = Rotation.from_rotvec(self.weight[known, None] * (start.inv() * stop).as_rotvec())
+            result[known] = _wxyz(start * turn)
+        return result
 
 
 def between(time: NDArray[np.int64], wanted: NDArray[np.int64], limit_ns: float) -> Between:
