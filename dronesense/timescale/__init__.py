@@ -18,8 +18,19 @@ from dronesense.timescale.epochs import (
     MS_PER_WEEK,
     NS_PER_MS,
     NS_PER_S,
+    gps_ns_to_utc_ns,
     gps_to_utc_ns,
     to_iso,
+)
+from dronesense.timescale.weeks import (
+    ROLLOVER_WEEKS,
+    S_PER_DAY,
+    S_PER_WEEK,
+    day_seconds_to_utc_ns,
+    gps_seconds_to_utc_ns,
+    gps_tow_to_utc_ns,
+    unroll_utc_ns,
+    unroll_week,
 )
 from dronesense.timescale.written import parse_times
 
@@ -31,9 +42,18 @@ __all__ = [
     "NS_PER_S",
     "OUTLIER_S",
     "RECEIVER_LATENCY_SIGMA_S",
+    "ROLLOVER_WEEKS",
+    "S_PER_DAY",
+    "S_PER_WEEK",
     "ClockFit",
+    "day_seconds_to_utc_ns",
     "fit_latency_envelope",
+    "gps_ns_to_utc_ns",
+    "gps_seconds_to_utc_ns",
     "gps_to_utc_ns",
+    "gps_tow_to_utc_ns",
     "parse_times",
     "to_iso",
+    "unroll_utc_ns",
+    "unroll_week",
 ]

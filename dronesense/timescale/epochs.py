@@ -54,6 +54,17 @@ def gps_to_utc_ns(week: ArrayLike, tow_ms: ArrayLike) -> NDArray[np.int64]:
     whole = tow.astype(np.int64)
     part_ns = np.rint((tow - whole) * NS_PER_MS).astype(np.int64)
     gps_ns = (np.asarray(week).astype(np.int64) * MS_PER_WEEK + whole) * NS_PER_MS + part_ns
+    return gps_ns_to_utc_ns(gps_ns)
+
+
+def gps_ns_to_utc_ns(gps_ns: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
+    """Return UTC, ns since 1970-01-01, of GPS nanoseconds since 1980-01-06T00:00:00Z.
+
+    Examples
+    --------
+    >>> to_iso(int(gps_ns_to_utc_ns(np.int64(1_419_947_177_800_000_000))))
+    '2025-01-03T13:45:59.800Z'
+    """
     leap = np.searchsorted(_LEAP_GPS_NS, gps_ns, side="right")
     return np.asarray(gps_ns + (GPS_EPOCH_S - leap) * NS_PER_S, dtype=np.int64)
 
