@@ -49,6 +49,7 @@ def test_run_leaves_the_input_untouched_and_the_products_complete(
     assert _tree(flight_folder) == before
     for name in (
         "hotspots.geojson",
+        "track.geojson",
         "run.json",
         "gas/CH4.csv",
         "quicklooks/CH4.png",

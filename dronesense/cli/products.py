@@ -129,7 +129,7 @@ def file_name(*parts: str) -> str:
 
 def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
     from dronesense import plot
-    from dronesense.writers import raster, table
+    from dronesense.writers import raster, table, track
 
     steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.cubes)
     done = 0
@@ -142,6 +142,8 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for name in ("scores", "gas", "quicklooks"):
         (folder / name).mkdir()
     layer.write(folder / "hotspots.geojson")
+    if flight.trajectory is not None:
+        track.write(flight.trajectory, folder / "track.geojson", flight=flight.id)
     step()
     for each in layer.rasters:
         raster.write(each, folder / "scores" / f"{file_name(*each.name.split('__'))}.tif")
