@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.timescale import NS_PER_S
+from dronesense.readers.tally import Tally
+from dronesense.timescale import NS_PER_S, S_PER_DAY
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -17,6 +18,9 @@ GAP_S: Final = 1.0
 """Nothing is interpolated over a longer gap, s, unless the stream itself is slower."""
 GAP_STEPS: Final = 2.5
 """A gap is longer than this many usual steps: two rows are missing."""
+
+UNSET_S: Final = float(S_PER_DAY)
+"""Stamps more than a day apart are those of a clock before and after it was set, s."""
 
 SPIKE_WINDOW: Final = 5
 """Samples of the running median that tells spikes: up to two damaged ones in a row are told from the rest."""
@@ -71,6 +75,98 @@ def spikes(values: NDArray[Any], tolerance: float) -> Mask:
     half = SPIKE_WINDOW // 2
     middle = np.concatenate([np.full(half, inner[0]), inner, np.full(half, inner[-1])])
     return np.asarray(np.abs(values - middle) > tolerance, dtype=bool)
+
+
+def ordered(time: NDArray[np.int64], tally: Tally, name: str = "") -> tuple[Mask, NDArray[np.int64]]:
+    """Bring stamps in the order of the log into strictly increasing order by leaving rows out.
+
+    Left out and counted in *tally*: rows more than a day from the most (a clock not yet set), single damaged
+    stamps, repeated stamps (the first row stays), rows that come late. Where the clock jumps back for good,
+    the rows of one side whose stamps the other side has too (the smaller loss; the later side if equal) are
+    left out, a warning tells the size, and a new piece starts. A smaller jump forward is a gap, which
+    :func:`segments` sees.
+
+    Parameters
+    ----------
+    time : (n,) int64
+        Stamps in the order of the log, ns.
+    tally : Tally
+        Takes counts and warnings.
+    name : str
+        What the messages call the stream.
+
+    Returns
+    -------
+    keep : (n,) bool
+        Rows to keep.
+    piece : (k,) int64
+        For each kept row a number that grows by one where the clock jumped back: `Positions.reset`.
+
+    Examples
+    --------
+    >>> keep, piece = ordered(np.array([1, 2, 2, 4, 3, 5]) * 10**9, Tally())
+    >>> keep
+    array([ True,  True, False,  True, False,  True])
+    """
+    prefix = f"{name}: " if name else ""
+    index = np.arange(time.size)
+    index = index[tally.keep(_main_days(time), prefix + "clock not set")]
+    alone = spikes(time[index], gap_ns(time[index])) & _disordered(time[index])
+    index = index[tally.keep(~alone, prefix + "damaged time stamp")]
+    same = np.diff(time[index], prepend=time[index][:1] - 1) == 0
+    index = index[tally.keep(~same, prefix + "same time stamp as the row before")]
+    stamps = time[index]
+    good = _in_order(stamps)
+    jump = _jumps_back(stamps)
+    piece = np.zeros(stamps.size, dtype=np.int64)
+    piece[jump + 1] = 1
+    keep = np.zeros(time.shape, dtype=bool)
+    keep[index[good]] = True
+    if jump.size:
+        back = (stamps[jump] - stamps[jump + 1]) / NS_PER_S
+        lost = int(np.count_nonzero(~good))
+        tally.dropped[prefix + "time stamps twice after a clock jump"] += lost
+        tally.warnings.append(
+            f"{prefix}the clock jumps back {jump.size} time(s), by {back.max():.3f} s at row "
+            f"{index[jump[np.argmax(back)]] + 2}: {lost} row(s) left out, nothing is interpolated across"
+        )
+    else:
+        tally.keep(good, prefix + "time stamp not after the one before")
+    return keep, np.cumsum(piece)[good]
+
+
+def _main_days(time: NDArray[np.int64]) -> Mask:
+    """Tell the samples of the largest group without :data:`UNSET_S` between neighbors, in whatever order."""
+    rank = np.argsort(time)
+    group = np.empty(time.shape, dtype=np.intp)
+    group[rank] = np.cumsum(np.diff(time[rank], prepend=time[rank][:1]) > UNSET_S * NS_PER_S)
+    return group == np.argmax(np.bincount(group)) if group.size else np.zeros(0, dtype=bool)
+
+
+def _disordered(time: NDArray[np.int64]) -> Mask:
+    """Tell the samples that are not later than all before, or not earlier than all after them."""
+    return ~(increasing(time) & increasing(-time[::-1])[::-1])
+
+
+def _in_order(time: NDArray[np.int64]) -> Mask:
+    """Tell which samples to keep: within each tangle the late ones go or those ahead, whichever are fewer."""
+    keep_early, keep_late = increasing(time), increasing(-time[::-1])[::-1]
+    if keep_early.all():
+        return keep_early
+    highest = np.maximum.accumulate(time)[:-1]
+    lowest = np.minimum.accumulate(time[::-1])[::-1][1:]
+    tangle = np.zeros(time.shape, dtype=np.intp)
+    tangle[1:] = np.cumsum(highest < lowest)
+    kept = [np.bincount(tangle, weights=each) for each in (keep_early, keep_late)]
+    return np.where((kept[0] >= kept[1])[tangle], keep_early, keep_late)
+
+
+def _jumps_back(time: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the samples after which the clock is back and stays so for :data:`SPIKE_WINDOW` samples."""
+    if time.size <= SPIKE_WINDOW:
+        return np.zeros(0, dtype=np.intp)
+    after = np.lib.stride_tricks.sliding_window_view(time[1:], SPIKE_WINDOW).max(axis=-1)
+    return np.flatnonzero((np.diff(time)[: after.size] < 0) & (after <= time[: after.size]))
 
 
 @dataclass(frozen=True, slots=True)
