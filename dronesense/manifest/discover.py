@@ -10,6 +10,7 @@ from typing import Any, Final
 from dronesense import plugins
 from dronesense.errors import DronesenseError
 from dronesense.manifest.catalog import Catalog, shipped_folder
+from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
 from dronesense.readers import instrument as instrument_reader
@@ -182,21 +183,23 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
 
 
 def _settle_track(result: Discovery, finds: _Finds, name: Any) -> None:
-    logs = sorted(finds.logs, key=lambda log: log[0].stat().st_size, reverse=True)
-    if logs:
-        result.tables["track"] = {"path": name(logs[0][0]), "reader": logs[0][1]}
-        for other, _ in logs[1:]:
-            result.ignored.append(
-                (name(other), "a second, smaller flight log; name the one to use in [track]")
-            )
+    if not finds.logs:
+        for path, instrument in finds.gas:
+            spec = instrument.spec
+            assert isinstance(spec, GasInstrument)
+            if {"latitude", "longitude"} <= {column.field for column in spec.columns.values()}:
+                result.tables["track"] = {"path": name(path), "reader": "csv", "instrument": instrument.id}
+                result.notes[name(path)] = "no flight log; the analyser's own positions are used"
+                return
         return
-    for path, instrument in finds.gas:
-        spec = instrument.spec
-        assert isinstance(spec, GasInstrument)
-        if {"latitude", "longitude"} <= {column.field for column in spec.columns.values()}:
-            result.tables["track"] = {"path": name(path), "reader": "csv", "instrument": instrument.id}
-            result.notes[name(path)] = "no flight log; the analyser's own positions are used"
-            return
+    chosen = choose_logs(finds.logs)
+    result.tables["track"] = {
+        "path": name(chosen.logs[0]) if len(chosen.logs) == 1 else [name(path) for path in chosen.logs],
+        "reader": chosen.reader,
+    }
+    if chosen.attitude is not None:
+        result.tables["track"]["attitude"] = name(chosen.attitude)
+    result.ignored += [(name(path), reason) for path, reason in chosen.ignored]
 
 
 def _settle_panel(result: Discovery, finds: _Finds, name: Any) -> dict[str, Any] | None:

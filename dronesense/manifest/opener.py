@@ -168,24 +168,36 @@ class Opener:
         table = self.manifest.track
         if table is None:
             return None
-        path = self._one(table.path, "[track] path")
         instrument = None
         if table.instrument is not None:
             instrument = self._instrument(table.instrument, "[track] instrument")
-        name = table.reader or ("csv" if table.instrument else plugins.sniff(TRAJECTORY, path))
-        reader = plugins.find(TRAJECTORY, name)
-        options = TrackOptions(
-            table.source, instrument, table.date, table.tz, table.time_scale, table.roll_positive
-        )
-        trajectory, report = reader.read(path, label=self._label(path), options=options)
-        if table.height_ref != "auto":  # the manifest answers what the reader had to ask
+        options = track.options(table, instrument)
+        paths = [path for pattern in table.paths() for path in self._paths(pattern, "[track] path")]
+        reader = table.reader or ("csv" if table.instrument else None)
+        read = [self._log(path, reader, options) for path in dict.fromkeys(paths)]
+        trajectory = track.join([each for each, _ in read], where=str(self.where))
+        reports = [report for _, report in read]
+        if table.attitude is not None:
+            path = self._one(table.attitude, "[track] attitude")
+            other, report = self._log(path, None, dataclasses.replace(options, source="auto"))
+            reports.append(report)
+            trajectory, remarks = track.with_attitude(trajectory, other)
+            self.warnings += remarks
+        self.warnings += track.not_used(table, reports)
+        return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
+
+    def _log(self, path: Path, reader: str | None, options: TrackOptions) -> tuple[Trajectory, IngestReport]:
+        module = plugins.find(TRAJECTORY, reader or plugins.sniff(TRAJECTORY, path))
+        trajectory, report = module.read(path, label=self._label(path), options=options)
+        assert isinstance(trajectory, Trajectory)
+        table = self.manifest.track
+        if (
+            table is not None and table.height_ref != "auto"
+        ):  # the manifest answers what the reader had to ask
             answered = tuple(each for each in report.warnings if "height_ref" not in each)
             report = dataclasses.replace(report, warnings=answered)
         self._used(path, "flight log", report)
-        for key, default in (("date", None), ("tz", None), ("time_scale", "auto"), ("roll_positive", "auto")):
-            if getattr(table, key) != default and key not in report.answered:
-                self.warnings.append(f"[track] {key} is not used: the log says it itself")
-        return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
+        return trajectory, report
 
     def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:
         table = self.manifest.terrain
@@ -240,7 +252,7 @@ class Opener:
             raise ManifestError("is a camera record; the instrument is a gas analyser", where=record.path)
         self._used(path, "gas series", report)
         log = self.manifest.track
-        shares = log is not None and path in self._paths(log.path, "[track] path")
+        shares = log is not None and any(path in self._paths(each, "[track] path") for each in log.paths())
         return GasInput(series, instrument, record, table.clock_offset_s, shares)
 
     def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:

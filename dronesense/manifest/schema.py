@@ -47,7 +47,7 @@ class TrackSigma(Table):
 class TrackTable(Table):
     """``[track]``."""
 
-    path: str
+    path: str | list[str]
     reader: str | None = None
     instrument: str | None = None
     source: str = "auto"
@@ -58,7 +58,12 @@ class TrackTable(Table):
     roll_positive: Literal["auto", "right-wing-down", "right-wing-up"] = "auto"
     attitude: str | None = None
     geoid: str | None = None
+    clock_offset_s: float = 0.0
     sigma: TrackSigma = field(default_factory=TrackSigma)
+
+    def paths(self) -> list[str]:
+        """Return the logs, one or several."""
+        return [self.path] if isinstance(self.path, str) else self.path
 
 
 class TerrainTable(Table):
