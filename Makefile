@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 UPGRADE ?=
+RUNS ?= 1000000
+FUZZED ?= $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 LOCKED = $(PIP) install --quiet --require-hashes --only-binary :all:
 PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench docs smoke lock clean
+.PHONY: help demo test test-slow fuzz check format bench docs smoke lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -22,6 +24,9 @@ test: check ## every check and every test but the slow ones
 
 test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random examples
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m slow
+
+fuzz: $(VENV)/dev.stamp ## a million damaged files for every binary format (RUNS=1000000)
+	@for format in $(FUZZED); do echo "$$format"; $(VENV)/bin/python tests/fuzz/run.py $$format --runs $(RUNS) || exit 1; done
 
 check: $(VENV)/dev.stamp ## lint, format, types, import floors
 	$(VENV)/bin/ruff check .
