@@ -12,6 +12,7 @@ from dronesense.model.cube import (
     SpectralCube,
 )
 from dronesense.model.detection import Detection, ScoreMap, TailModel
+from dronesense.model.emission import FluxEstimate, GasMap, SourceEstimate
 from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel
 from dronesense.model.gas import Ambient, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
@@ -28,6 +29,7 @@ from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
 from dronesense.model.terrain import Terrain
 from dronesense.model.trajectory import Clock, TrackOptions, Trajectory, Triggers
+from dronesense.model.wind import Wind
 
 __all__ = [
     "Ambient",
@@ -43,11 +45,13 @@ __all__ = [
     "Detection",
     "Flag",
     "Flight",
+    "FluxEstimate",
     "Frame",
     "FrameCamera",
     "GasCalibration",
     "GasInput",
     "GasInstrument",
+    "GasMap",
     "GasSeries",
     "GasTrace",
     "Geometry",
@@ -66,6 +70,7 @@ __all__ = [
     "Response",
     "ScoreMap",
     "Signature",
+    "SourceEstimate",
     "SpeciesCalibration",
     "SpectralCube",
     "TailModel",
@@ -74,4 +79,5 @@ __all__ = [
     "TrackOptions",
     "Trajectory",
     "Triggers",
+    "Wind",
 ]
