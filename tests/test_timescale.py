@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,11 +15,19 @@ from dronesense.errors import ManifestError, ReadError
 from dronesense.timescale import (
     GPS_EPOCH_S,
     LEAP_SECONDS,
+    RECEIVER_LATENCY_S,
     RECEIVER_LATENCY_SIGMA_S,
+    day_seconds_to_utc_ns,
     fit_latency_envelope,
+    gps_seconds_to_utc_ns,
     gps_to_utc_ns,
+    gps_tow_to_utc_ns,
+    leap_note,
+    leap_seconds_at,
     parse_times,
     to_iso,
+    unroll_utc_ns,
+    unroll_week,
 )
 
 S = 10**9
@@ -53,6 +61,139 @@ def test_leap_second_table_is_that_of_the_iers() -> None:
 )
 def test_gps_time_by_hand(week: int, tow_s: int, utc: str) -> None:
     assert to_iso(gps_to_utc_ns(week, tow_s * 1000)[()]) == utc
+
+
+@pytest.mark.parametrize(("index", "day"), list(enumerate(LEAP_SECONDS)))
+def test_both_sides_of_every_leap_second(index: int, day: str) -> None:
+    """GPS minus UTC is `index` s before and `index + 1` s after (USNO table of GPS-UTC: 1 s from 1981-07)."""
+    midnight = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+    before_gps_s = midnight - 1 - GPS_EPOCH_S + index
+    inside_gps_s = before_gps_s + 1  # 23:59:60
+    found = gps_seconds_to_utc_ns([before_gps_s, inside_gps_s, inside_gps_s + 1, inside_gps_s + 2])
+    assert (found // S - midnight).tolist() == [-1, 0, 0, 1]
+    week, tow = divmod(before_gps_s, 604_800)
+    assert gps_to_utc_ns(week, tow * 1000) == found[0]
+    assert leap_seconds_at([midnight * S - 1, midnight * S]).tolist() == [index, index + 1]
+
+
+def test_published_offsets_of_gps_from_utc() -> None:
+    """Values of the GPS almanacs of the time."""
+    published = {"1980-01-06": 0, "1990-06-01": 6, "1999-06-01": 13, "2010-01-01": 15, "2016-12-31": 16 + 1}
+    published |= {"2017-01-01": 18, "2026-06-27": 18}
+    stamps = parse_times([f"{day}T12:00Z" for day in published])
+    assert leap_seconds_at(stamps).tolist() == list(published.values())
+
+
+def test_stamps_after_the_table_get_a_note() -> None:
+    assert leap_note(parse_times(["2026-06-27T23:00Z"])) == ""
+    assert "18 s ahead" in leap_note(parse_times(["2026-06-27T23:00Z", "2026-06-28T00:00Z"]))
+    assert leap_note(np.array([], dtype=np.int64)) == ""
+
+
+def test_time_of_week_gets_its_week_from_the_date() -> None:
+    # 2025-01-03 is a Friday, week 2347: 481577.8 s - 18 s = 13:45:59.8 UTC
+    assert to_iso(gps_tow_to_utc_ns([481_577.8], date=date(2025, 1, 3))).tolist() == [
+        "2025-01-03T13:45:59.800Z"
+    ]
+    # Sunday 00:00:05 GPS is Saturday 23:59:47 UTC: the date of the first stamp is the Saturday
+    assert to_iso(gps_tow_to_utc_ns([5.0], date=date(2025, 1, 4))).tolist() == ["2025-01-04T23:59:47.000Z"]
+
+
+@given(
+    st.dates(date(1981, 1, 1), date(2100, 1, 1)),
+    st.floats(0.0, 86_399.0),
+    st.lists(st.floats(0.01, 200_000.0), max_size=20),
+)
+def test_time_of_week_goes_there_and_back(day: date, start_s: float, steps: list[float]) -> None:
+    """Peer: the full week, which the series of times of week does not have."""
+    midnight = (day - date(1970, 1, 1)).days * 86_400
+    leap = int(leap_seconds_at((midnight + int(start_s)) * S))
+    gps_ms = np.rint((midnight - GPS_EPOCH_S + leap + start_s + np.cumsum([0.0, *steps])) * 1000).astype(
+        np.int64
+    )
+    week, tow_ms = np.divmod(gps_ms, 604_800_000)
+    found = gps_tow_to_utc_ns(tow_ms / 1000, date=day)
+    np.testing.assert_allclose((found - gps_to_utc_ns(week, tow_ms)) / S, 0.0, atol=1e-6)
+
+
+def test_week_rolls_over_inside_a_series_and_late_rows_stay_late() -> None:
+    tow = [604_799.6, 604_799.8, 0.0, 604_799.9, 0.2, 0.4]
+    seconds = (gps_tow_to_utc_ns(tow, date=date(2026, 6, 13)) - parse_times(["2026-06-13T23:59:42Z"])) / S
+    np.testing.assert_allclose(seconds, [-0.4, -0.2, 0.0, -0.1, 0.2, 0.4], atol=1e-9)
+    counted_on = gps_tow_to_utc_ns([604_799.6, 604_800.2], date=date(2026, 6, 13))
+    assert (counted_on[1] - counted_on[0]) / S == pytest.approx(0.6)
+
+
+def test_a_date_that_cannot_be_is_refused() -> None:
+    tow = [481_577.8]  # a Friday
+    for near in (2, 3, 4):
+        assert to_iso(gps_tow_to_utc_ns(tow, date=date(2025, 1, near)))[0].startswith("2025-01-03")
+    for wrong in (1, 5, 6):
+        with pytest.raises(ReadError, match=r"a\.out: .* falls on a Friday, but .*set date"):
+            gps_tow_to_utc_ns(tow, date=date(2025, 1, wrong), where="a.out")
+    with pytest.raises(ReadError, match="not the day of a flight"):
+        gps_tow_to_utc_ns(tow, date=date(9999, 1, 1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, 1e300, 2e6])
+def test_damaged_stamps_are_refused_not_wrapped(bad: float) -> None:
+    with pytest.raises(ReadError, match="stamp 2 of 2"):
+        gps_tow_to_utc_ns([5.0, bad], date=date(2025, 1, 4))
+    with pytest.raises(ReadError, match="stamp 2 of 2"):
+        day_seconds_to_utc_ns([5.0, bad], date=date(2025, 1, 4))
+    if bad != 2e6:
+        with pytest.raises(ReadError, match="stamp 1 of 1"):
+            gps_seconds_to_utc_ns([bad])
+
+
+def test_gps_seconds_of_a_pushbroom_log() -> None:
+    assert to_iso(gps_seconds_to_utc_ns([1_340_119_934.235])).tolist() == ["2022-06-24T15:31:56.235Z"]
+    assert gps_seconds_to_utc_ns(np.array([0, 1])).tolist() == [GPS_EPOCH_S * S, (GPS_EPOCH_S + 1) * S]
+
+
+def test_midnight_is_counted_small_steps_back_are_not() -> None:
+    day = date(2026, 6, 14)
+    midnight = parse_times(["2026-06-15T00:00Z"])[0]
+    of_day = [86_398.0, 86_399.0, 0.0, 86_399.5, 1.0, 0.5, 2.0]
+    seconds = (day_seconds_to_utc_ns(of_day, date=day) - midnight) / S
+    assert seconds.tolist() == [-2.0, -1.0, 0.0, -0.5, 1.0, 0.5, 2.0]
+
+
+def test_a_clock_that_starts_at_zero_stays_on_the_day() -> None:
+    """A receiver without a fix says 00:00:00; then it is 14:00, and later it is midnight."""
+    seconds = day_seconds_to_utc_ns([0.0, 0.0, 50_400.0, 86_399.0, 1.0], date=date(2026, 6, 14))
+    since = (seconds - parse_times(["2026-06-14T00:00Z"])[0]) // S
+    assert since.tolist() == [0, 0, 50_400, 86_399, 86_401]
+
+
+def test_empty_series_have_no_stamps() -> None:
+    day = date(2026, 6, 14)
+    for found in (gps_tow_to_utc_ns([], date=day), day_seconds_to_utc_ns([], date=day)):
+        assert (found.shape, found.dtype) == ((0,), np.int64)
+    assert unroll_utc_ns(np.array([], dtype=np.int64), near=day).shape == (0,)
+
+
+def test_short_week_numbers() -> None:
+    """Rollovers: 1999-08-22 (week 1024) and 2019-04-07 (week 2048)."""
+    assert unroll_week([1023, 0], near=date(1999, 8, 22)).tolist() == [1023, 1024]
+    assert unroll_week([1023, 0], near=date(2019, 4, 7)).tolist() == [2047, 2048]
+    assert unroll_week(299, not_before=date(2024, 1, 1)) == 2347
+    assert unroll_week(2347, near=date(2025, 1, 3)) == 2347
+    # 2018-12-30 is in week 2034 = 1024 + 1010: 1009 is only due in week 3057
+    assert unroll_week([1010, 1009], not_before=date(2018, 12, 30)).tolist() == [2034, 3057]
+    for dates in ({}, {"near": date(2020, 1, 1), "not_before": date(2020, 1, 1)}):
+        with pytest.raises(ValueError, match="either"):
+            unroll_week(0, **dates)
+
+
+def test_dates_of_receivers_that_lost_a_rollover() -> None:
+    """2019-04-06 read as 1999-08-21: 1024 weeks."""
+    stamps = parse_times(["1999-08-21T10:00Z", "1999-08-21T10:00:01Z"])
+    assert to_iso(unroll_utc_ns(stamps, near=date(2019, 1, 1)), 0).tolist() == [
+        "2019-04-06T10:00:00Z",
+        "2019-04-06T10:00:01Z",
+    ]
+    np.testing.assert_array_equal(unroll_utc_ns(stamps, near=date(2000, 1, 1)), stamps)
 
 
 def test_gps_time_keeps_fractions_and_vectorises() -> None:
@@ -213,3 +354,73 @@ def test_envelope_of_one_stamp_and_of_none() -> None:
     assert (fit.offset_ns, fit.n, fit.spread_s) == (S - 5, 1, 0.0)
     with pytest.raises(ValueError, match="at least 1"):
         fit_latency_envelope(np.array([], dtype=np.int64), np.array([], dtype=np.int64))
+
+
+def latencies(rng: np.random.Generator, n: int) -> tuple[np.ndarray, float]:
+    """Boot-clock delays, s: a constant from the stated prior, and a jitter of one of three kinds."""
+    constant = float(rng.uniform(*RECEIVER_LATENCY_S))
+    kind = rng.integers(3)
+    jitter = (rng.uniform(0.0, 0.16, n), rng.exponential(0.03, n), rng.choice([0.0, 0.1], n))[kind]
+    return constant + jitter, constant
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_the_stated_sigma_holds(correct: bool) -> None:
+    """Over 600 logs of 1 to 30 min the rms error is the stated sigma; a uniform latency is never beyond 2 of
+    them, and 58 % (its share) to 68 % lie within one if the latency is corrected."""
+    ratio = []
+    for seed in range(600):
+        rng = np.random.default_rng(seed)
+        n, step = int(rng.integers(60, 1800)), float(rng.choice([0.2, 1.0]))
+        drift = float(rng.normal(0.0, 5e-6))
+        sent = rng.uniform(0.0, 100.0) + np.arange(n) * step
+        late, _ = latencies(rng, n)
+        origin = 1_735_911_000 * S
+        boot = ((sent + late) * S).astype(np.int64)
+        fit = fit_latency_envelope(
+            boot, (origin + sent * (1.0 + drift) * S).astype(np.int64), correct_latency=correct
+        )
+        middle = int(sent.mean() * S)
+        truth = origin + int(sent.mean() * (1.0 + drift) * S)
+        ratio.append((int(fit.to_utc(np.array([middle]))[0]) - truth) / S / fit.sigma_s)
+    error = np.abs(ratio)
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(error < 1.96) >= 0.95
+    if correct:
+        assert abs(np.mean(ratio)) < 0.15
+        assert 0.52 < np.mean(error < 1.0) < 0.72
+
+
+@pytest.mark.parametrize("step_s", [-0.5, 1.0, -18.0, 3.0, 86_400.0])
+def test_a_step_of_utc_refuses_the_smaller_part(step_s: float) -> None:
+    boot, utc, origin = planted(300, step_s=0.2, drift=0.0, seed=4)
+    utc[:60] += int(step_s * S)
+    fit = fit_latency_envelope(boot, utc)
+    assert abs(fit.offset_ns - origin) < 0.01 * S
+    assert (fit.n, len(fit.doubtful)) == (240, 1)
+    assert "step against each other 1 time(s)" in fit.warning
+    assert "60 stamps" in fit.warning
+    np.testing.assert_array_equal(fit.trusted(boot), np.arange(300) >= 60)
+
+
+def test_a_restart_of_the_boot_clock_is_named() -> None:
+    boot, utc, origin = planted(300, step_s=0.2, drift=0.0, seed=5)
+    boot[200:] += 100 * S  # a second boot that started later
+    fit = fit_latency_envelope(boot, utc)
+    assert abs(fit.offset_ns - origin) < 0.01 * S
+    np.testing.assert_array_equal(fit.trusted(boot), np.arange(300) < 200)
+    assert "-99." in fit.warning or "-100." in fit.warning
+
+
+def test_sound_clocks_get_no_warning() -> None:
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        sent = np.arange(400) * 0.2 * S
+        late, _ = latencies(rng, 400)
+        fit = fit_latency_envelope((sent + late * S).astype(np.int64), sent.astype(np.int64))
+        assert (fit.warning, fit.doubtful, fit.n) == ("", (), 400)
+    boot, utc, _ = planted(300, step_s=0.2, drift=0.0, seed=1)
+    utc[40:43] += 5 * S  # three damaged stamps are no step
+    fit = fit_latency_envelope(boot, utc)
+    assert (fit.warning, fit.n) == ("", 297)
+    assert fit.trusted(boot).all()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dronesense.timescale.boot import (
     OUTLIER_S,
+    RECEIVER_LATENCY_MEAN_S,
+    RECEIVER_LATENCY_S,
     RECEIVER_LATENCY_SIGMA_S,
     ClockFit,
     fit_latency_envelope,
@@ -15,11 +17,14 @@ from dronesense.timescale.boot import (
 from dronesense.timescale.epochs import (
     GPS_EPOCH_S,
     LEAP_SECONDS,
+    LEAP_TABLE_KNOWN_UNTIL,
     MS_PER_WEEK,
     NS_PER_MS,
     NS_PER_S,
     gps_ns_to_utc_ns,
     gps_to_utc_ns,
+    leap_note,
+    leap_seconds_at,
     to_iso,
 )
 from dronesense.timescale.weeks import (
@@ -37,10 +42,13 @@ from dronesense.timescale.written import parse_times
 __all__ = [
     "GPS_EPOCH_S",
     "LEAP_SECONDS",
+    "LEAP_TABLE_KNOWN_UNTIL",
     "MS_PER_WEEK",
     "NS_PER_MS",
     "NS_PER_S",
     "OUTLIER_S",
+    "RECEIVER_LATENCY_MEAN_S",
+    "RECEIVER_LATENCY_S",
     "RECEIVER_LATENCY_SIGMA_S",
     "ROLLOVER_WEEKS",
     "S_PER_DAY",
@@ -52,6 +60,8 @@ __all__ = [
     "gps_seconds_to_utc_ns",
     "gps_to_utc_ns",
     "gps_tow_to_utc_ns",
+    "leap_note",
+    "leap_seconds_at",
     "parse_times",
     "to_iso",
     "unroll_utc_ns",

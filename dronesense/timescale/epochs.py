@@ -21,6 +21,10 @@ LEAP_SECONDS: Final = (
 )  # fmt: skip
 """First UTC day after each leap second since the GPS epoch (IERS Bulletin C); none after 2017."""
 
+LEAP_TABLE_KNOWN_UNTIL: Final = "2026-06-28"
+"""Expiry of the list behind the table (IERS Bulletin C 70, July 2025): whether a leap second was announced
+for a later day is not known here."""
+
 _LEAP_UTC_S: Final = np.array(LEAP_SECONDS, dtype="datetime64[s]").astype(np.int64)
 _LEAP_GPS_NS: Final = (_LEAP_UTC_S - GPS_EPOCH_S + np.arange(1, len(LEAP_SECONDS) + 1)) * NS_PER_S
 
@@ -67,6 +71,37 @@ def gps_ns_to_utc_ns(gps_ns: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
     """
     leap = np.searchsorted(_LEAP_GPS_NS, gps_ns, side="right")
     return np.asarray(gps_ns + (GPS_EPOCH_S - leap) * NS_PER_S, dtype=np.int64)
+
+
+def leap_seconds_at(utc_ns: ArrayLike) -> NDArray[np.int64]:
+    """Return GPS time minus UTC, whole s, at UTC stamps.
+
+    Examples
+    --------
+    >>> leap_seconds_at([1_420_070_400 * 10**9, 1_735_689_600 * 10**9]).tolist()  # 2015, 2025
+    [16, 18]
+    """
+    return np.searchsorted(_LEAP_UTC_S * NS_PER_S, np.asarray(utc_ns, dtype=np.int64), side="right")
+
+
+def leap_note(utc_ns: ArrayLike) -> str:
+    """Return what to tell of stamps made from GPS time that are later than the table is known to hold.
+
+    An empty string for earlier ones, and for none.
+
+    Examples
+    --------
+    >>> leap_note([1_735_689_600 * 10**9])
+    ''
+    """
+    stamps = np.asarray(utc_ns, dtype=np.int64)
+    known = np.datetime64(LEAP_TABLE_KNOWN_UNTIL, "ns").astype(np.int64)
+    if not stamps.size or stamps.max() < known:
+        return ""
+    return (
+        f"GPS time taken as {len(LEAP_SECONDS)} s ahead of UTC: leap seconds after {LEAP_TABLE_KNOWN_UNTIL} "
+        "are not in the table"
+    )
 
 
 @overload
