@@ -1,0 +1,411 @@
+"""Where the messages of a PX4 ULog are: a scan for data messages, and a walk over what lies between them.
+
+A message is ``size u16, type u8, payload``. Data messages, nearly all of a log, are found at once by their
+type byte, a subscribed id and a size that fits its format; where one ends the next must start. Python walks
+only where that chain breaks: at other messages and at damage.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.readers.ulog_formats import MAX_MESSAGE_BYTES, key_fits
+
+FILE_HEADER_BYTES: Final = 16
+HEADER_BYTES: Final = 3
+SCAN_BYTES: Final = 1 << 20
+"""Bytes scanned at a time: bounds the memory of the scan (1 MiB)."""
+SEARCH_BYTES: Final = 1 << 16
+"""Bytes searched at a time for a message after a hole."""
+
+SYNC: Final = bytes([0x2F, 0x73, 0x13, 0x20, 0x25, 0x0C, 0xBB, 0x12])
+DATA: Final = ord("D")
+LONGEST_NAME: Final = 255
+
+SIZES: Final[dict[int, tuple[int, int]]] = {
+    ord("A"): (4, 3 + LONGEST_NAME),
+    ord("B"): (40, MAX_MESSAGE_BYTES),
+    ord("C"): (11, MAX_MESSAGE_BYTES),
+    ord("F"): (4, MAX_MESSAGE_BYTES),
+    ord("I"): (4, MAX_MESSAGE_BYTES),
+    ord("L"): (9, MAX_MESSAGE_BYTES),
+    ord("M"): (5, MAX_MESSAGE_BYTES),
+    ord("O"): (2, 2),
+    ord("P"): (4, MAX_MESSAGE_BYTES),
+    ord("Q"): (5, MAX_MESSAGE_BYTES),
+    ord("R"): (2, 2),
+    ord("S"): (len(SYNC), len(SYNC)),
+}
+"""Type of a message other than data -> least and greatest size of its payload."""
+
+PADDING: Final = (0x00, 0xFF)
+"""What unwritten or erased storage reads as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """Sizes that the data messages of each id may have; low > high for an id without a format."""
+
+    low: NDArray[np.uint16]
+    high: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The messages of a log.
+
+    Parameters
+    ----------
+    data_offsets : (n,) uint32 or int64
+        Start of each data message.
+    other_offsets : (m,) int64
+        Start of each other message.
+    holes : tuple of (offset, length)
+        Bytes that belong to no message.
+    doubtful : frozenset of int
+        Data messages that no message follows: their end may be foreign bytes.
+    ghosts : int
+        Data messages refused because storage padding completed them.
+    unknown : mapping of int to int
+        Id without a subscription -> data messages that could only be stepped over.
+    """
+
+    data_offsets: NDArray[Any]
+    other_offsets: NDArray[np.int64]
+    holes: tuple[tuple[int, int], ...]
+    doubtful: frozenset[int]
+    ghosts: int
+    unknown: dict[int, int]
+
+
+def width(size: int) -> type[np.uint32 | np.int64]:
+    """Return the narrowest type for offsets into *size* bytes."""
+    return np.uint32 if size < (1 << 32) - (1 << 17) else np.int64
+
+
+def find_type(
+    data: NDArray[np.uint8], kind: int, *, longest: int = MAX_MESSAGE_BYTES, last_byte: int | None = None
+) -> Iterator[int]:
+    """Yield where messages of type *kind* may start: their size is legal and they fit into the file.
+
+    *longest* bounds the payload, *last_byte* is what it must end with, if that is known.
+    """
+    low, high = SIZES[kind]
+    for starts in _type_bytes(data, kind):
+        size = data[starts].astype(np.int64) | data[starts + 1].astype(np.int64) << 8
+        end = starts + HEADER_BYTES + size
+        good = (size >= low) & (size <= min(high, longest)) & (end <= data.size)
+        starts, end = starts[good], end[good]
+        if last_byte is not None:
+            starts = starts[data[end - 1] == last_byte]
+        yield from starts.tolist()
+
+
+def _type_bytes(data: NDArray[np.uint8], kind: int) -> Iterator[NDArray[np.int64]]:
+    """Yield, block by block, the offsets two bytes before each byte *kind*."""
+    for begin in range(FILE_HEADER_BYTES + 2, data.size, SCAN_BYTES):
+        yield np.flatnonzero(data[begin : begin + SCAN_BYTES] == kind) + (begin - 2)
+
+
+def find_data(data: NDArray[np.uint8], accepts: Accepts) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+    """Return offset and payload size of everything that looks like a data message."""
+    offsets, sizes = [], []
+    for starts in _type_bytes(data[: max(0, data.size - 2)], DATA):
+        size = data[starts].astype(np.uint16) | data[starts + 1].astype(np.uint16) << 8
+        ident = data[starts + 3].astype(np.uint16) | data[starts + 4].astype(np.uint16) << 8
+        good = (size >= accepts.low[ident]) & (size <= accepts.high[ident])
+        starts, size = starts[good], size[good]
+        if starts.size and starts[-1] + HEADER_BYTES + MAX_MESSAGE_BYTES > data.size:
+            fits = starts + HEADER_BYTES + size <= data.size
+            starts, size = starts[fits], size[fits]
+        offsets.append(starts.astype(width(data.size)))
+        sizes.append(size)
+    if not offsets:
+        return np.empty(0, dtype=width(data.size)), np.empty(0, dtype=np.uint16)
+    return np.concatenate(offsets), np.concatenate(sizes)
+
+
+def chain(data: NDArray[np.uint8], accepts: Accepts, anchors: list[int]) -> Chain:
+    """Find the messages of a log.
+
+    Parameters
+    ----------
+    data : (n,) uint8
+        The file.
+    accepts : Accepts
+        Sizes by id.
+    anchors : list of int
+        Offsets at which a message must start, whatever comes before (appended data).
+    """
+    starts, sizes = find_data(data, accepts)
+    for anchor in anchors:
+        begin = int(np.searchsorted(starts, max(0, anchor - MAX_MESSAGE_BYTES - HEADER_BYTES)))
+        stop = int(np.searchsorted(starts, anchor))
+        near = np.arange(begin, stop)
+        across = near[starts[near].astype(np.int64) + HEADER_BYTES + sizes[near] > anchor]
+        starts, sizes = np.delete(starts, across), np.delete(sizes, across)
+    walk = _Walk(data, accepts, anchors, starts, sizes)
+    walk.run()
+    return Chain(
+        data_offsets=starts[walk.keep],
+        other_offsets=np.array(walk.others, dtype=np.int64),
+        holes=walk.merged(),
+        doubtful=frozenset(walk.doubtful),
+        ghosts=walk.ghosts,
+        unknown=dict(walk.unknown),
+    )
+
+
+class _Walk:
+    """The Python part of the chain: from run to run of linked data messages."""
+
+    def __init__(
+        self,
+        data: NDArray[np.uint8],
+        accepts: Accepts,
+        anchors: list[int],
+        starts: NDArray[Any],
+        sizes: NDArray[np.uint16],
+    ) -> None:
+        self.data = data
+        self.bytes = data.data
+        self.size = data.size
+        self.low, self.high = accepts.low.data, accepts.high.data
+        self.anchors = anchors
+        self.starts = starts
+        self.keep = np.zeros(starts.size, dtype=bool)
+        self.others = array("q")
+        self.doubtful: set[int] = set()
+        self.unknown: Counter[int] = Counter()
+        self.ghosts = 0
+        self._holes: list[tuple[int, int]] = []
+        unlinked = np.ones(starts.size, dtype=bool)
+        np.not_equal(np.diff(starts), sizes[:-1] + starts.dtype.type(HEADER_BYTES), out=unlinked[:-1])
+        last = np.flatnonzero(unlinked).astype(np.int64)
+        first = np.append(0, last[:-1] + 1)[: last.size]
+        self.run_first, self.run_last = first.data, last.data
+        self.run_start = starts[first].astype(np.int64).data
+        self.run_end = (starts[last].astype(np.int64) + HEADER_BYTES + sizes[last]).data
+        self._run = 0
+        self._hits: list[int] = []
+        self._searched = -1
+
+    def run(self) -> None:
+        """Walk the file."""
+        at = FILE_HEADER_BYTES
+        while at < self.size:
+            member = self._member_at(at)
+            if member is not None:
+                at = self._take(member)
+            else:
+                end = self._other_end(at)
+                at = self._skip(at) if end is None else end
+        self._refuse_ghost()
+
+    def _member_at(self, at: int) -> int | None:
+        """Return the candidate that starts at *at*, None if none does; move to its run."""
+        count = len(self.run_start)
+        while self._run + 1 < count and self.run_start[self._run + 1] <= at:
+            self._run += 1
+        if self._run >= count or self.run_start[self._run] > at:
+            return None
+        first, last = self.run_first[self._run], self.run_last[self._run]
+        if self.run_start[self._run] == at:
+            return first
+        if self.run_end[self._run] <= at:
+            return None
+        member = bisect_left(self.starts, at, first, last + 1)
+        return member if member <= last and int(self.starts[member]) == at else None
+
+    def _take(self, member: int) -> int:
+        """Accept the run from *member* on; return where to go on."""
+        run = self._run
+        last, end = self.run_last[run], self.run_end[run]
+        self.keep[member : last + 1] = True
+        if self.follows(end):
+            return end
+        begin = int(self.starts[last])
+        if self._has_rival(run, begin, end):
+            self.keep[last] = False
+            return self._skip(begin, begin + 1)
+        self.doubtful.add(begin)
+        return self._skip(end)
+
+    def _has_rival(self, run: int, begin: int, end: int) -> bool:
+        """Tell whether a data message that is followed by another starts inside the one at *begin*."""
+        for other in range(run + 1, len(self.run_start)):
+            if self.run_start[other] >= end:
+                return False
+            linked = self.run_last[other] > self.run_first[other]
+            if self.run_start[other] > begin and (linked or self.follows(self.run_end[other])):
+                return True
+        return False
+
+    def follows(self, at: int, *, deep: bool = True) -> bool:
+        """Tell whether a message, its first bytes, or the end of the file is at *at*."""
+        left = self.size - at
+        if left < HEADER_BYTES or at in self.anchors:
+            return True
+        size, kind = self.bytes[at] | self.bytes[at + 1] << 8, self.bytes[at + 2]
+        if kind in SIZES:
+            low, high = SIZES[kind]
+            return low <= size <= high
+        if kind == DATA:
+            if left < HEADER_BYTES + 2:
+                return True
+            ident = self.bytes[at + 3] | self.bytes[at + 4] << 8
+            if self.low[ident] <= self.high[ident]:
+                return bool(self.low[ident] <= size <= self.high[ident])
+        elif not _is_letter(kind) or not deep:
+            return False
+        end = at + HEADER_BYTES + size
+        return size > 2 and end <= self.size and (not deep or self.follows(end, deep=False))
+
+    def _other_end(self, at: int) -> int | None:
+        """Accept the message at *at* if it is one that is no known data; return where it ends."""
+        if self.size - at < HEADER_BYTES + 2:
+            return None
+        size, kind = self.bytes[at] | self.bytes[at + 1] << 8, self.bytes[at + 2]
+        end = at + HEADER_BYTES + size
+        if end > self.size or any(at < anchor < end for anchor in self.anchors):
+            return None
+        low, high = SIZES.get(kind, (1, MAX_MESSAGE_BYTES))
+        if not low <= size <= high or not _is_letter(kind):
+            return None
+        if kind == DATA:
+            ident = self.bytes[at + 3] | self.bytes[at + 4] << 8
+            if self.low[ident] <= self.high[ident] or size <= 2:
+                return None
+        if not self.follows(end):
+            return None
+        if kind == DATA:
+            self.unknown[ident] += 1
+        elif kind in SIZES:
+            self.others.append(at)
+        return end
+
+    def _skip(self, at: int, search_from: int | None = None) -> int:
+        """Note a hole from *at* to the next message; return where that starts."""
+        begin = at if search_from is None else search_from
+        limit = min([self._next_candidate(begin), self.size, *(a for a in self.anchors if a > at)])
+        for hit in self._search(begin, limit):
+            end = hit + HEADER_BYTES + (self.bytes[hit] | self.bytes[hit + 1] << 8)
+            if end <= limit and self._reads_as_message(hit, end):
+                self.others.append(hit)
+                self._holes.append((at, hit))
+                return end
+        self._holes.append((at, limit))
+        return limit
+
+    def _next_candidate(self, at: int) -> int:
+        """Return where the first candidate at or after *at* starts, or the size of the file."""
+        if self._member_at(at) is not None:
+            return at
+        count = len(self.run_start)
+        if self._run < count and self.run_start[self._run] > at:
+            return self.run_start[self._run]
+        if self._run < count:
+            first, last = self.run_first[self._run], self.run_last[self._run]
+            member = bisect_left(self.starts, at, first, last + 1)
+            if member <= last:
+                return int(self.starts[member])
+        return self.run_start[self._run + 1] if self._run + 1 < count else self.size
+
+    def _search(self, begin: int, limit: int) -> Iterator[int]:
+        """Yield where other messages may start from *begin* to *limit*; each block is searched once."""
+        block = begin - begin % SEARCH_BYTES
+        while block < limit:
+            if self._searched != block:
+                part = self.data[block : block + SEARCH_BYTES + 2]
+                self._hits = (np.flatnonzero(_IS_OTHER[part[2:]]) + block).tolist()
+                self._searched = block
+            hits = self._hits
+            for k in range(bisect_left(hits, begin), bisect_left(hits, limit)):
+                yield hits[k]
+            block += SEARCH_BYTES
+
+    def _reads_as_message(self, at: int, end: int) -> bool:
+        """Tell whether the bytes from *at* to *end*, found by search, are a message by their content."""
+        kind = self.bytes[at + 2]
+        low, high = SIZES[kind]
+        payload = bytes(self.bytes[at + HEADER_BYTES : end])
+        if not low <= len(payload) <= high:
+            return False
+        match chr(kind):
+            case "I" | "P":
+                return key_fits(payload)
+            case "M" | "Q":
+                return key_fits(payload[1:])
+            case "S":
+                return payload == SYNC
+            case "F":
+                return payload.endswith(b";") and payload.isascii() and self.follows(end)
+            case "A":
+                return payload[3:].isascii() and payload[3:].decode().isprintable() and self.follows(end)
+            case "L" | "C":
+                return payload[0] in b"01234567" and payload[11:].isascii() and self.follows(end)
+        return self.follows(end)
+
+    def _refuse_ghost(self) -> None:
+        """Refuse the last data message if its end is unwritten storage, as all that follows."""
+        if not self._holes or self._holes[-1][1] != self.size:
+            return
+        kept = np.flatnonzero(self.keep[-MAX_MESSAGE_BYTES:]) + max(0, self.keep.size - MAX_MESSAGE_BYTES)
+        stop = self._holes[-1][0]
+        begin = int(self.starts[kept[-1]]) if kept.size else -1
+        if begin not in self.doubtful or begin + HEADER_BYTES + self._size_at(begin) != stop:
+            return
+        fill = self.bytes[stop]
+        own = self._padded(begin, stop, fill)
+        if fill not in PADDING or own == 0 or not self._is_padding(stop, fill):
+            return
+        ident = bytes(self.bytes[begin + 3 : begin + 5])
+        for index in kept[-2::-1].tolist():
+            other = int(self.starts[index])
+            if bytes(self.bytes[other + 3 : other + 5]) == ident:
+                if self._padded(other, other + HEADER_BYTES + self._size_at(other), fill) >= own:
+                    return
+                break
+        self.keep[kept[-1]] = False
+        self.doubtful.discard(begin)
+        self.ghosts += 1
+        self._holes[-1] = (begin, self.size)
+
+    def _size_at(self, at: int) -> int:
+        return int(self.bytes[at] | self.bytes[at + 1] << 8)
+
+    def _padded(self, begin: int, end: int, fill: int) -> int:
+        """Return how many bytes before *end* are *fill*."""
+        payload = bytes(self.bytes[begin:end])
+        return len(payload) - len(payload.rstrip(bytes([fill])))
+
+    def _is_padding(self, begin: int, fill: int) -> bool:
+        blocks = range(begin, self.size, SCAN_BYTES)
+        return all(bool(np.all(self.data[start : start + SCAN_BYTES] == fill)) for start in blocks)
+
+    def merged(self) -> tuple[tuple[int, int], ...]:
+        """Return the holes as (offset, length), those that touch joined."""
+        joined: list[tuple[int, int]] = []
+        for begin, stop in self._holes:
+            if stop <= begin:
+                continue
+            if joined and joined[-1][1] >= begin:
+                joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+            else:
+                joined.append((begin, stop))
+        return tuple((begin, stop - begin) for begin, stop in joined)
+
+
+def _is_letter(kind: int) -> bool:
+    return chr(kind).isascii() and chr(kind).isalpha()
+
+
+_IS_OTHER: Final = np.isin(np.arange(256), list(SIZES))
