@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from dronesense.errors import EvidenceError
-from dronesense.model import GroundRaster
+from dronesense.model import GasMap, GroundRaster
 from dronesense.writers import raster
 
 TRANSFORM = (0.5, 0.0, 500_000.0, 0.0, -0.5, 4_800_000.0)
@@ -83,7 +83,7 @@ def test_sidecar_beside_it_cannot_move_the_check(tmp_path: Path, score: GroundRa
         "<PAMDataset><GeoTransform>0,1,0,0,0,-1</GeoTransform></PAMDataset>"
     )
     raster.write(score, tmp_path / "a.tif")
-    assert raster._reads_back(score, tmp_path / "a.tif")
+    assert raster._reads_back((score,), tmp_path / "a.tif")
 
 
 def test_what_reads_back_differently_is_refused_and_the_old_file_kept(
@@ -112,15 +112,15 @@ def test_check_notices_one_changed_thing(tmp_path: Path, score: GroundRaster, ch
     else:
         description = "other"
     other = GroundRaster("x", values, transform, score.crs, "1", description)
-    assert raster._reads_back(score, tmp_path / "a.tif")
-    assert not raster._reads_back(other, tmp_path / "a.tif")
+    assert raster._reads_back((score,), tmp_path / "a.tif")
+    assert not raster._reads_back((other,), tmp_path / "a.tif")
 
 
 LIMITED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from dronesense.model import GroundRaster
+from dronesense.model import GasMap, GroundRaster
 from dronesense.writers import raster
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 values = np.random.default_rng(0).normal(size=(600, 600)).astype(np.float32)
@@ -158,3 +158,28 @@ def test_errors_of_gdal_become_os_errors(tmp_path: Path, score: GroundRaster, mo
 def test_versions_name_gdal_and_proj() -> None:
     assert raster.gdal_versions()["gdal"] == rasterio.__gdal_version__
     assert set(raster.gdal_versions()) == {"gdal", "proj (rasterio)"}
+
+
+def test_a_gas_map_has_its_uncertainty_and_its_support_as_bands(tmp_path: Path) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    values[0, 0] = np.nan
+    made_map = GasMap(
+        "CH4", "ppm", values, values / 10.0, np.ones((3, 4)), TRANSFORM, "EPSG:32643", "kernel-dmv"
+    )
+    raster.write_map(made_map, tmp_path / "CH4_map.tif")
+    with rasterio.open(tmp_path / "CH4_map.tif") as source:
+        assert source.count == 3
+        assert source.descriptions == (
+            "CH4 by kernel-dmv: estimate [ppm]",
+            "CH4 by kernel-dmv: standard uncertainty [ppm]",
+            "CH4 by kernel-dmv: support by samples [1]",
+        )
+        assert source.units == ("ppm", "ppm", "1")
+        np.testing.assert_array_equal(source.read(2), (values / 10.0).astype(np.float32))
+
+
+def test_bands_of_two_grids_are_a_mistake(tmp_path: Path) -> None:
+    one, other = made(np.ones((3, 4))), made(np.ones((4, 4)))
+    with pytest.raises(ValueError, match="one grid"):
+        raster.write([one, other], tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []

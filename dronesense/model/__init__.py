@@ -12,7 +12,7 @@ from dronesense.model.cube import (
     SpectralCube,
 )
 from dronesense.model.detection import Detection, ScoreMap, TailModel
-from dronesense.model.emission import FluxEstimate, GasMap, SourceEstimate
+from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
 from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel
 from dronesense.model.gas import Ambient, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
@@ -69,6 +69,7 @@ __all__ = [
     "Panel",
     "Response",
     "ScoreMap",
+    "SearchSector",
     "Signature",
     "SourceEstimate",
     "SpeciesCalibration",

@@ -133,3 +133,36 @@ class FluxEstimate:
     crs: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchSector:
+    """Where to walk upwind of a gas hotspot to look for its source; it says nothing of what lies beyond.
+
+    Parameters
+    ----------
+    hotspot, target : str
+        Id and target of the hotspot that it starts from.
+    geometry : shapely geometry
+        In `crs`.
+    crs : str
+        Metric CRS.
+    wind_from_deg, wind_speed_m_s : float
+        Mean wind while the gas was met.
+    half_angle_deg : float
+        Half opening of the sector.
+    reach_m : float
+        How far upwind it goes.
+    confidence : float
+        Share of sources that such a sector holds under its stated assumptions.
+    """
+
+    hotspot: str
+    target: str
+    geometry: BaseGeometry
+    crs: str
+    wind_from_deg: float
+    wind_speed_m_s: float
+    half_angle_deg: float
+    reach_m: float
+    confidence: float

@@ -67,7 +67,7 @@ def encode(layer: HotspotLayer) -> bytes:
             {
                 "type": "Feature",
                 "id": hotspot.id,
-                "geometry": _geometry(geometry),
+                "geometry": as_member(geometry),
                 "properties": properties(hotspot, layer.flight),
             }
         )
@@ -181,7 +181,8 @@ def _bbox(geometries: Iterable[BaseGeometry]) -> list[float]:
     return [round(edge, DECIMALS) for edge in box]
 
 
-def _geometry(geometry: BaseGeometry) -> dict[str, Any]:
+def as_member(geometry: BaseGeometry) -> dict[str, Any]:
+    """Return *geometry* as the `geometry` member of a feature; coordinates rounded to :data:`DECIMALS`."""
     return {"type": geometry.geom_type, "coordinates": _coordinates(geometry)}
 
 
