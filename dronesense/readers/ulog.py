@@ -7,6 +7,7 @@ finds the messages; topics are decoded when they are asked for. See ``docs/forma
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
-from dronesense.readers.ulog_chain import FILE_HEADER_BYTES, HEADER_BYTES, Accepts, Chain, chain, find_type
-from dronesense.readers.ulog_formats import Field, Layout, Value, layout_of, parse_format, parse_key, text_of
+from dronesense.readers.ulog_chain import (
+    DATA,
+    FILE_HEADER_BYTES,
+    HEADER_BYTES,
+    Accepts,
+    chain,
+    find_type,
+    others_from,
+)
+from dronesense.readers.ulog_formats import Formats, Layout, Value, parse_key, text_of
 
 MAGIC: Final = b"ULog\x01\x12\x35"
 DATA_APPENDED: Final = 1
@@ -103,12 +112,13 @@ class Topic(Mapping[str, NDArray[Any]]):
         self._records = records
 
     def __getitem__(self, column: str) -> NDArray[Any]:
-        if column not in self.layout.columns:
-            near = did_you_mean(column, self.layout.columns)
-            raise KeyError(f"{self.layout.name} has no column {column}{near}")
         values: NDArray[Any] = self._records
-        for name in column.split("."):
-            values = values[name]
+        try:
+            for name in column.split("."):
+                values = values[name]
+        except (ValueError, IndexError):
+            near = did_you_mean(column, self.layout.columns)
+            raise KeyError(f"{self.layout.name} has no column {column}{near}") from None
         return values
 
     def __iter__(self) -> Iterator[str]:
@@ -175,9 +185,13 @@ class ULog(Mapping[str, Topic]):
         self.version = head[len(MAGIC)]
         self.start_us = int.from_bytes(head[8:], "little")
         anchors = self._flags(where)
-        self.formats = self._formats()
-        self.subscriptions = self._subscriptions()
-        found = self._chain(anchors)
+        self._view = self._bytes.data
+        leading = array("q")
+        at = others_from(self._view, FILE_HEADER_BYTES, min([self.size, *anchors]), leading)
+        self._formats = Formats()
+        self.subscriptions = self._subscriptions(leading, at)
+        found = chain(self._bytes, self._accepts(), anchors, leading, at)
+        self.warnings += tuple(self._formats.warnings)
         self.holes, self.ghosts, self.unknown = found.holes, found.ghosts, found.unknown
         self._data_offsets, self._other_offsets = found.data_offsets, found.other_offsets
         self._doubtful = np.array(sorted(found.doubtful), dtype=np.int64)
@@ -205,52 +219,56 @@ class ULog(Mapping[str, Topic]):
             self.warnings += ("appended data are said to start beyond the end of the file",)
         return sorted(inside)
 
-    def _payload(self, offset: int) -> bytes:
-        head = self._bytes[offset : offset + 2].tobytes()
-        start = offset + HEADER_BYTES
-        return self._bytes[start : start + int.from_bytes(head, "little")].tobytes()
+    def _payload(self, at: int) -> bytes:
+        start = at + HEADER_BYTES
+        return bytes(self._view[start : start + (self._view[at] | self._view[at + 1] << 8)])
 
-    def _formats(self) -> dict[str, tuple[Field, ...]]:
-        """Return the formats, wherever they are defined; the first of two of one name."""
-        found: dict[str, tuple[Field, ...]] = {}
-        for offset in find_type(self._bytes, ord("F"), last_byte=ord(";")):
-            try:
-                name, fields = parse_format(self._payload(offset))
-            except ValueError:
-                continue
-            if found.setdefault(name, fields) != fields:
-                self.warnings += (f"format {name} is defined twice: the first definition is used",)
-        return found
+    def _subscriptions(self, leading: array[int], end: int) -> tuple[Subscription, ...]:
+        """Return what is subscribed, in the order of the file.
 
-    def _subscriptions(self) -> tuple[Subscription, ...]:
-        """Return what is subscribed, in the order of the file."""
+        Formats stand before the first data. Only if something else than known data follows the *leading*
+        messages, which *end* there, all of the file is searched for formats.
+        """
+        kinds = self._bytes[np.array(leading, dtype=np.int64) + 2].tobytes()
+        for at, kind in zip(leading, kinds, strict=True):
+            if kind == ord("F"):
+                self._formats.add(self._payload(at))
+        offsets = [at for at, kind in zip(leading, kinds, strict=True) if kind == ord("A")]
+        head = self._bytes[end : end + HEADER_BYTES + ID_BYTES].tobytes()
+        idents = {self._bytes[at + 4 : at + 6].tobytes() for at in offsets}
+        if head[2:3] != bytes([DATA]) or head[3:] not in idents:
+            for at in find_type(self._bytes, ord("F"), end, last_byte=ord(";")):
+                self._formats.add(self._payload(at))
+        longest = 3 + self._formats.longest_name
+        offsets += find_type(self._bytes, ord("A"), end, longest=longest)
         found: list[Subscription] = []
-        layouts: dict[str, Layout] = {}
-        broken: dict[str, str] = {}
-        longest = 3 + max(map(len, self.formats), default=0)
-        for offset in find_type(self._bytes, ord("A"), longest=longest):
-            payload = self._payload(offset)
+        layouts: dict[str, Layout | None] = {}
+        for at in offsets:
+            payload = self._payload(at)
             name = payload[3:].decode("ascii", "replace")
-            if name not in self.formats or name in broken:
-                continue
             if name not in layouts:
-                try:
-                    layouts[name] = layout_of(name, self.formats)
-                except ValueError as error:
-                    broken[name] = f"{name} cannot be read: {error}"
-                    continue
-            ident = int.from_bytes(payload[1:3], "little")
-            found.append(Subscription(offset, ident, payload[0], layouts[name]))
-        self.warnings += tuple(broken.values())
+                layouts[name] = self._layout(name)
+            layout = layouts[name]
+            if layout is not None:
+                found.append(Subscription(at, int.from_bytes(payload[1:3], "little"), payload[0], layout))
         return tuple(found)
 
-    def _chain(self, anchors: list[int]) -> Chain:
+    def _layout(self, name: str) -> Layout | None:
+        if name not in self._formats:
+            return None
+        try:
+            return self._formats.layout(name)
+        except ValueError as error:
+            self.warnings += (f"{name} cannot be read: {error}",)
+            return None
+
+    def _accepts(self) -> Accepts:
         accepts = Accepts(np.full(IDS, IDS - 1, dtype=np.uint16), np.zeros(IDS, dtype=np.uint16))
+        low, high = accepts.low, accepts.high
         for each in self.subscriptions:
-            low, high = each.layout.dtype.itemsize + ID_BYTES, each.layout.padded_bytes + ID_BYTES
-            accepts.low[each.ident] = min(int(accepts.low[each.ident]), low)
-            accepts.high[each.ident] = max(int(accepts.high[each.ident]), high)
-        return chain(self._bytes, accepts, anchors)
+            low[each.ident] = min(int(low[each.ident]), each.layout.size + ID_BYTES)
+            high[each.ident] = max(int(high[each.ident]), each.layout.padded + ID_BYTES)
+        return accepts
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -263,35 +281,33 @@ class ULog(Mapping[str, Topic]):
         return offsets[np.argsort(ids, kind="stable")], bounds
 
     @cached_property
-    def _by_key(self) -> dict[str, list[tuple[Subscription, int]]]:
-        """Topic -> its subscriptions that have rows, each with the offset at which its id is given away."""
+    def _by_key(self) -> dict[str, list[tuple[Subscription, int, int]]]:
+        """Topic -> its subscriptions that have rows, with the part of the file in which each holds."""
         _, bounds = self._by_id
         heirs: dict[int, list[Subscription]] = {}
         for each in self.subscriptions:
             same = heirs.setdefault(each.ident, [])
             if not same or same[-1].key != each.key:
                 same.append(each)
-        found: dict[str, list[tuple[Subscription, int]]] = {}
+        found: dict[str, list[tuple[Subscription, int, int]]] = {}
         for ident, same in heirs.items():
             if bounds[ident] == bounds[ident + 1]:
                 continue
-            ends = [*(each.offset for each in same[1:]), self.size]
-            for each, end in zip(same, ends, strict=True):
-                found.setdefault(each.key, []).append((each, end))
+            edges = [0, *(each.offset for each in same[1:]), self.size]
+            for each, begin, end in zip(same, edges[:-1], edges[1:], strict=True):
+                found.setdefault(each.key, []).append((each, begin, end))
         return dict(sorted(found.items()))
 
     def _offsets_of(self, key: str) -> NDArray[np.int64]:
         by_id, bounds = self._by_id
         parts = []
-        for each, end in self._by_key[key]:
+        for each, begin, end in self._by_key[key]:
             offsets = by_id[bounds[each.ident] : bounds[each.ident + 1]].astype(np.int64)
-            heirs = [other for other in self.subscriptions if other.ident == each.ident]
-            if any(other.key != each.key for other in heirs):
-                first = 0 if heirs[0].key == each.key else each.offset
-                offsets = offsets[(offsets >= first) & (offsets < end)]
+            if begin > 0 or end < self.size:
+                offsets = offsets[(offsets >= begin) & (offsets < end)]
                 size = self._bytes[offsets].astype(np.int64) | self._bytes[offsets + 1].astype(np.int64) << 8
-                low, high = each.layout.dtype.itemsize, each.layout.padded_bytes
-                offsets = offsets[(size >= low + ID_BYTES) & (size <= high + ID_BYTES)]
+                size -= ID_BYTES
+                offsets = offsets[(size >= each.layout.size) & (size <= each.layout.padded)]
             parts.append(offsets)
         return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
@@ -303,9 +319,7 @@ class ULog(Mapping[str, Topic]):
         # A row at every byte: the selection below copies whole rows, whatever their alignment.
         skip = HEADER_BYTES + ID_BYTES
         count = self.size - skip - dtype.itemsize + 1
-        everywhere = np.ndarray(
-            (count,), dtype=f"V{dtype.itemsize}", buffer=self._bytes, offset=skip, strides=(1,)
-        )
+        everywhere = np.ndarray((count,), f"V{dtype.itemsize}", self._bytes, skip, (1,))
         confirmed = np.ones(offsets.size, dtype=bool)
         if self._doubtful.size:
             confirmed = ~np.isin(offsets, self._doubtful)
@@ -325,10 +339,16 @@ class ULog(Mapping[str, Topic]):
         key = key.removesuffix("[0]")
         return int(self._offsets_of(key).size) if key in self._by_key else 0
 
-    def _of_type(self, kind: str) -> list[tuple[int, bytes]]:
-        """Return offset and payload of the messages of one type."""
-        kinds = self._bytes[self._other_offsets + 2]
-        return [(at, self._payload(at)) for at in self._other_offsets[kinds == ord(kind)].tolist()]
+    @cached_property
+    def _kinds(self) -> NDArray[np.uint8]:
+        """Types of the messages other than data."""
+        return self._bytes[self._other_offsets + 2]
+
+    def _of_type(self, kind: str, begin: int = 0, end: int | None = None) -> list[tuple[int, bytes]]:
+        """Return offset and payload of the messages of one type between two bytes of the file."""
+        offsets = self._other_offsets[self._kinds == ord(kind)]
+        offsets = offsets[(offsets >= begin) & (offsets < (self.size if end is None else end))]
+        return [(at, self._payload(at)) for at in offsets.tolist()]
 
     @cached_property
     def info(self) -> dict[str, Value]:
@@ -353,20 +373,19 @@ class ULog(Mapping[str, Topic]):
     @cached_property
     def _data_section(self) -> int:
         """Offset of the first subscription or logged string: before it, parameters are the initial ones."""
-        kinds = self._bytes[self._other_offsets + 2]
-        first = self._other_offsets[np.isin(kinds, np.frombuffer(b"ALC", dtype=np.uint8))]
+        first = self._other_offsets[np.isin(self._kinds, np.frombuffer(b"ALC", dtype=np.uint8))]
         return int(first[0]) if first.size else self.size
 
     @cached_property
     def parameters(self) -> dict[str, Value]:
         """Parameters at the start of the log."""
-        pairs = [parse_key(payload) for at, payload in self._of_type("P") if at < self._data_section]
+        pairs = [parse_key(payload) for _, payload in self._of_type("P", end=self._data_section)]
         return dict(pair for pair in pairs if pair)
 
     @cached_property
     def changed_parameters(self) -> tuple[tuple[int, str, Value], ...]:
         """Parameters that changed: boot clock in µs, name, value."""
-        late = [(at, parse_key(payload)) for at, payload in self._of_type("P") if at >= self._data_section]
+        late = [(at, parse_key(payload)) for at, payload in self._of_type("P", self._data_section)]
         stamps = self._stamps_before([at for at, _ in late])
         return tuple((time, *pair) for time, (_, pair) in zip(stamps, late, strict=True) if pair)
 

@@ -7,6 +7,7 @@ only where that chain breaks: at other messages and at damage.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -45,6 +46,11 @@ SIZES: Final[dict[int, tuple[int, int]]] = {
     ord("S"): (len(SYNC), len(SYNC)),
 }
 """Type of a message other than data -> least and greatest size of its payload."""
+
+_LOW: Final = tuple(SIZES.get(kind, (1, 0))[0] for kind in range(256))
+_HIGH: Final = tuple(SIZES.get(kind, (1, 0))[1] for kind in range(256))
+_IS_OTHER: Final = np.isin(np.arange(256), list(SIZES))
+_HEADER: Final = struct.Struct("<HB")
 
 PADDING: Final = (0x00, 0xFF)
 """What unwritten or erased storage reads as."""
@@ -91,15 +97,35 @@ def width(size: int) -> type[np.uint32 | np.int64]:
     return np.uint32 if size < (1 << 32) - (1 << 17) else np.int64
 
 
+def others_from(data: memoryview, at: int, stop: int, found: array[int]) -> int:
+    """Append to *found* where the messages other than data start that follow each other from *at* on.
+
+    Return where the first that is none starts, *stop* at most.
+    """
+    while at + HEADER_BYTES < stop:
+        size, kind = _HEADER.unpack_from(data, at)
+        end = at + HEADER_BYTES + size
+        if not _LOW[kind] <= size <= _HIGH[kind] or end > stop:
+            break
+        found.append(at)
+        at = end
+    return at
+
+
 def find_type(
-    data: NDArray[np.uint8], kind: int, *, longest: int = MAX_MESSAGE_BYTES, last_byte: int | None = None
+    data: NDArray[np.uint8],
+    kind: int,
+    begin: int,
+    *,
+    longest: int = MAX_MESSAGE_BYTES,
+    last_byte: int | None = None,
 ) -> Iterator[int]:
-    """Yield where messages of type *kind* may start: their size is legal and they fit into the file.
+    """Yield where messages of type *kind* may start, from *begin* on: of a legal size, within the file.
 
     *longest* bounds the payload, *last_byte* is what it must end with, if that is known.
     """
     low, high = SIZES[kind]
-    for starts in _type_bytes(data, kind):
+    for starts in _type_bytes(data, kind, begin):
         size = data[starts].astype(np.int64) | data[starts + 1].astype(np.int64) << 8
         end = starts + HEADER_BYTES + size
         good = (size >= low) & (size <= min(high, longest)) & (end <= data.size)
@@ -109,16 +135,18 @@ def find_type(
         yield from starts.tolist()
 
 
-def _type_bytes(data: NDArray[np.uint8], kind: int) -> Iterator[NDArray[np.int64]]:
-    """Yield, block by block, the offsets two bytes before each byte *kind*."""
-    for begin in range(FILE_HEADER_BYTES + 2, data.size, SCAN_BYTES):
-        yield np.flatnonzero(data[begin : begin + SCAN_BYTES] == kind) + (begin - 2)
+def _type_bytes(data: NDArray[np.uint8], kind: int, begin: int) -> Iterator[NDArray[np.int64]]:
+    """Yield, block by block, the offsets from *begin* on that lie two bytes before a byte *kind*."""
+    for start in range(begin + 2, data.size, SCAN_BYTES):
+        yield np.flatnonzero(data[start : start + SCAN_BYTES] == kind) + (start - 2)
 
 
-def find_data(data: NDArray[np.uint8], accepts: Accepts) -> tuple[NDArray[Any], NDArray[np.uint16]]:
-    """Return offset and payload size of everything that looks like a data message."""
+def find_data(
+    data: NDArray[np.uint8], accepts: Accepts, begin: int
+) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+    """Return offset and payload size of everything from *begin* on that looks like a data message."""
     offsets, sizes = [], []
-    for starts in _type_bytes(data[: max(0, data.size - 2)], DATA):
+    for starts in _type_bytes(data[: max(0, data.size - 2)], DATA, begin):
         size = data[starts].astype(np.uint16) | data[starts + 1].astype(np.uint16) << 8
         ident = data[starts + 3].astype(np.uint16) | data[starts + 4].astype(np.uint16) << 8
         good = (size >= accepts.low[ident]) & (size <= accepts.high[ident])
@@ -133,7 +161,9 @@ def find_data(data: NDArray[np.uint8], accepts: Accepts) -> tuple[NDArray[Any], 
     return np.concatenate(offsets), np.concatenate(sizes)
 
 
-def chain(data: NDArray[np.uint8], accepts: Accepts, anchors: list[int]) -> Chain:
+def chain(
+    data: NDArray[np.uint8], accepts: Accepts, anchors: list[int], leading: array[int], at: int
+) -> Chain:
     """Find the messages of a log.
 
     Parameters
@@ -144,8 +174,12 @@ def chain(data: NDArray[np.uint8], accepts: Accepts, anchors: list[int]) -> Chai
         Sizes by id.
     anchors : list of int
         Offsets at which a message must start, whatever comes before (appended data).
+    leading : array of int
+        Messages already found by :func:`others_from`.
+    at : int
+        Where they end.
     """
-    starts, sizes = find_data(data, accepts)
+    starts, sizes = find_data(data, accepts, at)
     for anchor in anchors:
         begin = int(np.searchsorted(starts, max(0, anchor - MAX_MESSAGE_BYTES - HEADER_BYTES)))
         stop = int(np.searchsorted(starts, anchor))
@@ -153,7 +187,8 @@ def chain(data: NDArray[np.uint8], accepts: Accepts, anchors: list[int]) -> Chai
         across = near[starts[near].astype(np.int64) + HEADER_BYTES + sizes[near] > anchor]
         starts, sizes = np.delete(starts, across), np.delete(sizes, across)
     walk = _Walk(data, accepts, anchors, starts, sizes)
-    walk.run()
+    walk.others.extend(leading)
+    walk.run(at)
     return Chain(
         data_offsets=starts[walk.keep],
         other_offsets=np.array(walk.others, dtype=np.int64),
@@ -198,17 +233,26 @@ class _Walk:
         self._hits: list[int] = []
         self._searched = -1
 
-    def run(self) -> None:
-        """Walk the file."""
-        at = FILE_HEADER_BYTES
+    def run(self, at: int) -> None:
+        """Walk the file from *at*."""
+        at = self._followed(FILE_HEADER_BYTES, at)
         while at < self.size:
             member = self._member_at(at)
             if member is not None:
                 at = self._take(member)
-            else:
-                end = self._other_end(at)
-                at = self._skip(at) if end is None else end
+                continue
+            stop = min([self.size, *(anchor for anchor in self.anchors if anchor > at)])
+            end = self._followed(at, others_from(self.bytes, at, stop, self.others))
+            if end == at:
+                end = self._stepped_over(at, stop)
+            at = self._skip(at) if end == at else end
         self._refuse_ghost()
+
+    def _followed(self, begin: int, end: int) -> int:
+        """Return *end*, where other messages end, or where the last one starts if no message follows it."""
+        if end > begin and not self.follows(end):
+            return self.others.pop()
+        return end
 
     def _member_at(self, at: int) -> int | None:
         """Return the candidate that starts at *at*, None if none does; move to its run."""
@@ -254,10 +298,9 @@ class _Walk:
         left = self.size - at
         if left < HEADER_BYTES or at in self.anchors:
             return True
-        size, kind = self.bytes[at] | self.bytes[at + 1] << 8, self.bytes[at + 2]
+        size, kind = _HEADER.unpack_from(self.bytes, at)
         if kind in SIZES:
-            low, high = SIZES[kind]
-            return low <= size <= high
+            return bool(_LOW[kind] <= size <= _HIGH[kind])
         if kind == DATA:
             if left < HEADER_BYTES + 2:
                 return True
@@ -269,27 +312,19 @@ class _Walk:
         end = at + HEADER_BYTES + size
         return size > 2 and end <= self.size and (not deep or self.follows(end, deep=False))
 
-    def _other_end(self, at: int) -> int | None:
-        """Accept the message at *at* if it is one that is no known data; return where it ends."""
-        if self.size - at < HEADER_BYTES + 2:
-            return None
-        size, kind = self.bytes[at] | self.bytes[at + 1] << 8, self.bytes[at + 2]
+    def _stepped_over(self, at: int, stop: int) -> int:
+        """Return where a message ends that cannot be read: data without subscription, or of a new type."""
+        if stop - at < HEADER_BYTES + 2:
+            return at
+        size, kind = _HEADER.unpack_from(self.bytes, at)
         end = at + HEADER_BYTES + size
-        if end > self.size or any(at < anchor < end for anchor in self.anchors):
-            return None
-        low, high = SIZES.get(kind, (1, MAX_MESSAGE_BYTES))
-        if not low <= size <= high or not _is_letter(kind):
-            return None
+        if kind in SIZES or not _is_letter(kind) or size <= 2 or end > stop or not self.follows(end):
+            return at
         if kind == DATA:
             ident = self.bytes[at + 3] | self.bytes[at + 4] << 8
-            if self.low[ident] <= self.high[ident] or size <= 2:
-                return None
-        if not self.follows(end):
-            return None
-        if kind == DATA:
+            if self.low[ident] <= self.high[ident]:
+                return at
             self.unknown[ident] += 1
-        elif kind in SIZES:
-            self.others.append(at)
         return end
 
     def _skip(self, at: int, search_from: int | None = None) -> int:
@@ -311,13 +346,13 @@ class _Walk:
             return at
         count = len(self.run_start)
         if self._run < count and self.run_start[self._run] > at:
-            return self.run_start[self._run]
+            return int(self.run_start[self._run])
         if self._run < count:
             first, last = self.run_first[self._run], self.run_last[self._run]
             member = bisect_left(self.starts, at, first, last + 1)
             if member <= last:
                 return int(self.starts[member])
-        return self.run_start[self._run + 1] if self._run + 1 < count else self.size
+        return int(self.run_start[self._run + 1]) if self._run + 1 < count else self.size
 
     def _search(self, begin: int, limit: int) -> Iterator[int]:
         """Yield where other messages may start from *begin* to *limit*; each block is searched once."""
@@ -406,6 +441,3 @@ class _Walk:
 
 def _is_letter(kind: int) -> bool:
     return chr(kind).isascii() and chr(kind).isalpha()
-
-
-_IS_OTHER: Final = np.isin(np.arange(256), list(SIZES))

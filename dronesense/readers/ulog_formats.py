@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import struct
 from functools import cached_property
 from typing import Any, Final
 
@@ -15,43 +14,125 @@ MAX_MESSAGE_BYTES: Final = 65_535
 MAX_NESTING: Final = 8
 """Formats nest two or three deep; a longer chain is a loop."""
 
-KINDS: Final[dict[str, str]] = {
-    "int8_t": "i1",
-    "uint8_t": "u1",
-    "int16_t": "<i2",
-    "uint16_t": "<u2",
-    "int32_t": "<i4",
-    "uint32_t": "<u4",
-    "int64_t": "<i8",
-    "uint64_t": "<u8",
-    "float": "<f4",
-    "double": "<f8",
-    "bool": "u1",
-    "char": "S1",
+KINDS: Final[dict[str, tuple[str, int]]] = {
+    "int8_t": ("i1", 1),
+    "uint8_t": ("u1", 1),
+    "int16_t": ("<i2", 2),
+    "uint16_t": ("<u2", 2),
+    "int32_t": ("<i4", 4),
+    "uint32_t": ("<u4", 4),
+    "int64_t": ("<i8", 8),
+    "uint64_t": ("<u8", 8),
+    "float": ("<f4", 4),
+    "double": ("<f8", 8),
+    "bool": ("u1", 1),
+    "char": ("S", 1),
 }
-"""ULog type -> numpy type (PX4 user guide, "ULog file format"); bool as a number, as damage may make it 2."""
+"""ULog type -> numpy type and bytes (PX4 user guide, "ULog file format"); a damaged bool may be 2."""
+
+_STRUCTS: Final = {
+    kind.encode(): struct.Struct("<" + letter)
+    for kind, letter in zip(KINDS, "bBhHiIqQfdB", strict=False)
+}
+"""Type of a number -> how it is packed."""
 
 PADDING: Final = "_padding"
 
-_NAME: Final = r"[A-Za-z0-9_\-/]+"
-_FIELD: Final = re.compile(rf"({_NAME})(?:\[(\d{{1,5}})\])? ([A-Za-z0-9_]+)")
-_FORMAT: Final = re.compile(rf"({_NAME}):(.*)", re.DOTALL)
-_KEY: Final = re.compile(rb"([A-Za-z0-9_\-/]+)(?:\[(\d{0,5})\])? ([^\x00-\x1f\x7f ]+)")
+_BODY: Final = re.compile(rb"(?:[A-Za-z0-9_\-/]+(?:\[[1-9]\d{0,4}\])? [A-Za-z0-9_]+(?:;|$))+")
+_KEY: Final = re.compile(rb"([A-Za-z0-9_\-/]+)(\[\d{0,5}\])? ([^\x00-\x1f\x7f ]+)")
 
 Value = int | float | str | bytes | tuple[int | float, ...]
 """What a key of an info or parameter message can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a format: *count* is None for a scalar."""
+class Formats:
+    """The formats that a log defines, parsed when asked for."""
 
-    kind: str
-    count: int | None
-    name: str
+    def __init__(self) -> None:
+        self._bodies: dict[str, bytes] = {}
+        self._fields: dict[str, tuple[tuple[str, int, str], ...]] = {}
+        self._sizes: dict[str, int] = {}
+        self.warnings: list[str] = []
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._bodies
+
+    @property
+    def longest_name(self) -> int:
+        """Length of the longest name of a format."""
+        return max(map(len, self._bodies), default=0)
+
+    def add(self, payload: bytes) -> None:
+        """Take the payload of an ``F`` message if it is one; of two of one name, the first."""
+        name, colon, body = payload.partition(b":")
+        if colon and name.isascii() and self._bodies.setdefault(name.decode(), body) != body:
+            self.warnings.append(f"format {name.decode()} is defined twice: the first definition is used")
+
+    def fields(self, name: str) -> tuple[tuple[str, int, str], ...]:
+        """Return (type, count, name) of each field of a format; a count of 0 is a scalar.
+
+        Raises
+        ------
+        ValueError
+            If the format is not defined or contradicts itself.
+        """
+        if name not in self._fields:
+            if name not in self._bodies:
+                raise ValueError(f"the format {name} is not defined")
+            self._fields[name] = _fields_of(name, self._bodies[name])
+        return self._fields[name]
+
+    def size(self, name: str, depth: int = 0) -> int:
+        """Return the bytes of a format with all its padding.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fields`, and if it nests itself or is larger than a message can be.
+        """
+        if name not in self._sizes:
+            if depth > MAX_NESTING:
+                raise ValueError(f"the format {name} nests itself")
+            total = sum(self.field_size(kind, count, depth) for kind, count, _ in self.fields(name))
+            if total > MAX_MESSAGE_BYTES:
+                raise ValueError(f"the format {name} is larger than a message can be")
+            self._sizes[name] = total
+        return self._sizes[name]
+
+    def field_size(self, kind: str, count: int, depth: int = 0) -> int:
+        """Return the bytes of a field."""
+        one = KINDS[kind][1] if kind in KINDS else self.size(kind, depth + 1)
+        return one * (count or 1)
+
+    def layout(self, name: str) -> Layout:
+        """Return how a topic of format *name* is packed.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`size`, and if it has nothing but padding.
+        """
+        fields = list(self.fields(name))
+        padded = size = self.size(name)
+        while fields and fields[-1][2].startswith(PADDING):
+            kind, count, _ = fields.pop()
+            size -= self.field_size(kind, count)
+        if size <= 0:
+            raise ValueError(f"the format {name} has nothing but padding")
+        return Layout(name, tuple(fields), size, padded, self)
+
+    def dtype(self, fields: tuple[tuple[str, int, str], ...]) -> np.dtype[np.void]:
+        """Return the packed numpy type of *fields*."""
+        specification: list[Any] = []
+        for kind, count, name in fields:
+            if kind == "char":
+                specification.append((name, f"S{count or 1}"))
+                continue
+            code: Any = KINDS[kind][0] if kind in KINDS else self.dtype(self.fields(kind))
+            specification.append((name, code, (count,)) if count else (name, code))
+        return np.dtype(specification)
 
 
-@dataclass(frozen=True)
 class Layout:
     """How the payload of a topic is packed.
 
@@ -59,105 +140,58 @@ class Layout:
     ----------
     name : str
         Format.
-    dtype : numpy dtype
-        Packed, without the padding at the end.
-    padded_bytes : int
-        Size with that padding, which a log may leave out.
-    columns : tuple of str
-        Dotted names of all fields, those of nested formats included.
+    fields : tuple of (str, int, str)
+        Type, count and name of the fields without the padding at the end.
+    size, padded : int
+        Bytes without and with that padding, which a log may leave out.
+    formats : Formats
+        Where nested formats are defined.
     """
 
-    name: str
-    dtype: np.dtype[np.void]
-    padded_bytes: int
-    columns: tuple[str, ...]
+    def __init__(
+        self, name: str, fields: tuple[tuple[str, int, str], ...], size: int, padded: int, formats: Formats
+    ) -> None:
+        self.name = name
+        self.fields = fields
+        self.size = size
+        self.padded = padded
+        self._formats = formats
 
     @cached_property
+    def dtype(self) -> np.dtype[np.void]:
+        """Packed numpy type without the padding at the end."""
+        return self._formats.dtype(self.fields)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Dotted names of all fields, those of nested formats included."""
+        return tuple(_columns(self.dtype, ""))
+
+    @property
     def stamp_offset(self) -> int | None:
-        """Byte of `timestamp` in the payload, None if the format has none of 64 bits."""
-        fields = self.dtype.fields or {}
-        if "timestamp" not in fields or fields["timestamp"][0] != np.dtype("<u8"):
-            return None
-        return int(fields["timestamp"][1])
+        """Byte of `timestamp` in the payload, None if there is none of 64 bits."""
+        at = 0
+        for kind, count, name in self.fields:
+            if name == "timestamp":
+                return at if (kind, count) == ("uint64_t", 0) else None
+            at += self._formats.field_size(kind, count)
+        return None
 
 
-def parse_format(payload: bytes) -> tuple[str, tuple[Field, ...]]:
-    """Return name and fields of an ``F`` message.
-
-    Raises
-    ------
-    ValueError
-        If it is no format.
-    """
-    match = _FORMAT.fullmatch(payload.decode("ascii"))
-    if match is None:
-        raise ValueError("no name and colon")
-    fields: list[Field] = []
-    for text in match[2].split(";"):
-        if not text:
-            continue
-        part = _FIELD.fullmatch(text)
-        if part is None or (part[2] is not None and not 0 < int(part[2]) <= MAX_MESSAGE_BYTES):
-            raise ValueError(f"{match[1]} has the field {text!r}")
-        fields.append(Field(part[1], None if part[2] is None else int(part[2]), part[3]))
-    names = [field.name for field in fields]
-    if not fields or len(set(names)) != len(names):
-        raise ValueError(f"{match[1]} has no field, or two of one name")
-    return match[1], tuple(fields)
-
-
-def layout_of(name: str, formats: Mapping[str, tuple[Field, ...]]) -> Layout:
-    """Return how a topic of format *name* is packed.
-
-    Raises
-    ------
-    ValueError
-        If it, or a format nested in it, is unknown, nests itself, or is larger than a message can be.
-    """
-    whole = _dtype(name, formats, 0)
-    fields = list(formats[name])
-    while fields and fields[-1].name.startswith(PADDING):
-        fields.pop()
-    if not fields:
-        raise ValueError(f"{name} has nothing but padding")
-    bare = _pack(name, tuple(fields), formats, 0)
-    return Layout(name, bare, whole.itemsize, tuple(_columns(bare, "")))
-
-
-def _dtype(name: str, formats: Mapping[str, tuple[Field, ...]], depth: int) -> np.dtype[np.void]:
-    if name not in formats:
-        raise ValueError(f"the format {name} is not defined")
-    if depth > MAX_NESTING:
-        raise ValueError(f"the format {name} nests itself")
-    return _pack(name, formats[name], formats, depth)
-
-
-def _pack(
-    name: str, fields: tuple[Field, ...], formats: Mapping[str, tuple[Field, ...]], depth: int
-) -> np.dtype[np.void]:
-    kinds: list[np.dtype[np.generic]] = []
-    starts = []
-    size = 0
-    for field in fields:
-        basic = KINDS.get(field.kind)
-        kind: np.dtype[np.generic]
-        kind = _dtype(field.kind, formats, depth + 1) if basic is None else np.dtype(basic)
-        total = kind.itemsize * (field.count or 1)
-        starts.append(size)
-        size += total
-        if size > MAX_MESSAGE_BYTES:
-            raise ValueError(f"the format {name} is larger than a message can be")
-        if field.kind == "char":
-            kind = np.dtype(f"S{total}")
-        elif field.count is not None:
-            kind = np.dtype((kind, (field.count,)))
-        kinds.append(kind)
-    names = [field.name for field in fields]
-    return np.dtype({"names": names, "formats": kinds, "offsets": starts, "itemsize": size})
+def _fields_of(name: str, body: bytes) -> tuple[tuple[str, int, str], ...]:
+    if not _BODY.fullmatch(body):
+        raise ValueError(f"the format {name} is damaged")
+    fields = []
+    for text in body.decode().rstrip(";").split(";"):
+        kind, _, field = text.partition(" ")
+        kind, _, count = kind.partition("[")
+        fields.append((kind, int(count[:-1]) if count else 0, field))
+    if len({field for _, _, field in fields}) != len(fields):
+        raise ValueError(f"the format {name} has two fields of one name")
+    return tuple(fields)
 
 
 def _columns(dtype: np.dtype[Any], prefix: str) -> list[str]:
-    """Return the dotted names of the fields of *dtype*."""
     found = []
     for name in dtype.names or ():
         kind = dtype[name].base
@@ -172,15 +206,15 @@ def text_of(data: bytes) -> str:
 
 def key_fits(payload: bytes) -> bool:
     """Tell whether *payload* is ``key length, "type name", value``, with a value of the right size."""
-    key = payload[1 : 1 + payload[0]] if payload else b""
-    match = _KEY.fullmatch(key)
-    if match is None or len(key) != payload[0]:
+    length = payload[0] if payload else 0
+    match = _KEY.fullmatch(payload[1 : 1 + length])
+    if match is None or length == 0:
         return False
     kind = match[1].decode()
     if kind not in KINDS:
         return False
-    size = np.dtype(KINDS[kind]).itemsize * int(match[2] or 1)
-    return len(payload) == 1 + len(key) + size
+    count = int(match[2][1:-1] or 0) if match[2] else 1
+    return len(payload) == 1 + length + KINDS[kind][1] * count
 
 
 def parse_key(payload: bytes) -> tuple[str, Value] | None:
@@ -188,20 +222,19 @@ def parse_key(payload: bytes) -> tuple[str, Value] | None:
 
     Text is a str, an array of bytes (and what has an unknown type) bytes, another array a tuple.
     """
-    length = payload[0] if payload else 0
-    match = _KEY.fullmatch(payload[1 : 1 + length])
-    if match is None or length == 0:
+    end = 1 + payload[0] if payload else 0
+    kind, _, name = payload[1:end].partition(b" ")
+    number = _STRUCTS.get(kind)
+    if number is not None and len(payload) == end + number.size and name:
+        return name.decode("utf-8", "ignore"), number.unpack_from(payload, end)[0]
+    match = _KEY.fullmatch(payload[1:end])
+    if match is None or not match[2]:
         return None
-    kind, name, data = match[1].decode(), text_of(match[3]), payload[1 + length :]
-    if kind == "char":
-        return name, text_of(data)
-    is_array = match[2] is not None
-    if kind not in KINDS or (is_array and kind == "uint8_t"):
-        return name, data
-    basic = np.dtype(KINDS[kind])
-    if not data or len(data) % basic.itemsize:
-        return None
-    values = np.frombuffer(data, dtype=basic).tolist()
-    if is_array:
-        return name, tuple(values)
-    return (name, values[0]) if len(values) == 1 else None
+    kind = match[1]
+    key, data = text_of(match[3]), payload[end:]
+    if kind == b"char":
+        return key, text_of(data)
+    code, size = KINDS.get(match[1].decode(), ("", 0))
+    if size == 0 or code == "u1":
+        return key, data
+    return None if len(data) % size else (key, tuple(np.frombuffer(data, dtype=code).tolist()))
