@@ -14,7 +14,7 @@ from dronesense import plugins
 from dronesense.errors import ReadError
 from dronesense.model import IngestReport, TrackOptions, Trajectory
 from dronesense.readers import ardupilot
-from dronesense.timescale import NS_PER_S, gps_to_utc_ns
+from dronesense.timescale import NS_PER_S, RECEIVER_LATENCY_SIGMA_S, gps_to_utc_ns
 
 _SPEC = importlib.util.spec_from_file_location(
     "dataflash_writer", Path(__file__).with_name("dataflash_writer.py")
@@ -131,7 +131,7 @@ def test_the_planted_flight_comes_back(tmp_path: Path) -> None:
     assert (track.reference_point, track.source) == ("imu", "raw/00000042.BIN:POS")
     assert set(track.fix.tolist()) == {7}
     assert track.clock.kind == "fitted"
-    assert 0.05 <= track.clock.sigma_s < 0.06
+    assert RECEIVER_LATENCY_SIGMA_S <= track.clock.sigma_s < 1.1 * RECEIVER_LATENCY_SIGMA_S
     np.testing.assert_allclose(track.std_ned_m, np.tile([0.8, 0.8, 1.5], (len(track), 1)))
     np.testing.assert_allclose(track.velocity_ned[100], [5.5, 0.0, -CLIMB], atol=1e-6)
     assert report.dropped == {}
@@ -139,7 +139,11 @@ def test_the_planted_flight_comes_back(tmp_path: Path) -> None:
     assert report.warnings == ("the log ends at a speed of 5.5 m/s: it may be cut",)
     assert report.details["firmware"] == "ArduCopter V4.2.3 (00c0ffee)"
     assert report.details["messages"]["ATT"] == 1000
-    assert report.details["filter_minus_gps_m"]["vertical_p95"] < 0.05
+    assert [(each["name"], each["kind"], each["used"]) for each in report.details["sources"]] == [
+        ("POS", "filter", True),
+        ("GPS[0]", "gnss", False),
+    ]
+    assert report.details["sources"][1]["minus_used_m"]["vertical_p95"] < 0.05
     json.dumps(report.details)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dronesense.errors import ReadError
-from dronesense.readers import dataflash
+from dronesense.readers import dataflash_chain
 from dronesense.readers.dataflash import DataFlash
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -254,7 +254,7 @@ def test_headers_across_scan_blocks_are_found(tmp_path: Path, monkeypatch: pytes
     data = small_log().data()
     whole = read(tmp_path, data)
     for size in (1, 2, 3, 7, 89, 1000):
-        monkeypatch.setattr(dataflash, "SCAN_BYTES", size)
+        monkeypatch.setattr(dataflash_chain, "SCAN_BYTES", size)
         flash = read(tmp_path, data)
         assert (flash.records, flash.holes) == (whole.records, ())
         np.testing.assert_array_equal(flash["POS"].offsets, whole["POS"].offsets)

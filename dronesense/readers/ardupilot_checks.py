@@ -1,19 +1,15 @@
-"""What a user should know of an ArduPilot log: damage, gaps, an end in flight, filter against receiver."""
+"""What a user should know of an ArduPilot log: damage, an end in flight."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dronesense.model import Trajectory
-from dronesense.readers.ardupilot_gps import METERS_PER_DEGREE, NS_PER_US, Receiver, Rows
-from dronesense.readers.dataflash import DataFlash
-from dronesense.readers.streams import GAP_STEPS, between, gap_ns, usual_step
-from dronesense.readers.tally import Tally
-from dronesense.timescale import NS_PER_S, ClockFit, to_iso
+from dronesense.readers.ardupilot_gps import Receiver
+from dronesense.readers.dataflash import MessageLog
+from dronesense.timescale import NS_PER_S
 
 EVENT_ARMED: Final = 10
 EVENT_DISARMED: Final = 11
@@ -26,8 +22,13 @@ MOVING_M_S: Final = 2.0
 ALOFT_M: Final = 10.0
 """Higher than this above its start a log has not landed; a receiver at rest may wander by meters."""
 
+REGULAR_HOLES: Final = 8
+"""Fewer holes are damage, not a vendor's habit."""
+REGULAR_SHARE: Final = 0.6
+"""Holes of one length, of all: a block that falls between two records makes the same hole as one within."""
 
-def ends_in_flight(log: DataFlash, track: Trajectory, receiver: Receiver) -> str | None:
+
+def ends_in_flight(log: MessageLog, track: Trajectory, receiver: Receiver) -> str | None:
     """Return why *log* seems to end before the landing, or None.
 
     The last event of arming (``EV``, ``ARM``) decides. Logs without any are judged by the receiver's speed
@@ -50,7 +51,7 @@ def ends_in_flight(log: DataFlash, track: Trajectory, receiver: Receiver) -> str
     return None
 
 
-def _last_armed(log: DataFlash) -> bool | None:
+def _last_armed(log: MessageLog) -> bool | None:
     """Return whether the last event says armed; None if none says anything."""
     events: list[tuple[int, bool]] = []
     for name, column, armed, disarmed in (
@@ -63,49 +64,26 @@ def _last_armed(log: DataFlash) -> bool | None:
     return max(events)[1] if events else None
 
 
-def note_gaps(name: str, time: NDArray[np.int64], tally: Tally) -> None:
-    """Warn of gaps in a stream: a piece of the log may be missing even where its bytes are sound."""
-    step = np.diff(time)
-    gaps = np.flatnonzero(step > GAP_STEPS * usual_step(time))
-    if gaps.size:
-        worst = gaps[np.argmax(step[gaps])]
-        tally.warnings.append(
-            f"{name}: {gaps.size} gap(s), the longest {step[worst] / NS_PER_S:.2f} s "
-            f"from {to_iso(int(time[worst]))}"
-        )
-
-
-def residuals(pos: Rows, receiver: Receiver, clock: ClockFit) -> Mapping[str, float] | None:
-    """Return the median and 95th percentile of filter minus receiver, horizontal distance and height, m."""
-    time = clock.to_utc(pos.time_us * NS_PER_US)
-    place = between(time, receiver.utc_ns, gap_ns(time))
-    lat, lon, alt = (
-        place.linear(pos["Lat"]),
-        place.longitude(pos["Lng"]),
-        place.linear(pos["Alt"].astype(np.float64)),
-    )
-    north = (lat - receiver.rows["Lat"]) * METERS_PER_DEGREE
-    east = (
-        ((lon - receiver.rows["Lng"] + 180.0) % 360.0 - 180.0) * METERS_PER_DEGREE * np.cos(np.radians(lat))
-    )
-    up = alt - receiver.rows["Alt"]
-    good = np.isfinite(north)
-    if not good.any():
-        return None
-    flat, steep = np.hypot(north[good], east[good]), np.abs(up[good])
-    return {
-        "horizontal_p50": float(np.percentile(flat, 50)),
-        "horizontal_p95": float(np.percentile(flat, 95)),
-        "vertical_p50": float(np.percentile(steep, 50)),
-        "vertical_p95": float(np.percentile(steep, 95)),
-    }
-
-
-def damage(log: DataFlash) -> str:
-    """Return what the holes of *log* mean, for people."""
+def damage(log: MessageLog) -> str:
+    """Return what the holes of *log* mean, for people; thousands of them in one line."""
     total = sum(length for _, length in log.holes)
     first, length = log.holes[0]
     if len(log.holes) == 1 and first + length == log.size:
         return f"the log ends in the middle of a record or in padding ({total} bytes from byte {first} on)"
     places = f"{len(log.holes)} place(s), the first at byte {first}"
-    return f"the log is damaged: {total} bytes hold no record, in {places}"
+    doubt = f"; {log.doubtful} record(s) before them have no sure end: not used" if log.doubtful else ""
+    return f"the log is damaged: {total} bytes hold no record, in {places}{_regular(log.holes)}{doubt}"
+
+
+def _regular(holes: tuple[tuple[int, int], ...]) -> str:
+    """Return the words for blocks that a vendor put into the stream at regular places, or nothing."""
+    if len(holes) < REGULAR_HOLES:
+        return ""
+    place, length = np.array(holes).T
+    lengths, of_length = np.unique(length, return_counts=True)
+    size = int(lengths[np.argmax(of_length)])
+    steps, of_step = np.unique(np.diff(place), return_counts=True)
+    if of_length.max() < REGULAR_SHARE * length.size:
+        return ""
+    apart = f" some {int(steps[np.argmax(of_step)])} bytes apart"
+    return f"; most are {size} bytes long,{apart}: blocks that a vendor put into the stream"

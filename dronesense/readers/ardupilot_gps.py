@@ -6,30 +6,29 @@ Neither DataFlash nor its records carry a checksum: flipped bits reach the colum
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.readers.dataflash import DataFlash, Messages
-from dronesense.readers.streams import (
-    SINGLE_FIX_SIGMA_M,
-    SPIKE_WINDOW,
-    Float,
-    Mask,
-    increasing,
-    spikes,
-    usual_step,
-)
+from dronesense.errors import ReadError
+from dronesense.model import Clock, Triggers
+from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps
+from dronesense.readers.assembly import Positions, gnss_rank, plausible
+from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, increasing
 from dronesense.readers.tally import Tally
-from dronesense.timescale import NS_PER_S, OUTLIER_S, gps_to_utc_ns
-
-NS_PER_US: Final = 1000
+from dronesense.timescale import (
+    MS_PER_WEEK,
+    NS_PER_S,
+    OUTLIER_S,
+    ClockFit,
+    gps_to_utc_ns,
+    gps_tow_to_utc_ns,
+)
 
 STATUS_3D: Final = 3
-STATUS_RTK_FIXED: Final = 6
 FIX_OF_STATUS: Final = np.array([0, 0, 1, 2, 3, 4, 5], dtype=np.uint8)
 """`GPS.Status` (0, 1 none, 2 2-D, 3 3-D, 4 DGPS, 5 RTK float, 6 RTK fixed) -> `Trajectory.fix`."""
 
@@ -44,145 +43,11 @@ ACCURACY_LIMIT_M: Final = 655.0
 UNDULATION_LIMIT_M: Final = 120.0
 """The geoid keeps within -107 and +86 m of the WGS84 ellipsoid (EGM2008)."""
 
-HEIGHT_RANGE_M: Final = (-1000.0, 20_000.0)
-SPEED_LIMIT_M_S: Final = 150.0
-"""Faster than this between neighboring rows is a damaged position, not a drone."""
-JUMP_FLOOR_M: Final = 20.0
-"""Position steps up to this are never called a jump: a filter may correct itself by meters."""
-METERS_PER_DEGREE: Final = 111_195.0
-"""One degree of a great circle on the mean sphere of 6,371 km, m; for gates and statistics only."""
-
-SPIKE_STEPS: Final = 4.0
-"""A stamp further from the running median than this many usual steps is damaged; two occur at the ends."""
-END_GAP_US: Final = 60_000_000
-"""First and last stamps further from the rest than a minute are damaged, µs."""
-SPIKE_FLOOR_US: Final = 500_000
-"""Time stamps may be this far out of step for other reasons (a busy logger), µs."""
 MATCH_US: Final = 500_000
 """A `GPA` row belongs to the `GPS` row within this time, µs; they are written together."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of a message that passed the gates so far.
-
-    Parameters
-    ----------
-    name : str
-        Message, with the instance where there are several.
-    messages : Messages
-        The decoded type.
-    index : (n,) int64
-        Rows of `messages` that are kept.
-    time_us : (n,) int64
-        Boot clock, strictly increasing, µs.
-    """
-
-    name: str
-    messages: Messages
-    index: NDArray[np.intp]
-    time_us: NDArray[np.int64]
-
-    def __contains__(self, column: str) -> bool:
-        return column in self.messages.format.columns
-
-    def __getitem__(self, column: str) -> NDArray[Any]:
-        return self.messages[column][self.index]
-
-    def numbers(self, *columns: str) -> Float:
-        """Return columns as (n, len(columns)) float64."""
-        return np.column_stack([self[column].astype(np.float64) for column in columns])
-
-    def where(self, good: Mask) -> Rows:
-        """Return the rows that are *good*."""
-        return Rows(self.name, self.messages, self.index[good], self.time_us[good])
-
-
-def _stray(time_us: NDArray[np.int64]) -> Mask:
-    """Tell the stamps that are out of step with their neighbors; a mere gap is none.
-
-    For stamps in order the running median is the stamp itself. At the ends, where it is not, only stamps
-    on the wrong side of the third, or a minute away from it, are stray.
-    """
-    bad = spikes(time_us, SPIKE_STEPS * usual_step(time_us) + SPIKE_FLOOR_US)
-    if time_us.size >= SPIKE_WINDOW:
-        half = SPIKE_WINDOW // 2
-        ahead = time_us[half] - time_us[:half]
-        behind = time_us[-half:] - time_us[-half - 1]
-        bad[:half] = (ahead < 0) | (ahead > END_GAP_US)
-        bad[-half:] = (behind < 0) | (behind > END_GAP_US)
-    return bad
-
-
-def rows_of(
-    log: DataFlash, name: str, tally: Tally, *, instance: int | None = None, column: str = ""
-) -> Rows | None:
-    """Return the rows of *name* in order of time, or None if there are none.
-
-    Parameters
-    ----------
-    log : DataFlash
-        The log.
-    name : str
-        Message.
-    tally : Tally
-        Takes the refusals.
-    instance : int, optional
-        Take only rows whose instance column has this value.
-    column : str
-        The instance column where the log does not name it.
-    """
-    if name not in log:
-        return None
-    messages = log[name]
-    if "TimeUS" not in messages:
-        tally.warnings.append(f"{name} has no TimeUS (firmware before 3.3?) and is not used")
-        return None
-    label = name
-    index = np.arange(messages.count)
-    column = messages.format.instance or column
-    if instance is not None and column in messages:
-        label = f"{name}[{instance}]" if np.any(messages[column] != instance) else name
-        index = index[messages[column] == instance]
-    index = index[tally.keep(messages.confirmed[index], f"{label}: followed by bytes that are no record")]
-    time_us = messages["TimeUS"].astype(np.int64)[index]
-    good = tally.keep(~_stray(time_us), f"{label}: time stamp out of order")
-    index, time_us = index[good], time_us[good]
-    good = tally.keep(increasing(time_us), f"{label}: time stamp out of order")
-    return Rows(label, messages, index[good], time_us[good]) if good.any() else None
-
-
-def plausible_positions(rows: Rows, tally: Tally) -> Rows:
-    """Return *rows* without positions at (0, 0), out of range, or that jump."""
-    for gate, reason in (
-        (_not_zero, "latitude and longitude 0"),
-        (_in_range, "position out of range"),
-        (_no_jump, "position jumps"),
-    ):
-        rows = rows.where(tally.keep(gate(rows), f"{rows.name}: {reason}"))
-    return rows
-
-
-def _not_zero(rows: Rows) -> Mask:
-    return np.asarray((rows["Lat"] != 0.0) | (rows["Lng"] != 0.0), dtype=bool)
-
-
-def _in_range(rows: Rows) -> Mask:
-    low, high = HEIGHT_RANGE_M
-    alt = rows["Alt"]
-    inside = (np.abs(rows["Lat"]) <= 90.0) & (np.abs(rows["Lng"]) <= 180.0)
-    return np.asarray(inside & (alt >= low) & (alt <= high), dtype=bool)
-
-
-def _no_jump(rows: Rows) -> Mask:
-    reach_m = JUMP_FLOOR_M + SPEED_LIMIT_M_S * 2.0 * usual_step(rows.time_us) / 1e6
-    lat = rows["Lat"]
-    turn = np.radians(rows["Lng"])
-    narrow = METERS_PER_DEGREE * np.cos(np.radians(np.median(lat))) if lat.size else 0.0
-    bad = spikes(lat * METERS_PER_DEGREE, reach_m) | spikes(rows["Alt"].astype(np.float64), reach_m)
-    for part in (np.cos(turn), np.sin(turn)):  # of a longitude: no step at 180 degrees
-        bad |= spikes(np.degrees(part) * narrow, reach_m)
-    return ~bad
+NUMBERED: Final = ("", "2", "3")
+"""Ends of the names of the receivers in firmware without an instance column: ``GPS``, ``GPS2``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,20 +81,38 @@ class Receiver:
     stated: bool
 
     @property
-    def name(self) -> str:
-        """``GPS[k]``."""
-        return f"GPS[{self.index}]"
-
-    @property
     def fix(self) -> NDArray[np.uint8]:
         """Quality of each fix as in `Trajectory.fix`."""
         return fix_of(self.rows["Status"])
 
     def velocity_ned(self) -> Float:
         """Return the velocity from ground speed, course and vertical speed (positive down), (n, 3) m/s."""
-        speed, course, down = self.rows.numbers("Spd", "GCrs", "VZ").T
+        unknown = np.full(self.utc_ns.size, np.nan)
+        speed, course, down = (
+            self.rows[name].astype(np.float64) if name in self.rows else unknown
+            for name in ("Spd", "GCrs", "VZ")
+        )
         angle = np.radians(course)
         return np.column_stack([speed * np.cos(angle), speed * np.sin(angle), down])
+
+    def positions(self, clock: Clock) -> Positions:
+        """Return the fixes on their own GPS time, which has no latency."""
+        fix = self.fix
+        return Positions(
+            name=f"GPS[{self.index}]",
+            rank=gnss_rank(fix),
+            time=self.utc_ns,
+            lon=self.rows["Lng"],
+            lat=self.rows["Lat"],
+            height_m=self.height_m,
+            height_source_m=self.rows["Alt"].astype(np.float64),
+            height_ref="receiver-geoid",
+            std_ned_m=self.std_ned_m,
+            fix=fix,
+            clock=clock,
+            point="antenna",
+            velocity_ned=self.velocity_ned(),
+        )
 
 
 def fix_of(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -238,14 +121,31 @@ def fix_of(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(known, FIX_OF_STATUS[np.where(known, status, 0)], np.uint8(2))
 
 
-def receivers(log: DataFlash, tally: Tally) -> list[Receiver]:
-    """Return the receivers with usable rows: ``GPS`` by column ``I``, or ``GPS`` and ``GPS2`` of old logs."""
+def receivers(stamps: Stamps, date: dt.date | None, tally: Tally, *, label: str) -> list[Receiver]:
+    """Return the receivers with usable rows: ``GPS`` by column ``I``, or ``GPS`` and ``GPS2`` of old logs.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        The log with its boot clock.
+    date : datetime.date or None
+        UTC day on which it starts, for logs that state the time of week without the week.
+    tally : Tally
+        Takes the refusals.
+    label : str
+        What messages call the log.
+
+    Raises
+    ------
+    ReadError
+        If the log needs *date* and there is none, or it cannot be.
+    """
     found = []
-    for index, gps, gpa in _receiver_rows(log, tally):
+    for index, gps, gpa in _receiver_rows(stamps, tally):
         rows = _with_fix(gps, tally)
         if rows is None:
             continue
-        utc_ns = gps_to_utc_ns(rows["GWk"], rows["GMS"])
+        utc_ns = _epochs(rows, date, tally, label)
         ahead = utc_ns - rows.time_us * NS_PER_US
         near = np.abs(ahead - int(np.median(ahead))) <= OUTLIER_S * NS_PER_S
         good = tally.keep(near, f"{rows.name}: GPS time disagrees with the boot clock")
@@ -257,41 +157,63 @@ def receivers(log: DataFlash, tally: Tally) -> list[Receiver]:
     return found
 
 
-def _receiver_rows(log: DataFlash, tally: Tally) -> list[tuple[int, Rows, Rows | None]]:
+def _receiver_rows(stamps: Stamps, tally: Tally) -> list[tuple[int, Rows, Rows | None]]:
     """Return (instance, GPS rows, GPA rows)."""
     pairs: list[tuple[int, Rows | None, Rows | None]] = []
-    if "GPS" in log and "I" in log["GPS"]:
-        for k in np.unique(log["GPS"]["I"]).tolist():
-            gpa = rows_of(log, "GPA", tally, instance=k, column="I")
-            pairs.append((k, rows_of(log, "GPS", tally, instance=k, column="I"), gpa))
+    if "GPS" in stamps.log and "I" in stamps.log["GPS"]:
+        for k in np.unique(stamps.log["GPS"]["I"]).tolist():
+            gps, gpa = (stamps.rows(name, tally, instance=k, column="I") for name in ("GPS", "GPA"))
+            pairs.append((k, gps, gpa))
     else:
-        for k, suffix in enumerate(("", "2")):
-            pairs.append((k, rows_of(log, f"GPS{suffix}", tally), rows_of(log, f"GPA{suffix}", tally)))
+        for k, end in enumerate(NUMBERED):
+            pairs.append((k, stamps.rows(f"GPS{end}", tally), stamps.rows(f"GPA{end}", tally)))
     return [(k, gps, gpa) for k, gps, gpa in pairs if gps is not None]
 
 
 def _with_fix(rows: Rows, tally: Tally) -> Rows | None:
     """Return the rows with a fix, a date and a plausible position; None if there are none."""
-    missing = sorted({"Status", "GMS", "GWk", "Lat", "Lng", "Alt", "Spd", "GCrs", "VZ"} - set(rows.messages))
-    if missing:
-        tally.warnings.append(f"{rows.name} has no column {', '.join(missing)} and is not used")
+    missing = sorted({"Status", "Lat", "Lng", "Alt"} - set(rows.messages))
+    tow, week = rows.epoch_columns()
+    if missing or tow is None:
+        tally.warnings.append(f"{rows.name} has no column {', '.join(missing or ['GMS'])} and is not used")
         return None
-    gates: tuple[tuple[Callable[[Rows], Mask], str], ...] = (
-        (lambda r: np.asarray(r["Status"] >= STATUS_3D, dtype=bool), "no 3-D fix"),
-        (_not_zero, "latitude and longitude 0"),
-        (lambda r: np.asarray(r["GWk"] > 0, dtype=bool), "GPS week 0: date not known yet"),
-    )
-    for gate, reason in gates:
-        rows = rows.where(tally.keep(gate(rows), f"{rows.name}: {reason}"))
-    rows = plausible_positions(rows, tally)
+    rows = rows.where(tally.keep(rows["Status"] >= STATUS_3D, f"{rows.name}: no 3-D fix"))
+    zero = (rows["Lat"] == 0.0) & (rows["Lng"] == 0.0)
+    rows = rows.where(tally.keep(~zero, f"{rows.name}: latitude and longitude 0"))
+    if week is not None:
+        rows = rows.where(tally.keep(rows[week] > 0, f"{rows.name}: GPS week 0: date not known yet"))
+    rows = rows.where(tally.keep(rows[tow] < MS_PER_WEEK, f"{rows.name}: no time of week"))
+    rows = plausible_rows(rows, tally)
     return rows if rows.index.size else None
+
+
+def plausible_rows(rows: Rows, tally: Tally) -> Rows:
+    """Return *rows* without positions at (0, 0), out of range, or that jump away and back."""
+    height = rows["Alt"].astype(np.float64)
+    good = np.zeros(rows.index.size, dtype=bool)
+    good[plausible(rows.name, rows.time_us * NS_PER_US, rows["Lng"], rows["Lat"], height, tally)] = True
+    return rows.where(good)
+
+
+def _epochs(rows: Rows, date: dt.date | None, tally: Tally, label: str) -> NDArray[np.int64]:
+    """Return UTC of the fixes, ns."""
+    tow, week = rows.epoch_columns()
+    assert tow is not None
+    if week is not None:
+        return gps_to_utc_ns(rows[week], rows[tow])
+    if date is None:
+        raise ReadError(
+            f"{rows.name} states the time of week but no GPS week: the date is not in the log",
+            where=label,
+            fix="set date = YYYY-MM-DD under [track], the UTC day on which the log starts",
+        )
+    tally.answered.append("date")
+    return gps_tow_to_utc_ns(rows[tow] / 1000.0, date=date, where=label)
 
 
 def _receiver(index: int, rows: Rows, utc_ns: NDArray[np.int64], gpa: Rows | None) -> Receiver:
     """Add what ``GPA`` says: geoid or ellipsoidal height, accuracy."""
-    n = utc_ns.size
-    unknown = np.full(n, np.nan)
-    ellipsoidal = unknown
+    ellipsoidal = np.full(utc_ns.size, np.nan)
     alt = rows["Alt"].astype(np.float64)
     fix = fix_of(rows["Status"])
     horizontal, vertical = (
@@ -326,3 +248,36 @@ def _nearest(time: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArra
     left = np.maximum(right - 1, 0)
     take = np.where(np.abs(time[right] - wanted) < np.abs(wanted - time[left]), right, left)
     return take, np.asarray(np.abs(time[take] - wanted) <= MATCH_US, dtype=bool)
+
+
+def pictures(stamps: Stamps, clock: ClockFit, fixes: NDArray[np.int64], tally: Tally) -> Triggers | None:
+    """Return when the log says that a camera took a picture, or None.
+
+    ``CAM`` (the camera's feedback where it is wired, else the trigger) comes before ``TRIG``. The GPS week
+    and time of a row is UTC at once, but firmware writes the time of the *last fix* there (AP_Logger, 4.0:
+    ``gps.time_week_ms()``): where all of them are epochs of fixes, or they are missing or contradict the boot
+    clock, the boot clock of the row is used through its fit.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        The log with its boot clock.
+    clock : ClockFit
+        Boot clock to UTC.
+    fixes : (n,) int64
+        UTC of all fixes of the log, ns.
+    tally : Tally
+        Takes the refusals.
+    """
+    name = next((name for name in ("CAM", "TRIG") if name in stamps.log), None)
+    rows = None if name is None else stamps.rows(name, tally, column="I", regular=False)
+    if rows is None:
+        return None
+    number = rows["Img"].astype(np.int64) if "Img" in rows else np.full(rows.index.size, -1)
+    time, source = clock.to_utc(rows.time_us * NS_PER_US), f"{rows.name} (boot clock)"
+    if {"GPSTime", "GPSWeek"} <= set(rows.messages):
+        epoch = gps_to_utc_ns(rows["GPSWeek"], rows["GPSTime"])
+        sound = increasing(epoch) & (rows["GPSWeek"] > 0) & (np.abs(epoch - time) <= OUTLIER_S * NS_PER_S)
+        if sound.all() and not np.isin(epoch, fixes).all():
+            time, source = epoch, f"{rows.name} (GPS time)"
+    return Triggers(time=time, number=number, source=source)

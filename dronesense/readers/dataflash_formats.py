@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -39,8 +41,25 @@ LETTERS: Final[dict[str, tuple[Any, float | None]]] = {
 }
 """Format letter -> numpy type and divisor (ArduPilot, libraries/AP_Logger/LogStructure.h)."""
 
-_SIZES: Final = {letter: np.dtype(kind).itemsize for letter, (kind, _) in LETTERS.items()}
+_DTYPES: Final = {letter: np.dtype(kind) for letter, (kind, _) in LETTERS.items()}
+_SIZES: Final = {letter: kind.itemsize for letter, kind in _DTYPES.items()}
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,4}")
+
+CACHED_FORMATS: Final = 4096
+"""Formats kept between logs: a firmware defines some 160, and logs come in series."""
+
+
+@lru_cache(CACHED_FORMATS)
+def layout(letters: str, columns: tuple[str, ...]) -> tuple[np.dtype[np.void], dict[str, float | None]]:
+    """Return the packed numpy type of a record, header included, and column -> what it is divided by.
+
+    The dictionary is shared: not to be changed.
+    """
+    starts = list(accumulate((_SIZES[letter] for letter in letters), initial=HEADER_BYTES))
+    kinds = [_DTYPES[letter] for letter in letters]
+    packed = {"names": columns, "formats": kinds, "offsets": starts[:-1], "itemsize": starts[-1]}
+    divisors = {column: LETTERS[letter][1] for letter, column in zip(letters, columns, strict=True)}
+    return np.dtype(packed), divisors
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +97,9 @@ class Format:
     multipliers: tuple[float, ...] = ()
     instance: str | None = None
 
-    @property
-    def dtype(self) -> np.dtype[np.void]:
-        """Packed numpy type of a whole record, header included."""
-        kinds = [LETTERS[letter][0] for letter in self.letters]
-        starts = accumulate((_SIZES[letter] for letter in self.letters[:-1]), initial=HEADER_BYTES)
-        names = list(self.columns)
-        return np.dtype({"names": names, "formats": kinds, "offsets": list(starts), "itemsize": self.length})
+    def has(self, *columns: str) -> bool:
+        """Tell whether all *columns* are there."""
+        return all(column in self.columns for column in columns)
 
 
 _FMT: Final = Format(FMT_TYPE, "FMT", FMT_LENGTH, "BBnNZ", ("Type", "Length", "Name", "Format", "Columns"))
@@ -102,12 +117,31 @@ def text_of(cell: bytes) -> str:
 def read_formats(data: NDArray[np.uint8], headers: NDArray[Any]) -> tuple[list[Format], tuple[str, ...]]:
     """Return one format per type, wherever it is defined; a contradictory one has no letters."""
     starts = headers[data[headers + 2] == FMT_TYPE].astype(np.int64)
+    starts = starts[starts + FMT_LENGTH <= data.size]
+    records = [
+        (start, *parse_format(data[start + HEADER_BYTES : start + FMT_LENGTH].tobytes()))
+        for start in starts.tolist()
+    ]
+    return one_per_type(records, "FMT record at byte")
+
+
+def one_per_type(
+    records: Iterable[tuple[int, Format | None, str]], place: str
+) -> tuple[list[Format], tuple[str, ...]]:
+    """Return the first sound format of each type, and warnings.
+
+    Parameters
+    ----------
+    records : iterable of (int, Format or None, str)
+        Where each definition stands, what it defines, what is wrong with it.
+    place : str
+        What the numbers count, for the warnings.
+    """
     found: dict[int, Format] = {}
     warnings: list[str] = []
-    for start in starts[starts + FMT_LENGTH <= data.size].tolist():
-        form, problem = _read_format(data[start + HEADER_BYTES : start + FMT_LENGTH].tobytes())
+    for start, form, problem in records:
         if problem:
-            warnings.append(f"FMT record at byte {start}: {problem}")
+            warnings.append(f"{place} {start}: {problem}")
         if form is None:
             continue
         known = found.get(form.type)
@@ -115,30 +149,34 @@ def read_formats(data: NDArray[np.uint8], headers: NDArray[Any]) -> tuple[list[F
             found[form.type] = form
         elif form.letters and form != known:
             problem = f"type {form.type} is already {known.name}; the first definition is used"
-            warnings.append(f"FMT record at byte {start}: {problem}")
+            warnings.append(f"{place} {start}: {problem}")
     if found:
         found.setdefault(FMT_TYPE, _FMT)
     return list(found.values()), tuple(warnings)
 
 
-def _read_format(body: bytes) -> tuple[Format | None, str]:
-    """Return the format that a ``FMT`` body defines, and what is wrong with it.
+@lru_cache(CACHED_FORMATS)
+def parse_format(body: bytes) -> tuple[Format | None, str]:
+    """Return the format that the body of a ``FMT`` record defines, and what is wrong with it.
 
     A body that is not one at all gives None; one whose name and length are sound but whose columns are not
     gives a format without letters: its records can be stepped over.
     """
-    kind, length = body[0], body[1]
-    name, letters, labels = text_of(body[2:6]), text_of(body[6:22]), text_of(body[22:86])
+    return make_format(body[0], body[1], text_of(body[2:6]), text_of(body[6:22]), text_of(body[22:86]))
+
+
+def make_format(kind: int, length: int, name: str, letters: str, labels: str) -> tuple[Format | None, str]:
+    """Return the format of these fields of a ``FMT`` record as :func:`parse_format` does."""
     foreign = kind == FMT_TYPE and (name, length) != ("FMT", FMT_LENGTH)
     if foreign or not _NAME.fullmatch(name) or length < HEADER_BYTES:
         return None, "damaged (no name or no length)"
     columns = tuple(labels.split(",")) if labels else ()
-    unknown = "".join(letter for letter in letters if letter not in LETTERS)
+    unknown = "".join([letter for letter in letters if letter not in _SIZES])
     if unknown:
         problem = f'{name} has unknown format letters "{unknown}"'
     elif len(columns) != len(letters) or len(set(columns)) != len(columns):
         problem = f"{name} has {len(letters)} format letters for the columns {labels!r}"
-    elif (need := HEADER_BYTES + sum(map(_SIZES.__getitem__, letters))) != length:
+    elif (need := HEADER_BYTES + sum([_SIZES[letter] for letter in letters])) != length:
         problem = f"{name} states {length} bytes but its columns need {need}"
     else:
         return Format(kind, name, length, letters, columns), ""
