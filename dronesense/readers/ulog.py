@@ -233,17 +233,15 @@ class ULog(Mapping[str, Topic]):
         for at, kind in zip(leading, kinds, strict=True):
             if kind == ord("F"):
                 self._formats.add(self._payload(at))
-        offsets = [at for at, kind in zip(leading, kinds, strict=True) if kind == ord("A")]
         head = self._bytes[end : end + HEADER_BYTES + ID_BYTES].tobytes()
-        idents = {self._bytes[at + 4 : at + 6].tobytes() for at in offsets}
-        if head[2:3] != bytes([DATA]) or head[3:] not in idents:
-            for at in find_type(self._bytes, ord("F"), end, last_byte=ord(";")):
+        known = {self._payload(at)[1:3] for at, kind in zip(leading, kinds, strict=True) if kind == ord("A")}
+        if head[2:3] != bytes([DATA]) or head[3:] not in known:
+            for at in find_type(self._bytes, ord("F"), FILE_HEADER_BYTES, last_byte=ord(";")):
                 self._formats.add(self._payload(at))
         longest = 3 + self._formats.longest_name
-        offsets += find_type(self._bytes, ord("A"), end, longest=longest)
         found: list[Subscription] = []
         layouts: dict[str, Layout | None] = {}
-        for at in offsets:
+        for at in find_type(self._bytes, ord("A"), FILE_HEADER_BYTES, longest=longest):
             payload = self._payload(at)
             name = payload[3:].decode("ascii", "replace")
             if name not in layouts:

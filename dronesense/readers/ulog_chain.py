@@ -179,7 +179,7 @@ def chain(
     at : int
         Where they end.
     """
-    starts, sizes = find_data(data, accepts, at)
+    starts, sizes = find_data(data, accepts, FILE_HEADER_BYTES)
     for anchor in anchors:
         begin = int(np.searchsorted(starts, max(0, anchor - MAX_MESSAGE_BYTES - HEADER_BYTES)))
         stop = int(np.searchsorted(starts, anchor))
@@ -234,25 +234,38 @@ class _Walk:
         self._searched = -1
 
     def run(self, at: int) -> None:
-        """Walk the file from *at*."""
-        at = self._followed(FILE_HEADER_BYTES, at)
-        while at < self.size:
-            member = self._member_at(at)
+        """Walk the file; the messages up to *at* are found already."""
+        begin = FILE_HEADER_BYTES
+        while begin < self.size:
+            member = None if at > begin else self._member_at(begin)
             if member is not None:
-                at = self._take(member)
+                begin = at = self._take(member)
                 continue
-            stop = min([self.size, *(anchor for anchor in self.anchors if anchor > at)])
-            end = self._followed(at, others_from(self.bytes, at, stop, self.others))
-            if end == at:
-                end = self._stepped_over(at, stop)
-            at = self._skip(at) if end == at else end
+            stop = min([self.size, *(anchor for anchor in self.anchors if anchor > begin)])
+            if at == begin:
+                at = others_from(self.bytes, begin, stop, self.others)
+            if at == begin:
+                at = self._stepped_over(begin, stop)
+            refused = self._refused(begin, at)
+            begin = at = at if refused is None else self._skip(refused)
         self._refuse_ghost()
 
-    def _followed(self, begin: int, end: int) -> int:
-        """Return *end*, where other messages end, or where the last one starts if no message follows it."""
-        if end > begin and not self.follows(end):
-            return self.others.pop()
-        return end
+    def _refused(self, begin: int, end: int) -> int | None:
+        """Return which of the other messages from *begin* to *end* is none after all, None if all are sound.
+
+        It is the last one if no message follows it, and one that swallows data.
+        """
+        if end == begin:
+            return begin
+        rival = self._rival(self._run, begin, end)
+        if rival is None and self.follows(end):
+            return None
+        refused = begin
+        while self.others and self.others[-1] >= begin:
+            refused = self.others.pop()
+            if rival is None or refused < rival:
+                break
+        return refused
 
     def _member_at(self, at: int) -> int | None:
         """Return the candidate that starts at *at*, None if none does; move to its run."""
@@ -277,21 +290,22 @@ class _Walk:
         if self.follows(end):
             return end
         begin = int(self.starts[last])
-        if self._has_rival(run, begin, end):
+        if self._rival(run + 1, begin, end) is not None:
             self.keep[last] = False
             return self._skip(begin, begin + 1)
         self.doubtful.add(begin)
         return self._skip(end)
 
-    def _has_rival(self, run: int, begin: int, end: int) -> bool:
-        """Tell whether a data message that is followed by another starts inside the one at *begin*."""
-        for other in range(run + 1, len(self.run_start)):
-            if self.run_start[other] >= end:
-                return False
+    def _rival(self, run: int, begin: int, end: int) -> int | None:
+        """Return where data that are followed by a message start within the bytes from *begin* to *end*."""
+        for other in range(run, len(self.run_start)):
+            start = self.run_start[other]
+            if start >= end:
+                return None
             linked = self.run_last[other] > self.run_first[other]
-            if self.run_start[other] > begin and (linked or self.follows(self.run_end[other])):
-                return True
-        return False
+            if start > begin and (linked or self.follows(self.run_end[other])):
+                return int(start)
+        return None
 
     def follows(self, at: int, *, deep: bool = True) -> bool:
         """Tell whether a message, its first bytes, or the end of the file is at *at*."""
@@ -322,10 +336,10 @@ class _Walk:
             return at
         if kind == DATA:
             ident = self.bytes[at + 3] | self.bytes[at + 4] << 8
-            if self.low[ident] <= self.high[ident]:
+            if self.low[ident] <= self.high[ident] or self._rival(self._run, at, end) is not None:
                 return at
-            self.unknown[ident] += 1
-        return end
+            self.unknown[int(ident)] += 1
+        return int(end)
 
     def _skip(self, at: int, search_from: int | None = None) -> int:
         """Note a hole from *at* to the next message; return where that starts."""

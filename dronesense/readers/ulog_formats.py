@@ -31,14 +31,13 @@ KINDS: Final[dict[str, tuple[str, int]]] = {
 """ULog type -> numpy type and bytes (PX4 user guide, "ULog file format"); a damaged bool may be 2."""
 
 _STRUCTS: Final = {
-    kind.encode(): struct.Struct("<" + letter)
-    for kind, letter in zip(KINDS, "bBhHiIqQfdB", strict=False)
+    kind.encode(): struct.Struct("<" + letter) for kind, letter in zip(KINDS, "bBhHiIqQfdB", strict=False)
 }
 """Type of a number -> how it is packed."""
 
 PADDING: Final = "_padding"
 
-_BODY: Final = re.compile(rb"(?:[A-Za-z0-9_\-/]+(?:\[[1-9]\d{0,4}\])? [A-Za-z0-9_]+(?:;|$))+")
+_BODY: Final = re.compile(rb"(?:[A-Za-z0-9_\-/]+(?:\[[1-9]\d{0,4}\])? [^;\[\] ]+(?:;|$))+")
 _KEY: Final = re.compile(rb"([A-Za-z0-9_\-/]+)(\[\d{0,5}\])? ([^\x00-\x1f\x7f ]+)")
 
 Value = int | float | str | bytes | tuple[int | float, ...]
@@ -182,7 +181,7 @@ def _fields_of(name: str, body: bytes) -> tuple[tuple[str, int, str], ...]:
     if not _BODY.fullmatch(body):
         raise ValueError(f"the format {name} is damaged")
     fields = []
-    for text in body.decode().rstrip(";").split(";"):
+    for text in body.decode("latin-1").replace(".", "?").rstrip(";").split(";"):
         kind, _, field = text.partition(" ")
         kind, _, count = kind.partition("[")
         fields.append((kind, int(count[:-1]) if count else 0, field))
