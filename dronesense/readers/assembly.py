@@ -8,7 +8,7 @@ linearly to attitude stamps and attitudes by slerp to position stamps, never acr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -124,13 +124,15 @@ class Positions:
 class Attitude:
     """How the body was turned: (n, 4) unit quaternions w, x, y, z, body to north-east-down, on UTC.
 
-    *std_rpy_deg* is (n, 3), or None where the log does not state it.
+    *std_rpy_deg* is (n, 3), or None where the log does not state it. *reset* is (n,) and changes wherever the
+    attitude jumped on purpose or rows are known to be missing: nothing is interpolated across.
     """
 
     name: str
     time: NDArray[np.int64]
     quaternion: Float
     std_rpy_deg: Float | None = None
+    reset: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -315,6 +317,8 @@ def assemble(
     std_rpy = np.tile(np.array(ATTITUDE_SIGMA_DEG), (stamps.size, 1))
     if attitude is not None and attitude.time.size:
         at = between(attitude.time, stamps, gap_ns(attitude.time))
+        if attitude.reset is not None:
+            at = replace(at, inside=at.inside & (attitude.reset[at.left] == attitude.reset[at.right]))
         turn = at.slerp(attitude.quaternion)
         if attitude.std_rpy_deg is not None:
             std_rpy = at.linear(attitude.std_rpy_deg)
