@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime as dt
 import math
 from pathlib import Path
@@ -10,9 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dronesense.calibrate.clock import ClockOffset, estimate_offset, shift
+from dronesense.calibrate.clock import (
+    body_rates,
+    estimate_image_offset,
+    estimate_offset,
+    estimate_track_offset,
+    shift,
+    shift_track,
+)
+from dronesense.calibrate.sync import ClockOffset
 from dronesense.errors import CoverageError
-from dronesense.model import Ambient, Clock, GasSeries, Trajectory
+from dronesense.model import Ambient, Clock, GasSeries, Trajectory, Triggers
 
 S = 1_000_000_000
 T0 = 1_781_000_000 * S
@@ -239,6 +248,79 @@ def test_shift_adds_the_offset() -> None:
     assert "0.100 s" in out.history[-1]
     with pytest.raises(CoverageError, match="not a number"):
         shift(raw, math.nan)
+
+
+def test_shift_track_moves_stamps_triggers_and_clock() -> None:
+    t = np.arange(5.0)
+    log = track(t, np.zeros(5), None)
+    log = dataclasses.replace(log, triggers=Triggers(log.time[1:3], np.array([1, 2]), "CAM"))
+    assert log.triggers is not None
+    out = shift_track(log, -0.125, 0.02)
+    assert out.triggers is not None
+    np.testing.assert_array_equal(log.time - out.time, 125_000_000)
+    np.testing.assert_array_equal(log.triggers.time - out.triggers.time, 125_000_000)
+    assert (out.clock.kind, out.clock.sigma_s, out.clock.offset_s) == ("fitted", 0.02, -0.125)
+    assert "-0.125 s" in out.history[-1]
+    kept = shift_track(log, 1.0)
+    assert (kept.clock.kind, kept.clock.sigma_s) == (log.clock.kind, log.clock.sigma_s)
+    with pytest.raises(CoverageError, match="not a number"):
+        shift_track(log, math.inf)
+
+
+def flown(seconds: np.ndarray, places: np.ndarray, lon: float = 179.999) -> Trajectory:
+    """A track of (east, north), m, across the 180th meridian."""
+    east = lon + places[:, 0] / (111_195.0 * np.cos(np.radians(50.0)))
+    log = track(seconds, np.zeros(seconds.size), None)
+    return dataclasses.replace(log, lon=(east + 180.0) % 360.0 - 180.0, lat=50.0 + places[:, 1] / 111_195.0)
+
+
+def test_two_tracks_of_one_flight() -> None:
+    """Lines of 200 m, 20 m apart, across 180 degrees; the logger sits 3 m aside and is 41.3 s behind."""
+    corners = np.array([[(0.0, 20.0 * k), (200.0, 20.0 * k)][:: 1 - 2 * (k % 2)] for k in range(10)]).reshape(
+        -1, 2
+    )
+    at = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))] / 5.0
+    t, slow = np.arange(0.0, at[-1], 0.2), np.arange(20.3, at[-1] - 30.0, 1.0)
+    log, logger = (np.column_stack([np.interp(each, at, c) for c in corners.T]) for each in (t, slow))
+    found = estimate_track_offset(flown(slow - 41.3, logger + 3.0), flown(t, log))
+    assert found.accepted, found.reason
+    assert found.method == "positions"
+    assert found.offset_s == pytest.approx(41.3, abs=0.02)
+
+
+def rolling(seconds: np.ndarray, roll_deg: np.ndarray) -> Trajectory:
+    half = np.radians(roll_deg) / 2.0
+    nothing = np.zeros(seconds.size)
+    log = track(seconds, nothing, None)
+    return dataclasses.replace(log, attitude=np.column_stack([np.cos(half), np.sin(half), nothing, nothing]))
+
+
+def test_body_rates_of_a_roll() -> None:
+    t = np.arange(0.0, 10.0, 0.1)
+    log = rolling(t, 3.0 * t)
+    segment = (t > 4.95).astype(np.int32)
+    rate = body_rates(dataclasses.replace(log, segment=segment))
+    same = np.diff(segment) == 0
+    np.testing.assert_allclose(rate.value[same], np.tile([3.0, 0.0, 0.0], (same.sum(), 1)), atol=1e-6)
+    assert np.isnan(rate.value[~same]).all()
+    np.testing.assert_array_equal(rate.time, (log.time[1:] + log.time[:-1]) // 2)
+
+
+def test_image_shift_finds_the_clock_of_a_camera() -> None:
+    """Lines at 50 Hz move by 20 px per degree of roll, one registration in fifty has failed."""
+    rng = np.random.default_rng(2)
+    t = np.arange(0.0, 90.0, 0.02)
+    angle = np.cumsum(np.convolve(rng.standard_normal(t.size), np.hanning(41), "same")) * 0.02
+    frames = np.arange(10.0, 80.0, 0.02)
+    shift_px = np.r_[0.0, -20.0 * np.diff(np.interp(frames, t, angle))] + 0.05
+    shift_px[rng.integers(0, frames.size, 70)] = 300.0
+    time = T0 + np.round((frames - 3.21) * S).astype(np.int64)
+    found = estimate_image_offset(time, shift_px, rolling(t, angle))
+    assert found.accepted, found.reason
+    assert found.method == "rates"
+    assert found.offset_s == pytest.approx(3.21, abs=0.01)
+    still = estimate_image_offset(time, shift_px, track(t, np.zeros(t.size), None))
+    assert not still.accepted  # no attitude in the log
 
 
 def test_real_flight_against_its_own_height(shared_data: Path) -> None:
