@@ -22,6 +22,8 @@ class Wind:
         m/s TOWARD the east and north (a wind from the west has east > 0); NaN where unknown.
     sigma_east, sigma_north : (k,) float64
         Standard uncertainty of the mean wind, m/s.
+    cov_east_north : (k,) float64, optional
+        Covariance of the two, m²/s²; 0 when not given.
     up : (k,) float64, optional
         m/s upward.
     height_m : float
@@ -37,6 +39,7 @@ class Wind:
     north: NDArray[np.float64]
     sigma_east: NDArray[np.float64]
     sigma_north: NDArray[np.float64]
+    cov_east_north: NDArray[np.float64] | None = None
     up: NDArray[np.float64] | None = None
     height_m: float = float("nan")
     source: str = ""
@@ -47,7 +50,7 @@ class Wind:
         if k == 0:
             raise ValueError("a wind needs at least one row")
         freeze(self, np.int64, (None,), "time")
-        freeze(self, np.float64, (k,), "east", "north", "sigma_east", "sigma_north", "up")
+        freeze(self, np.float64, (k,), "east", "north", "sigma_east", "sigma_north", "cov_east_north", "up")
         strictly_increasing(self.time, "time")
         if np.any(self.sigma_east < 0.0) or np.any(self.sigma_north < 0.0):
             raise ValueError("sigma_east and sigma_north must not be negative")
