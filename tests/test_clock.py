@@ -263,6 +263,9 @@ def test_shift_track_moves_stamps_triggers_and_clock() -> None:
     assert "-0.125 s" in out.history[-1]
     kept = shift_track(log, 1.0)
     assert (kept.clock.kind, kept.clock.sigma_s) == (log.clock.kind, log.clock.sigma_s)
+    relative = shift_track(dataclasses.replace(log, clock=Clock("relative", 0.5, note="since power-on")), 1e9)
+    assert (relative.clock.kind, relative.clock.sigma_s) == ("fitted", 0.5)
+    assert relative.clock.note == "since power-on; +1000000000.000 s added to the log's time"
     with pytest.raises(CoverageError, match="not a number"):
         shift_track(log, math.inf)
 

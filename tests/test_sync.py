@@ -113,7 +113,8 @@ def image(seed: int, related: bool = True, *, frames: float = 5.0, gyro: float =
 
 
 def barometers(seed: int, related: bool = True) -> Case:
-    """Climbs felt by two barometers; a stamp lies within a quarter interval of the middle of its reading."""
+    """Climbs felt by two barometers; stamps lie off the middle of what they average by half an interval over
+    sqrt(12), as sigma allows for (drawn normal; of the rectangle it stands for 58 % lie within one sigma)."""
     rng = np.random.default_rng(seed)
 
     def flight() -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +129,7 @@ def barometers(seed: int, related: bool = True) -> Case:
     climbs, offset = flight(), float(rng.uniform(-5000.0, 5000.0))
     end = climbs[0][-1]
     t, log = np.arange(rng.uniform(0.0, 1.0), end, 1.0), np.arange(0.0, end, 0.2)
-    middle = rng.uniform(-0.25, 0.25)
+    middle = rng.normal(0.0, 0.5 / math.sqrt(12.0))
     other = climbs if related else flight()
     felt = 960.0 * np.exp(-np.interp(t, *climbs) / 8000.0) + 0.05 * rng.standard_normal(t.size)
     logged = 960.0 * np.exp(-np.interp(log, *other) / 8000.0) + 0.03 * rng.standard_normal(log.size)

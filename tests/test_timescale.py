@@ -424,3 +424,16 @@ def test_sound_clocks_get_no_warning() -> None:
     fit = fit_latency_envelope(boot, utc)
     assert (fit.warning, fit.n) == ("", 297)
     assert fit.trusted(boot).all()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=40
+    )
+)
+def test_no_stamps_break_the_fit(rows: list[tuple[int, int]]) -> None:
+    boot, utc = np.array(rows, dtype=np.int64).T
+    fit = fit_latency_envelope(boot, utc)
+    assert fit.n >= 1
+    assert np.isfinite([fit.slope, fit.sigma_s, fit.spread_s]).all()
+    assert fit.trusted(boot).shape == boot.shape

@@ -195,7 +195,7 @@ def shift_track(trajectory: Trajectory, offset_s: float, sigma_s: float = 0.0) -
     Returns
     -------
     Trajectory
-        With the offset in `clock` and `history`.
+        With the offset in `clock` and `history`; a relative clock is on UTC by it and becomes a fitted one.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def shift_track(trajectory: Trajectory, offset_s: float, sigma_s: float = 0.0) -
     clock = trajectory.clock
     note = f"{offset_s:+.3f} s added to the log's time"
     moved = Clock(
-        "fitted" if sigma_s > 0.0 else clock.kind,
+        "fitted" if sigma_s > 0.0 or clock.kind == "relative" else clock.kind,
         sigma_s if sigma_s > 0.0 else clock.sigma_s,
         clock.offset_s + offset_s,
         "; ".join(filter(None, (clock.note, note))),

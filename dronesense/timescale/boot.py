@@ -30,6 +30,9 @@ STEP_S: Final = 0.3
 """Latencies fill their range without holes of this width, s; beyond such a hole one of the clocks was
 another one: it was set, restarted, or did not yet know the leap seconds."""
 
+LARGEST_NS: Final = 2**62
+"""No two clocks are 146 years apart; larger differences come from damaged stamps, ns."""
+
 SLOPE_MIN_SPAN_S: Final = 600.0
 """Shorter logs give no slope that means anything: jitter of 0.1 s over 60 s would read as 1,700 ppm."""
 
@@ -135,7 +138,7 @@ def fit_latency_envelope(
         raise ValueError("boot_ns and utc_ns must be two rows of the same length, at least 1")
     group = _groups(utc - boot)
     good = group == np.argmax(np.bincount(group))
-    origin = int(np.median((utc - boot)[good]))
+    origin = int(np.clip(np.median((utc - boot)[good]), -LARGEST_NS, LARGEST_NS))
     warning, doubtful = _steps(boot, utc - boot - origin, group, good)
     difference = (utc - boot - origin)[good].astype(np.float64)
     boot = boot[good]
