@@ -37,7 +37,8 @@ _STRUCTS: Final = {
 
 PADDING: Final = "_padding"
 
-_BODY: Final = re.compile(rb"(?:[A-Za-z0-9_\-/]+(?:\[[1-9]\d{0,4}\])? [^;]+(?:;|$))+")
+_BODY: Final = re.compile(rb"(?:[A-Za-z0-9_\-/]+(?:\[[1-9]\d{0,4}[^\d; ])? [^;]+(?:;|$))+")
+"""Fields of a format; a closing bracket and names may be damaged as long as types and sizes are clear."""
 _KEY: Final = re.compile(rb"([A-Za-z0-9_\-/]+)(\[\d{0,5}\])? ([^\x00-\x1f\x7f ]+)")
 
 Value = int | float | str | bytes | tuple[int | float, ...]
