@@ -88,6 +88,10 @@ class Messages(Mapping[str, NDArray[Any]]):
 
     def where(self, good: NDArray[np.bool_]) -> Messages:
         """Return the messages that are *good*."""
+        return self.take(np.flatnonzero(good))
+
+    def take(self, good: NDArray[np.intp]) -> Messages:
+        """Return the messages of these numbers, in this order."""
         return Messages(
             self.definition,
             self._records[good],
