@@ -1,4 +1,4 @@
-"""EGM96 from the packaged series, and grids: against NGA's grid and test points, SciPy, and planted fields."""
+"""EGM96 from the packaged series, and grids: against NGA's grid and test points, SciPy, planted fields."""
 
 from __future__ import annotations
 
