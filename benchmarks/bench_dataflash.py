@@ -26,7 +26,8 @@ def ours(path: Path, kinds: Sequence[str] | None) -> dict[str, int]:
     log = DataFlash(path)
     rows = {}
     for kind in log if kinds is None else [kind for kind in kinds if kind in log]:
-        columns = [log[kind][name] for name in log[kind]]
+        messages = log[kind]
+        columns = [messages[name] for name in messages]
         rows[kind] = len(columns[0])
     return rows
 

@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from dronesense.errors import ReadError
-from dronesense.model import Clock, IngestReport, TrackOptions, Trajectory
+from dronesense.model import Clock, IngestReport, TrackOptions, Trajectory, Triggers
 from dronesense.model.trajectory import ClockKind
 from dronesense.readers.ardupilot_checks import damage, ends_in_flight
 from dronesense.readers.ardupilot_filter import Filter, filter_positions, filter_rows
 from dronesense.readers.ardupilot_gps import pictures, receivers
 from dronesense.readers.ardupilot_rows import NS_PER_US, Stamps
-from dronesense.readers.assembly import Positions, Pressure, assemble, choose, compare, gnss_rank, rate_hz
+from dronesense.readers.assembly import (
+    Attitude,
+    Positions,
+    Pressure,
+    Velocity,
+    assemble,
+    choose,
+    compare,
+    gnss_rank,
+    rate_hz,
+)
 from dronesense.readers.dataflash import DataFlash, MessageLog, load
 from dronesense.readers.dataflash_chain import MAGIC
 from dronesense.readers.dataflash_formats import FMT_TYPE
@@ -80,11 +92,13 @@ def read(
     ReadError
         If the file is no log, has no GPS time, or not the source asked for.
     """
+    return _put_together(_gather(_open(path, label), label, options), label)
+
+
+def _open(path: Path, label: str) -> MessageLog:
     data = load(path, label)
     text = looks_like_text(data[:TEXT_SNIFF_BYTES].tobytes())
-    log: MessageLog = (DataFlashText if text else DataFlash)(data, where=label)
-    del data
-    return track(log, label=label, options=options)
+    return (DataFlashText if text else DataFlash)(data, where=label)
 
 
 def track(
@@ -94,6 +108,37 @@ def track(
     options: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[Trajectory, IngestReport]:
     """Make the track of an opened log; parameters, result and errors as of :func:`read`."""
+    return _put_together(_gather(log, label, options), label)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Streams:
+    """All that a track is made of: the log itself, most of the memory, is no longer needed."""
+
+    positions: Positions
+    attitude: Attitude | None
+    velocity: Velocity | None
+    pressure: Pressure | None
+    triggers: Triggers | None
+    tally: Tally
+    report: Callable[[], IngestReport]
+
+
+def _put_together(streams: _Streams, label: str) -> tuple[Trajectory, IngestReport]:
+    trajectory = assemble(
+        streams.positions,
+        label=label,
+        tally=streams.tally,
+        attitude=streams.attitude,
+        velocity=streams.velocity,
+        pressure=streams.pressure,
+        triggers=streams.triggers,
+    )
+    return trajectory, streams.report()
+
+
+def _gather(log: MessageLog, label: str, options: TrackOptions) -> _Streams:
+    """Return the streams of a log, and its report once the track is made."""
     tally = Tally(warnings=list(log.warnings))
     stamps = Stamps(log)
     found = receivers(stamps, options.date, tally, label=label)
@@ -105,12 +150,11 @@ def track(
         )
     best = max(found, key=lambda each: (gnss_rank(each.fix), each.utc_ns.size))
     fit = fit_latency_envelope(best.rows.time_us * NS_PER_US, best.utc_ns)
-    if fit.warning:
-        tally.warnings.append(fit.warning)
+    tally.warnings += [fit.warning] if fit.warning else []
     clock = _clock(fit, stamps, tally)
     candidates = [each.positions(clock) for each in found]
     flown = Filter(stamps, tally)
-    pos = filter_rows(stamps, found, tally)
+    pos = filter_rows(stamps, found, fit, tally)
     resets: dict[str, int] = {}
     if pos is not None:
         reset, resets = flown.resets(pos)
@@ -118,26 +162,20 @@ def track(
     chosen = choose(candidates, options.source, label=label)
     if not np.isfinite(chosen.height_m).all():
         tally.warnings.append("the log does not tell the geoid undulation: no height above the ellipsoid")
-    trajectory = assemble(
-        chosen,
-        label=label,
-        tally=tally,
-        attitude=flown.attitude(fit),
-        velocity=flown.velocity(fit),
-        pressure=_pressure(stamps, fit, tally),
-        triggers=pictures(stamps, fit, np.concatenate([each.utc_ns for each in found]), tally),
-    )
     used = next((each for each in found if chosen.name == f"GPS[{each.index}]"), best)
-    early = ends_in_flight(log, trajectory, used)
-    if early is not None:
-        tally.warnings.append(early)
+    pictures_taken = pictures(stamps, fit, np.concatenate([each.utc_ns for each in found]), tally)
+    streams = (flown.attitude(fit), flown.velocity(fit), _pressure(stamps, fit, tally), pictures_taken)
     details = _details(log, candidates, chosen, fit, clock) | {
         "undulation_m": used.undulation_m if np.isfinite(used.undulation_m) else None,
         "resets": resets,
-        "pictures": 0 if trajectory.triggers is None else len(trajectory.triggers),
+        "pictures": 0 if pictures_taken is None else len(pictures_taken),
     }
-    _tell(log, tally, stated=used.stated)
-    return trajectory, tally.report(log.kind, log.records, holes=log.holes, details=details)
+    if resets and chosen.name == "POS":
+        named = ", ".join(f"{count} x {reason}" for reason, count in resets.items())
+        tally.warnings.append(f"the filter jumped, nothing is interpolated across ({named})")
+    _tell(log, tally, early=ends_in_flight(log, chosen, used), stated=used.stated)
+    report = partial(tally.report, log.kind, log.records, holes=log.holes, details=details)
+    return _Streams(chosen, *streams, tally, report)
 
 
 def _clock(fit: ClockFit, stamps: Stamps, tally: Tally) -> Clock:
@@ -193,13 +231,13 @@ def _details(
     }
 
 
-def _tell(log: MessageLog, tally: Tally, *, stated: bool) -> None:
+def _tell(log: MessageLog, tally: Tally, *, early: str | None, stated: bool) -> None:
     """Note what happened to the bytes, with the damage named, and what was assumed."""
     if log.holes:
         tally.warnings.insert(0, damage(log))
     for reason, count in log.dropped.items():
         tally.dropped[reason] += count
-    tally.warnings += log.remarks
+    tally.warnings += [*log.remarks, *([] if early is None else [early])]
     angles = "roll {} deg, pitch {} deg, yaw {} deg".format(*ATTITUDE_SIGMA_DEG)
     tally.assumptions.append(
         f"constant latency of the receiver not corrected, a log cannot show it: {RECEIVER_LATENCY_SIGMA_S} s "

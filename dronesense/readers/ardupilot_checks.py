@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from dronesense.model import Trajectory
 from dronesense.readers.ardupilot_gps import Receiver
+from dronesense.readers.assembly import Positions
 from dronesense.readers.dataflash import MessageLog
 from dronesense.timescale import NS_PER_S
 
@@ -28,7 +28,7 @@ REGULAR_SHARE: Final = 0.6
 """Holes of one length, of all: a block that falls between two records makes the same hole as one within."""
 
 
-def ends_in_flight(log: MessageLog, track: Trajectory, receiver: Receiver) -> str | None:
+def ends_in_flight(log: MessageLog, track: Positions, receiver: Receiver) -> str | None:
     """Return why *log* seems to end before the landing, or None.
 
     The last event of arming (``EV``, ``ARM``) decides. Logs without any are judged by the receiver's speed

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dronesense.model import Clock
 from dronesense.readers.ardupilot_gps import Receiver, plausible_rows
-from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps
+from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps, instances
 from dronesense.readers.assembly import METERS_PER_DEGREE, Attitude, Positions, Rank, Velocity
 from dronesense.readers.streams import Float, between, gap_ns, quaternions_of, spikes, usual_step
 from dronesense.readers.tally import Tally
@@ -48,7 +48,7 @@ ACCELERATION_M_S2: Final = 10.0
 """Drones speed up by no more than this, m/s²; what it explains between rows is no step."""
 
 
-def filter_rows(stamps: Stamps, found: list[Receiver], tally: Tally) -> Rows | None:
+def filter_rows(stamps: Stamps, found: list[Receiver], fit: ClockFit, tally: Tally) -> Rows | None:
     """Return the ``POS`` rows from the filter's origin on: before, the altitude is a relative height."""
     pos = stamps.rows("POS", tally)
     if pos is None or not {"Lat", "Lng", "Alt"} <= set(pos.messages):
@@ -60,6 +60,8 @@ def filter_rows(stamps: Stamps, found: list[Receiver], tally: Tally) -> Rows | N
         start = origin.time_us[0] if origin is not None else min(r.rows.time_us[0] for r in found)
         ready = np.asarray(pos.time_us >= start, dtype=bool)
     pos = plausible_rows(pos.where(tally.keep(ready, "POS: before the filter's origin was set")), tally)
+    sure = fit.trusted(pos.time_us * NS_PER_US)
+    pos = pos.where(tally.keep(sure, "POS: while the clocks were stepped against each other"))
     return pos if pos.index.size else None
 
 
@@ -104,8 +106,9 @@ class Filter:
         self._tally = tally
         self.generation = self._generation()
         self.states, self.turns = FILTERS[self.generation]
-        self._health = self._cores(self.states, 4)
-        self.switches, self.cores = self._primary()
+        health = self._cores(self.states, 4)
+        self.switches, self.cores = _primary(health)
+        self._border, self._reasons = self._stated_resets(health)
 
     def _generation(self) -> int:
         """Return the generation of the filter that flew most: of those in the log, the newest."""
@@ -121,7 +124,7 @@ class Filter:
         log, found = self._stamps.log, {}
         plain = start if number is None else f"{start}{number}"
         if plain in log and "C" in log[plain]:
-            names = dict.fromkeys(np.unique(log[plain]["C"]).tolist(), plain)
+            names = dict.fromkeys(instances(log[plain]["C"]), plain)
         elif number is None:
             names = {0: f"{start}1", 1: f"{start}2"}
         else:
@@ -131,17 +134,6 @@ class Filter:
             if rows is not None:
                 found[core] = rows
         return found
-
-    def _primary(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return from when on (boot clock, µs) which core was primary; the first one from the beginning."""
-        rows = next((rows for rows in self._health.values() if "PI" in rows), None)
-        if rows is None:
-            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        core = np.maximum(rows["PI"].astype(np.int64), 0)
-        change = np.flatnonzero(np.diff(core, prepend=-1))
-        time = rows.time_us[change]
-        time[0] = 0
-        return time, core[change]
 
     def of_primary(
         self, start: str, number: int | None, *columns: str
@@ -157,11 +149,14 @@ class Filter:
         parts = [rows for rows in parts if rows.index.size] or list(cores.values())[:1]
         if not parts:
             return None
+        name = parts[0].messages.format.name
+        if len(parts) == 1:
+            return name, parts[0].time_us, parts[0].numbers(*columns)
         time = np.concatenate([rows.time_us for rows in parts])
         order = np.argsort(time, kind="stable")
         order = order[np.diff(time[order], prepend=-1) > 0]
         values = np.concatenate([rows.numbers(*columns) for rows in parts])
-        return parts[0].messages.format.name, time[order], values[order]
+        return name, time[order], values[order]
 
     def velocity(self, fit: ClockFit) -> Velocity | None:
         """Return the filter's velocity."""
@@ -180,7 +175,8 @@ class Filter:
             good = tally.keep(np.abs(angles).max(axis=1) <= FULL_TURN_DEG, f"{att.name}: angle out of range")
             if good.any():
                 time = fit.to_utc(att.time_us[good] * NS_PER_US)
-                return Attitude(att.name, time, quaternions_of(*angles[good].T))
+                angles = angles if good.all() else angles[good]
+                return Attitude(att.name, time, quaternions_of(*angles.T))
         for name, time_us, quaternion in self._quaternions():
             norm = np.linalg.norm(quaternion, axis=1)
             good = tally.keep(np.abs(norm - 1.0) <= QUATERNION_TOLERANCE, f"{name}: angle out of range")
@@ -204,18 +200,18 @@ class Filter:
 
         A reset that shows between two rows of the filter's health lies between them: both are borders.
         """
-        border, reasons = self._stated_resets()
+        reasons = self._reasons.copy()
         steps = _steps(pos)
         if steps.any():
             reasons["step of the position"] += int(np.count_nonzero(steps))
-        number = np.searchsorted(np.unique(border), pos.time_us, side="left")
+        number = np.searchsorted(np.unique(self._border), pos.time_us, side="left")
         number[1:] += np.cumsum(steps)
         return number, dict(reasons)
 
-    def _stated_resets(self) -> tuple[list[int], Counter[str]]:
+    def _stated_resets(self, health: dict[int, Rows]) -> tuple[list[int], Counter[str]]:
         """Return boot clocks, µs, after which rows belong to another piece, and reasons."""
         stamps, border, reasons = self._stamps, [], Counter[str]()
-        for core, rows in self._health.items():
+        for core, rows in health.items():
             primary = self.cores[np.searchsorted(self.switches, rows.time_us, side="right") - 1]
             jumped = np.zeros(max(rows.index.size - 1, 0), dtype=bool)
             if {"OFN", "OFE"} <= set(rows.messages):
@@ -223,11 +219,11 @@ class Filter:
             after = np.flatnonzero(jumped & (primary[1:] == core)) + 1
             reasons["position reset of the filter"] += after.size
             border += [*rows.time_us[after - 1].tolist(), *rows.time_us[after].tolist()]
-        health = next((rows for rows in self._health.values() if "PI" in rows), None)
-        if health is not None:
-            after = np.searchsorted(health.time_us, self.switches[1:])
+        telling = _telling(health)
+        if telling is not None:
+            after = np.searchsorted(telling.time_us, self.switches[1:])
             reasons[LANE_SWITCH] += after.size
-            border += [*health.time_us[after - 1].tolist(), *health.time_us[after].tolist()]
+            border += [*telling.time_us[after - 1].tolist(), *telling.time_us[after].tolist()]
         for name, column, meaning in (
             ("EV", "Id", EVENT_RESETS),
             ("ERR", "Subsys", {PRIMARY_CHANGED: LANE_SWITCH}),
@@ -243,6 +239,23 @@ class Filter:
             border += [time for time, _ in told]
             reasons.update(reason for _, reason in told)
         return border, +reasons
+
+
+def _telling(health: dict[int, Rows]) -> Rows | None:
+    """Return the rows that tell which core is primary; each core's do."""
+    return next((rows for rows in health.values() if "PI" in rows), None)
+
+
+def _primary(health: dict[int, Rows]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return from when on (boot clock, µs) which core was primary; the first one from the beginning."""
+    rows = _telling(health)
+    if rows is None:
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    core = np.maximum(rows["PI"].astype(np.int64), 0)
+    change = np.flatnonzero(np.diff(core, prepend=-1))
+    time = rows.time_us[change]
+    time[0] = 0
+    return time, core[change]
 
 
 def _steps(pos: Rows) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
 from dronesense.model import Clock, Triggers
-from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps
+from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps, instances
 from dronesense.readers.assembly import Positions, gnss_rank, plausible
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, increasing
 from dronesense.readers.tally import Tally
@@ -161,7 +161,7 @@ def _receiver_rows(stamps: Stamps, tally: Tally) -> list[tuple[int, Rows, Rows |
     """Return (instance, GPS rows, GPA rows)."""
     pairs: list[tuple[int, Rows | None, Rows | None]] = []
     if "GPS" in stamps.log and "I" in stamps.log["GPS"]:
-        for k in np.unique(stamps.log["GPS"]["I"]).tolist():
+        for k in instances(stamps.log["GPS"]["I"]):
             gps, gpa = (stamps.rows(name, tally, instance=k, column="I") for name in ("GPS", "GPA"))
             pairs.append((k, gps, gpa))
     else:

@@ -61,7 +61,8 @@ class Rows:
         return column in self.messages
 
     def __getitem__(self, column: str) -> NDArray[Any]:
-        return self.messages[column][self.index]
+        values = self.messages[column]
+        return values if self.index.size == self.messages.count else values[self.index]
 
     def numbers(self, *columns: str) -> Float:
         """Return columns as (n, len(columns)) float64."""
@@ -161,6 +162,14 @@ class Stamps:
     def step_s(self) -> float:
         """The usual time between the fixes that rows `by_order` are spread over, s."""
         return usual_step(self._fixes[1]) / 1e6 if self.by_order else 0.0
+
+
+def instances(column: NDArray[Any]) -> list[int]:
+    """Return the different values of an instance column, increasing."""
+    if column.dtype.itemsize == 1:  # counted, not sorted: the columns are long and the values few
+        counted = np.flatnonzero(np.bincount(column.view(np.uint8), minlength=256)).astype(np.uint8)
+        column = np.sort(counted.view(column.dtype))
+    return [int(value) for value in np.unique(column)]
 
 
 def _own_clock(name: str, messages: Messages) -> NDArray[np.int64] | None:

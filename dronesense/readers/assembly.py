@@ -305,7 +305,8 @@ def assemble(
     stamps = own
     if attitude is not None and attitude.time.size:
         during = attitude.time[(attitude.time >= own[0]) & (attitude.time <= own[-1])]
-        stamps = np.union1d(own, during)
+        stamps = np.sort(np.concatenate([own, during]), kind="stable")  # merges: both are sorted
+        stamps = stamps[np.diff(stamps, prepend=stamps[0] - 1) > 0]
         note_gaps(attitude.name, during, tally)
     note_gaps(positions.name, own, tally)
     number = positions.segment()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
 from dronesense.readers.dataflash_chain import find_headers, follow
-from dronesense.readers.dataflash_formats import Format, layout, read_formats, text_of
+from dronesense.readers.dataflash_formats import FMT_TYPE, Format, layout, read_formats, text_of
 
 INSTANCE_UNIT: Final = "#"
 """Unit letter of `FMTU` for "this column tells the sensor"."""
@@ -125,7 +125,7 @@ class MessageLog(Mapping[str, Messages], ABC):
     def __init__(self, formats: list[Format], counts: NDArray[np.intp]) -> None:
         self._counts = counts
         self._formats = self._index(formats)
-        self._last: Messages | None = None
+        self._last: tuple[Format, Any] | None = None
         units = {"UNIT": ("Id", "Label"), "MULT": ("Id", "Mult"), "FMTU": ("FmtType", "UnitIds", "MultIds")}
         there = [name for name in units if name in self._formats]
         sound = [name for name in there if self._formats[name].has(*units[name])]
@@ -158,14 +158,18 @@ class MessageLog(Mapping[str, Messages], ABC):
         return []
 
     @abstractmethod
-    def _decode(self, form: Format) -> Messages:
-        """Return the records of a type."""
+    def _decode(self, form: Format) -> Any:
+        """Return what the messages of a type are made of; kept for the type asked for last."""
+
+    @abstractmethod
+    def _messages(self, form: Format, decoded: Any) -> Messages:
+        """Return the messages of a type."""
 
     def __getitem__(self, name: str) -> Messages:
         form = self._formats[name]
-        if self._last is None or self._last._form is not form:
-            self._last = self._decode(form)
-        return self._last
+        if self._last is None or self._last[0] is not form:
+            self._last = form, self._decode(form)
+        return self._messages(form, self._last[1])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._formats)
@@ -195,47 +199,67 @@ class MessageLog(Mapping[str, Messages], ABC):
             instance=form.columns[place] if 0 <= place < n else None,
         )
 
+    def _fresh(self, name: str) -> Messages:
+        """Return the messages of a type without keeping them."""
+        form = self._formats[name]
+        return self._messages(form, self._decode(form))
+
     @cached_property
     def _units(self) -> tuple[dict[int, str], dict[int, float], dict[int, tuple[str, str]]]:
         """Return unit letter -> label, multiplier letter -> factor, type -> its letters."""
-        fmtu, unit, mult = (self._decode(self._formats[name]) for name in ("FMTU", "UNIT", "MULT"))
+        fmtu, unit, mult = (self._fresh(name) for name in ("FMTU", "UNIT", "MULT"))
         labels = dict(zip(unit["Id"].tolist(), unit.text("Label"), strict=True))
         labels[ord("-")] = ""
         factors = dict(zip(mult["Id"].tolist(), mult["Mult"].tolist(), strict=True))
-        letters = zip(fmtu.text("UnitIds"), fmtu.text("MultIds"), strict=True)
-        return labels, factors, dict(zip(fmtu["FmtType"].tolist(), letters, strict=True))
+        kinds, first = np.unique(fmtu["FmtType"], return_index=True)
+        units, mults = (
+            [text_of(cell) for cell in fmtu[name][first].tolist()] for name in ("UnitIds", "MultIds")
+        )
+        return labels, factors, dict(zip(kinds.tolist(), zip(units, mults, strict=True), strict=True))
 
 
 class Records(Messages):
-    """:class:`Messages` of a binary log: one packed copy of the records of a type."""
+    """:class:`Messages` of a binary log.
 
-    __slots__ = ("_divisors", "_doubtful", "_packed")
+    A short log's records are copied once, for all columns; of a long one each column is
+    gathered by itself, as only some are wanted then and the memory counts.
+    """
+
+    __slots__ = ("_divisors", "_doubtful", "_everywhere", "_packed")
 
     def __init__(
         self,
-        log: MessageLog,
+        log: DataFlash,
         form: Format,
         offsets: NDArray[np.int64],
         everywhere: NDArray[np.void],
-        doubtful: NDArray[np.int64],
+        packed: NDArray[np.void] | None,
     ) -> None:
         super().__init__(log, form, offsets)
-        dtype, self._divisors = layout(form.letters, form.columns)
-        self._packed = everywhere[offsets].view(dtype)
-        self._doubtful = doubtful
+        self._divisors = layout(form.letters, form.columns)[1]
+        self._everywhere = everywhere
+        self._packed = packed
+        self._doubtful = log.doubtful_offsets
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         try:
             divisor = self._divisors[column]
         except KeyError:
             raise self._no_column(column) from None
+        if self._packed is None:
+            raw = self._everywhere[column][self.offsets]
+            return raw if divisor is None else raw / divisor
         raw = self._packed[column]
         return raw.copy() if divisor is None else raw / divisor
 
     @property
     def confirmed(self) -> NDArray[np.bool_]:
         """False where neither a header nor the end follows a record: its end may be foreign bytes."""
-        return ~np.isin(self.offsets, self._doubtful)
+        sure = np.ones(self.count, dtype=bool)
+        place = np.searchsorted(self.offsets, self._doubtful)
+        place = place[place < self.count]
+        sure[place] = self.offsets[place] != self._doubtful[: place.size]
+        return sure
 
 
 class DataFlash(MessageLog):
@@ -262,7 +286,7 @@ class DataFlash(MessageLog):
         self._bytes = source if isinstance(source, np.ndarray) else load(source, self.where)
         self.size = len(self._bytes)
         headers = find_headers(self._bytes)
-        defined, self.warnings = read_formats(self._bytes, headers)
+        defined, self.warnings = read_formats(self._bytes, headers.offsets[headers.types == FMT_TYPE])
         if not defined:
             raise ReadError(
                 "no complete FMT record: not an ArduPilot DataFlash log, or cut within its first records",
@@ -273,12 +297,12 @@ class DataFlash(MessageLog):
         lengths[[form.type for form in defined]] = [form.length for form in defined]
         chain = follow(self._bytes, headers, lengths)
         del headers
-        self.holes, self.ghosts, self._doubtful = chain.holes, chain.ghosts, chain.doubtful
-        self.doubtful = len(self._doubtful)
+        self.holes, self.ghosts, self.doubtful_offsets = chain.holes, chain.ghosts, chain.doubtful
+        self.doubtful = len(self.doubtful_offsets)
         self.records = len(chain.offsets)
         self._offsets = chain.offsets
-        self._types = self._bytes[chain.offsets + 2]
-        super().__init__(defined, np.bincount(self._types, minlength=256))
+        self._types = chain.types
+        super().__init__(defined, _counted(self._types))
 
     @cached_property
     def _sorted(self) -> tuple[NDArray[np.int64], list[int]]:
@@ -293,20 +317,26 @@ class DataFlash(MessageLog):
         offsets, ends = self._sorted
         return offsets[ends[kind] - int(self._counts[kind]) : ends[kind]]
 
-    def _decode(self, form: Format) -> Messages:
+    def _decode(self, form: Format) -> tuple[NDArray[np.int64], NDArray[np.void], NDArray[np.void] | None]:
+        """Return the offsets, a record at every byte, and a copy of those at the offsets in a short log.
+
+        What is selected from records at every byte is copied, whatever its alignment.
+        """
+        dtype = layout(form.letters, form.columns)[0]
         offsets = self._places(form.type)
-        # A record at every byte: the selection below copies whole records, whatever their alignment.
-        count = self.size - form.length + 1
-        everywhere = np.ndarray((count,), _void(form.length), self._bytes, 0, (1,))
-        return Records(self, form, offsets, everywhere, self._doubtful)
+        everywhere = np.ndarray((self.size - dtype.itemsize + 1,), dtype, self._bytes, 0, (1,))
+        return offsets, everywhere, everywhere[offsets] if self.records <= SORTED_RECORDS else None
+
+    def _messages(self, form: Format, decoded: Any) -> Messages:
+        return Records(self, form, *decoded)
 
 
-_VOID: Final = [np.dtype((np.void, max(1, size))) for size in range(256)]
-
-
-def _void(size: int) -> np.dtype[np.void]:
-    """Return the numpy type of *size* bytes without meaning."""
-    return _VOID[size]
+def _counted(types: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return how often each type occurs; in pieces, as numpy counts 8-byte numbers."""
+    counts = np.zeros(256, dtype=np.intp)
+    for first in range(0, types.size, SORTED_RECORDS):
+        counts += np.bincount(types[first : first + SORTED_RECORDS], minlength=256)
+    return counts
 
 
 def load(path: Path, where: str | Path) -> NDArray[np.uint8]:

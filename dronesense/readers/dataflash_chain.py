@@ -20,6 +20,12 @@ MAX_RECORD_BYTES: Final = 255
 SCAN_BYTES: Final = 1 << 20
 """Bytes scanned for headers at a time: bounds the memory of the scan (1 MiB)."""
 
+SPARE: Final = 1.02
+"""Headers expected in the rest of a log, over those that its beginning lets expect."""
+
+BLOCK_RECORDS: Final = 1 << 18
+"""Records looked at in one go: bounds the memory of what is made on the way (some 4 MiB)."""
+
 PADDING: Final = (0x00, 0xFF)
 """What unwritten or erased storage reads as."""
 
@@ -27,15 +33,34 @@ GHOST_TAIL_BYTES: Final = 8
 """Padding that must follow a record before its own padded end counts as unwritten."""
 
 
-def find_headers(data: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return the offsets of all ``A3 95`` that a type byte follows, as uint32 where that is wide enough."""
+class Headers(NamedTuple):
+    """All ``A3 95`` that a type byte follows: (n,) uint32 or int64 offsets, and (n,) uint8 types."""
+
+    offsets: NDArray[Any]
+    types: NDArray[np.uint8]
+
+
+def find_headers(data: NDArray[np.uint8]) -> Headers:
+    """Return what may be the headers of records; offsets as uint32 where that is wide enough."""
     width = np.uint32 if data.size < 1 << 32 else np.int64
-    found = []
+    offsets, types = np.empty(0, dtype=width), np.empty(0, dtype=np.uint8)
+    count = 0
     for start in range(0, max(0, data.size - HEADER_BYTES + 1), SCAN_BYTES):
         block = data[start : start + SCAN_BYTES + 2]
         first = np.flatnonzero(block[:-2] == MAGIC[0])
-        found.append((first[block[first + 1] == MAGIC[1]] + start).astype(width))
-    return np.concatenate(found) if found else np.empty(0, dtype=width)
+        first = first[block[first + 1] == MAGIC[1]]
+        end = count + first.size
+        if end > offsets.size:  # grown in place: joining pieces would hold everything twice
+            share = data.size / min(start + SCAN_BYTES, data.size)
+            for each in (offsets, types):
+                each.resize(int(end * share * SPARE) + 1, refcheck=False)
+        offsets[count:end] = first
+        offsets[count:end] += width(start)
+        types[count:end] = block[first + 2]
+        count = end
+    for each in (offsets, types):
+        each.resize(count, refcheck=False)
+    return Headers(offsets, types)
 
 
 class Chain(NamedTuple):
@@ -45,6 +70,8 @@ class Chain(NamedTuple):
     ----------
     offsets : (n,) uint32 or int64
         Start of each record.
+    types : (n,) uint8
+        Its type.
     holes : tuple of (offset, length)
         What lies between.
     ghosts : int
@@ -54,24 +81,32 @@ class Chain(NamedTuple):
     """
 
     offsets: NDArray[Any]
+    types: NDArray[np.uint8]
     holes: tuple[tuple[int, int], ...]
     ghosts: int
     doubtful: NDArray[np.int64]
 
 
-def follow(data: NDArray[np.uint8], headers: NDArray[Any], lengths: NDArray[np.uint8]) -> Chain:
-    """Follow the records from header to header; *lengths* has the bytes of each type, 0: not defined."""
-    span = lengths[data[headers + 2]]
+def follow(data: NDArray[np.uint8], headers: Headers, lengths: NDArray[np.uint8]) -> Chain:
+    """Follow the records from header to header, in the memory of *headers*, which are used up.
+
+    *lengths* has the bytes of each type, 0: not defined.
+    """
+    starts, types = headers
+    span = lengths[types]
     fits = span > 0
-    tail = int(np.searchsorted(headers, headers.dtype.type(max(0, data.size - MAX_RECORD_BYTES))))
-    fits[tail:] &= headers[tail:].astype(np.int64) + span[tail:] <= data.size
-    starts, span = headers[fits], span[fits]
+    tail = int(np.searchsorted(starts, starts.dtype.type(max(0, data.size - MAX_RECORD_BYTES))))
+    fits[tail:] &= starts[tail:].astype(np.int64) + span[tail:] <= data.size
+    if not fits.all():
+        for each in (starts, types, span):
+            _keep_only(each, fits)
     del fits
     if not starts.size:
-        return Chain(starts, ((0, data.size),), 0, np.empty(0, dtype=np.int64))
-    linked = np.empty(starts.size, dtype=bool)
-    linked[-1] = False
-    np.equal(np.diff(starts), span[:-1], out=linked[:-1])
+        return Chain(starts, types, ((0, data.size),), 0, np.empty(0, dtype=np.int64))
+    linked = np.zeros(starts.size, dtype=bool)
+    for first in range(0, starts.size - 1, BLOCK_RECORDS):
+        part = slice(first, min(first + BLOCK_RECORDS, starts.size - 1))
+        np.equal(np.diff(starts[first : part.stop + 1]), span[part], out=linked[part])
     breaks = np.flatnonzero(~linked).tolist()
     keep = np.ones(starts.size, dtype=bool)
     walk = _Walk(data, starts, span)
@@ -89,7 +124,21 @@ def follow(data: NDArray[np.uint8], headers: NDArray[Any], lengths: NDArray[np.u
             keep[last] = False
             end, first = begin, last + 1
         walk.note_hole(end, first)
-    return Chain(starts[keep], walk.merged(), walk.ghosts, np.array(walk.doubtful, dtype=np.int64))
+    if not keep.all():
+        for each in (starts, types):
+            _keep_only(each, keep)
+    return Chain(starts, types, walk.merged(), walk.ghosts, np.array(walk.doubtful, dtype=np.int64))
+
+
+def _keep_only(array: NDArray[Any], good: NDArray[np.bool_]) -> None:
+    """Leave only the *good* elements in *array*, in place: a copy of all would cost a tenth of the log."""
+    end = 0
+    for first in range(0, good.size, BLOCK_RECORDS):
+        part = slice(first, first + BLOCK_RECORDS)
+        kept = array[part][good[part]]
+        array[end : end + kept.size] = kept
+        end += kept.size
+    array.resize(end, refcheck=False)
 
 
 class _Walk:

@@ -114,14 +114,17 @@ def text_of(cell: bytes) -> str:
         return cell.decode("latin-1")
 
 
-def read_formats(data: NDArray[np.uint8], headers: NDArray[Any]) -> tuple[list[Format], tuple[str, ...]]:
-    """Return one format per type, wherever it is defined; a contradictory one has no letters."""
-    starts = headers[data[headers + 2] == FMT_TYPE].astype(np.int64)
-    starts = starts[starts + FMT_LENGTH <= data.size]
-    records = [
-        (start, *parse_format(data[start + HEADER_BYTES : start + FMT_LENGTH].tobytes()))
-        for start in starts.tolist()
-    ]
+def read_formats(data: NDArray[np.uint8], starts: NDArray[Any]) -> tuple[list[Format], tuple[str, ...]]:
+    """Return one format per type of the ``FMT`` records at *starts*; a contradictory one has no letters."""
+    whole = (
+        starts[starts <= data.size - FMT_LENGTH].astype(np.int64) if data.size >= FMT_LENGTH else starts[:0]
+    )
+    span = np.arange(HEADER_BYTES, FMT_LENGTH)
+    bodies = data[whole[:, None] + span].tobytes()
+    first: dict[bytes, int] = {}  # logs that were joined define everything again and again
+    for number, start in enumerate(whole.tolist()):
+        first.setdefault(bodies[number * span.size : (number + 1) * span.size], start)
+    records = [(start, *parse_format(body)) for body, start in first.items()]
     return one_per_type(records, "FMT record at byte")
 
 

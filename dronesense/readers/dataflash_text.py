@@ -164,7 +164,10 @@ class DataFlashText(MessageLog):
         self._malformed += (stray[stray >= self._first] + 1).tolist()
         return found
 
-    def _decode(self, form: Format) -> Messages:
+    def _messages(self, form: Format, decoded: Any) -> Messages:
+        return Lines(self, form, *decoded)
+
+    def _decode(self, form: Format) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
         rows = self._rows[form.type]
         if form.name == "FMT":
             return self._decode_formats(form, rows)
@@ -176,9 +179,11 @@ class DataFlashText(MessageLog):
             good &= sound
         self._malformed += (rows[~good] + 1).tolist()
         columns = {name: column[good] for name, column in values.items()}
-        return Lines(self, form, rows[good].astype(np.int64) + 1, columns)
+        return rows[good].astype(np.int64) + 1, columns
 
-    def _decode_formats(self, form: Format, rows: NDArray[np.intp]) -> Messages:
+    def _decode_formats(
+        self, form: Format, rows: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
         """Return the definitions themselves, whose last cell has commas."""
         lines = [self.line(row).split(b",", FMT_CELLS) for row in rows.tolist()]
         good = np.array([_read_format(b",".join(line))[0] is not None for line in lines], dtype=bool)
@@ -187,7 +192,7 @@ class DataFlashText(MessageLog):
         for place, (letter, column) in enumerate(zip(form.letters, form.columns, strict=True), start=1):
             cells = [line[place] if place < len(line) else b"" for line in sound]
             columns[column], _ = _convert(cells, letter)
-        return Lines(self, form, rows[good].astype(np.int64) + 1, columns)
+        return rows[good].astype(np.int64) + 1, columns
 
 
 def _lines(data: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -22,6 +22,9 @@ GAP_STEPS: Final = 2.5
 UNSET_S: Final = float(S_PER_DAY)
 """Stamps more than a day apart are those of a clock before and after it was set, s."""
 
+BLOCK_SAMPLES: Final = 1 << 16
+"""Samples worked on in one go: bounds the memory of what is made on the way (some 4 MiB)."""
+
 SPIKE_WINDOW: Final = 5
 """Samples of the running median that tells spikes: up to two damaged ones in a row are told from the rest."""
 
@@ -71,7 +74,9 @@ def spikes(values: NDArray[Any], tolerance: float) -> Mask:
     """
     if values.size < SPIKE_WINDOW:
         return np.zeros(values.shape, dtype=bool)
-    inner = np.median(np.lib.stride_tricks.sliding_window_view(values, SPIKE_WINDOW), axis=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(values, SPIKE_WINDOW)
+    blocks = range(0, windows.shape[0], BLOCK_SAMPLES)
+    inner = np.concatenate([np.median(windows[k : k + BLOCK_SAMPLES], axis=-1) for k in blocks])
     half = SPIKE_WINDOW // 2
     middle = np.concatenate([np.full(half, inner[0]), inner, np.full(half, inner[-1])])
     return np.asarray(np.abs(values - middle) > tolerance, dtype=bool)
@@ -139,18 +144,26 @@ def _main_days(time: NDArray[np.int64]) -> Mask:
     """Tell the samples of the largest group without :data:`UNSET_S` between neighbors, in whatever order."""
     rank = np.argsort(time)
     group = np.empty(time.shape, dtype=np.intp)
-    group[rank] = np.cumsum(np.diff(time[rank], prepend=time[rank][:1]) > UNSET_S * NS_PER_S)
+    steps = np.diff(time[rank].astype(np.float64), prepend=0.0)  # float: int64 may overflow
+    group[rank] = np.cumsum(steps > UNSET_S * NS_PER_S)
     return group == np.argmax(np.bincount(group)) if group.size else np.zeros(0, dtype=bool)
 
 
 def _disordered(time: NDArray[np.int64]) -> Mask:
     """Tell the samples that are not later than all before, or not earlier than all after them."""
-    return ~(increasing(time) & increasing(-time[::-1])[::-1])
+    return ~(increasing(time) & _before_the_rest(time))
+
+
+def _before_the_rest(time: NDArray[np.int64]) -> Mask:
+    """Tell the samples that are earlier than all after them."""
+    good = np.ones(time.shape, dtype=bool)
+    good[:-1] = time[:-1] < np.minimum.accumulate(time[::-1])[::-1][1:]
+    return good
 
 
 def _in_order(time: NDArray[np.int64]) -> Mask:
     """Tell which samples to keep: within each tangle the late ones go or those ahead, whichever are fewer."""
-    keep_early, keep_late = increasing(time), increasing(-time[::-1])[::-1]
+    keep_early, keep_late = increasing(time), _before_the_rest(time)
     if keep_early.all():
         return keep_early
     highest = np.maximum.accumulate(time)[:-1]
@@ -206,14 +219,19 @@ class Between:
         """Interpolate (m, 4) unit quaternions on the shortest arc; w >= 0; NaN where unknown."""
         from scipy.spatial.transform import Rotation
 
-        ends = [quaternions[k][:, [1, 2, 3, 0]] for k in (self.left, self.right)]
-        known = self.inside & np.isfinite(ends[0]).all(axis=1) & np.isfinite(ends[1]).all(axis=1)
-        result = np.full(quaternions[self.left].shape, np.nan)
+        result = quaternions[self.left]
+        norm = np.linalg.norm(result, axis=1)
+        result /= np.where(self.inside & (norm > 0.0), norm, np.nan)[:, None]
+        turning = np.flatnonzero(self.inside & (self.weight > 0.0))
+        ends = [quaternions[k[turning]][:, [1, 2, 3, 0]] for k in (self.left, self.right)]
+        known = np.isfinite(ends[0]).all(axis=1) & np.isfinite(ends[1]).all(axis=1)
+        result[turning[~known]] = np.nan
         if known.any():
             start, stop = (Rotation.from_quat(end[known]) for end in ends)
-            turn = Rotation.from_rotvec(self.weight[known, None] * (start.inv() * stop).as_rotvec())
-            result[known] = _wxyz(start * turn)
-        return result
+            weight = self.weight[turning[known], None]
+            turn = Rotation.from_rotvec(weight * (start.inv() * stop).as_rotvec())
+            result[turning[known]] = (start * turn).as_quat()[:, [3, 0, 1, 2]]
+        return np.negative(result, out=result, where=result[:, :1] < 0.0)
 
 
 def between(time: NDArray[np.int64], wanted: NDArray[np.int64], limit_ns: float) -> Between:
@@ -234,17 +252,14 @@ def quaternions_of(roll_deg: Float, pitch_deg: Float, yaw_deg: Float) -> Float:
 
     Rows with a NaN angle are NaN.
     """
-    from scipy.spatial.transform import Rotation
-
-    angles = np.column_stack([yaw_deg, pitch_deg, roll_deg])
-    known = np.isfinite(angles).all(axis=1)
-    result = np.full((angles.shape[0], 4), np.nan)
-    if known.any():
-        result[known] = _wxyz(Rotation.from_euler("ZYX", angles[known], degrees=True))
-    return result
-
-
-def _wxyz(rotation: Any) -> Float:
-    """Return a scipy Rotation as (n, 4) w, x, y, z with w >= 0."""
-    quaternion = np.asarray(rotation.as_quat())[:, [3, 0, 1, 2]]
-    return np.where(quaternion[:, :1] < 0.0, -quaternion, quaternion)
+    result = np.empty((len(roll_deg), 4))
+    for first in range(0, len(roll_deg), BLOCK_SAMPLES):
+        part = slice(first, first + BLOCK_SAMPLES)
+        half = [np.radians(angle[part]) / 2.0 for angle in (roll_deg, pitch_deg, yaw_deg)]
+        cos_r, cos_p, cos_y = (np.cos(angle) for angle in half)
+        sin_r, sin_p, sin_y = (np.sin(angle) for angle in half)
+        result[part, 0] = cos_r * cos_p * cos_y + sin_r * sin_p * sin_y
+        result[part, 1] = sin_r * cos_p * cos_y - cos_r * sin_p * sin_y
+        result[part, 2] = cos_r * sin_p * cos_y + sin_r * cos_p * sin_y
+        result[part, 3] = cos_r * cos_p * sin_y - sin_r * sin_p * cos_y
+    return np.negative(result, out=result, where=result[:, :1] < 0.0)
