@@ -50,8 +50,8 @@ LONGEST_M: Final = 2e7
 def sniff(path: Path, head: bytes) -> bool:
     """Tell whether *head* has the ``%`` line that names the columns of a solution."""
     del path
-    start = head[:4].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
-    return start.startswith(b"%") and COLUMN_LINE.search(text_of(head)) is not None
+    text = text_of(head)
+    return text.startswith("%") and COLUMN_LINE.search(text) is not None
 
 
 def read(

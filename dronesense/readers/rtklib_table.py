@@ -40,8 +40,13 @@ _FIRST_COLUMN: Final[dict[str, Kind]] = {
     "x-ecef": "x/y/z-ecef",
     "e-baseline": "e/n/u-baseline",
 }
+COORDINATES: Final[dict[Kind, tuple[str, str, str]]] = {
+    "lat/lon/height": ("latitude", "longitude", "height"),
+    "x/y/z-ecef": ("x-ecef", "y-ecef", "z-ecef"),
+    "e/n/u-baseline": ("e-baseline", "n-baseline", "u-baseline"),
+}
 COLUMN_LINE: Final = re.compile(
-    r"^%\s*(?P<scale>GPST|UTC|JST)\s*(?P<rest>\S*?\s*(?:latitude|x-ecef|e-baseline)\(.*)$", re.MULTILINE
+    r"^%\s*(?P<scale>GPST|UTC|JST)\s*\S*?\s*(?P<columns>(?:latitude|x-ecef|e-baseline)\(.*)$", re.MULTILINE
 )
 _SEPARATOR: Final = re.compile(
     r"(?:latitude|x-ecef|e-baseline)\([^)]*\)\s*(\S*?)\s*(?:longitude|y-ecef|n-base)"
@@ -99,21 +104,8 @@ def read_table(text: str, tally: Tally, *, where: str | Path) -> Solution:
     ReadError
         If there is no column line or no row, or the datum is not WGS84.
     """
-    layouts = list(COLUMN_LINE.finditer(text))
-    if not layouts:
-        raise ReadError(
-            "has no line that names its columns (%  GPST  latitude(deg) ...)",
-            where=where,
-            fix="use the .pos file as RTKLIB writes it, with its header",
-        )
-    rest = layouts[0]["rest"]
-    if len({(each["scale"], *each["rest"].split()) for each in layouts}) > 1:
-        raise ReadError("holds two solutions of different columns", where=where, fix="use one file for each")
-    match = _SEPARATOR.search(rest)
-    separator = match[1] if match is not None else ""
-    if _NUMBER.search(separator) or set(separator) & set("+-."):
-        raise ReadError(f'separates columns by "{separator}", which is part of numbers', where=where)
-    names = [name for name in rest.replace(separator or " ", " ").split() if name]
+    scale, separator, names = _layout(text, where)
+    kind = _kind(names, where)
     comment = re.search(r"^%\s*\((lat/lon/height|x/y/z-ecef|e/n/u-baseline)=([^,)\s]*)", text, re.MULTILINE)
     datum, _, height = comment[2].partition("/") if comment is not None else ("", "", "")
     if datum not in ("", "WGS84"):
@@ -133,7 +125,6 @@ def read_table(text: str, tally: Tally, *, where: str | Path) -> Solution:
     naive, good = (_calendar if calendar else _weeks)(numbers)
     tally.keep(good, "no time stamp")
     columns = _named(numbers[good, CALENDAR_CELLS if calendar else WEEK_CELLS :], names, dms=dms)
-    scale = next(each for each in SCALES if each == layouts[0]["scale"])
     header = {
         name.strip(): value.strip()
         for name, colon, value in (line[1:].partition(":") for line in lines if line.startswith("%"))
@@ -142,7 +133,7 @@ def read_table(text: str, tally: Tally, *, where: str | Path) -> Solution:
     return Solution(
         time=_utc(naive[good], scale),
         columns=columns,
-        kind=_FIRST_COLUMN[names[0].partition("(")[0]],
+        kind=kind,
         scale=scale,
         step_s=10.0 ** -len(seconds.partition(".")[2][:9]),
         reference=_reference(header.get("ref pos", "")),
@@ -150,6 +141,40 @@ def read_table(text: str, tally: Tally, *, where: str | Path) -> Solution:
         header=header,
         records=len(body),
     )
+
+
+def _layout(text: str, where: str | Path) -> tuple[Scale, str, list[str]]:
+    """Return time scale, separator (empty: blanks) and column names with units of the column line."""
+    layouts = list(COLUMN_LINE.finditer(text))
+    if not layouts:
+        raise ReadError(
+            "has no line that names its columns (%  GPST  latitude(deg) ...)",
+            where=where,
+            fix="use the .pos file as RTKLIB writes it, with its header",
+        )
+    words = layouts[0]["columns"]
+    if len({(each["scale"], *each["columns"].split()) for each in layouts}) > 1:
+        raise ReadError("holds two solutions of different columns", where=where, fix="use one file for each")
+    match = _SEPARATOR.match(words)
+    separator = match[1] if match is not None else ""
+    if any(char.isalnum() or char in "+-.()%" for char in separator):
+        raise ReadError(
+            f'separates columns by "{separator}", which can be part of one',
+            where=where,
+            fix="write the solution with blanks or commas between columns",
+        )
+    scale = next(each for each in SCALES if each == layouts[0]["scale"])
+    return scale, separator, words.replace(separator or " ", " ").split()
+
+
+def _kind(names: list[str], where: str | Path) -> Kind:
+    """Return what the coordinates are."""
+    plain = {name.partition("(")[0] for name in names}
+    kind = next(kind for first, kind in _FIRST_COLUMN.items() if names[0].startswith(first))
+    missing = [name for name in COORDINATES[kind] if name not in plain]
+    if missing:
+        raise ReadError(f'has no column "{missing[0]}"', where=where, fix="write the solution again")
+    return kind
 
 
 def _cells(body: Sequence[str], separator: str) -> list[list[str]]:
