@@ -153,6 +153,15 @@ def test_without_utc_the_earliest_arrivals_serve_with_an_honest_sigma(tmp_path: 
     assert read(tmp_path, timed)[0].time[0] == (UTC_US + 4_000_000) * 1000
 
 
+def test_clocks_that_disagree_by_hours_are_named(tmp_path: Path) -> None:
+    log = flight(only=("gpi", "att"))
+    for k in range(20):
+        log.add("SYSTEM_TIME", UTC_US + 7_200_000_000, time_unix_usec=UTC_US, time_boot_ms=4000 + k)
+    _, report = read(tmp_path, log.data())
+    assert any("one of them was not set" in warning for warning in report.warnings)
+    assert not any("not set" in warning for warning in read(tmp_path, flight().data())[1].warnings)
+
+
 def test_messages_that_come_late_are_put_in_order(tmp_path: Path) -> None:
     log = flight()
     log.records[60:120], log.records[120:180] = log.records[120:180], log.records[60:120]

@@ -19,8 +19,8 @@ from dronesense.readers.dataflash_formats import text_of
 from dronesense.readers.mavlink_messages import Definition, definitions
 from dronesense.readers.mavlink_scan import HEADER_1, HEADER_2, MAGIC_2, STAMP_BYTES, find_frames, windows
 
-SENDERS_AT_A_TIME: Final = 1 << 20
-"""Frames whose senders are counted at a time: bounds the memory."""
+COUNTED_AT_A_TIME: Final = 1 << 20
+"""Frames that are counted at a time: bounds the memory."""
 
 NO_STAMP: Final = -1
 """`Messages.received_us` where the log has no stamp, or one that no int64 holds."""
@@ -134,7 +134,9 @@ class Telemetry(Mapping[str, Messages]):
             self._frames.refused,
         )
         self.records = len(self._frames.starts) + self.unknown.total()
-        self._counts = np.bincount(self._frames.slots, minlength=len(self._definitions))
+        self._counts = np.zeros(len(self._definitions), dtype=np.int64)
+        for part in _parts(self._frames.slots):
+            self._counts += np.bincount(part, minlength=self._counts.size)
         self._slots = {self._definitions[k].name: k for k in np.flatnonzero(self._counts).tolist()}
 
     def __getitem__(self, name: str) -> Messages:
@@ -165,10 +167,8 @@ class Telemetry(Mapping[str, Messages]):
     def sources(self) -> dict[tuple[int, int], int]:
         """Return who sent how many of the known messages: (system, component) -> count."""
         counts = np.zeros(1 << 16, dtype=np.int64)
-        starts = self._frames.starts
-        for first in range(0, len(starts), SENDERS_AT_A_TIME):
-            sender = _sender(self._bytes, starts[first : first + SENDERS_AT_A_TIME])
-            counts += np.bincount(sender, minlength=counts.size)
+        for part in _parts(self._frames.starts):
+            counts += np.bincount(_sender(self._bytes, part), minlength=counts.size)
         return {(each >> 8, each & 0xFF): int(counts[each]) for each in np.flatnonzero(counts).tolist()}
 
     def count(self, name: str) -> int:
@@ -192,6 +192,12 @@ def load(path: Path, *, where: str | Path | None = None) -> Telemetry:
     if not data.size:
         raise ReadError("is empty", where=where, fix="copy the .tlog file again from the ground station")
     return Telemetry(data)
+
+
+def _parts(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Return pieces of *values*, one after the other."""
+    for first in range(0, len(values), COUNTED_AT_A_TIME):
+        yield values[first : first + COUNTED_AT_A_TIME]
 
 
 def _stamps(

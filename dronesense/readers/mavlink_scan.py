@@ -87,8 +87,10 @@ def find_frames(data: NDArray[np.uint8], known: Sequence[Definition]) -> Frames:
     starts, slots, lengths = (np.concatenate(column) for column in zip(*blocks, strict=True))
     del blocks
     ends = starts + lengths
-    good = _outermost(starts, ends)
-    starts, slots, ends = starts[good], slots[good], ends[good]
+    del lengths
+    if (starts[1:] < ends[:-1]).any():
+        good = _outermost(starts, ends)
+        starts, slots, ends = starts[good], slots[good], ends[good]
     between = _Between(data, frozenset(each.id for each in known))
     stamped = between.follow(starts, ends)
     return Frames(starts, slots, stamped, between.merged(), between.unknown, between.refused)

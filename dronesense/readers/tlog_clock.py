@@ -23,6 +23,8 @@ QUANTUM_S: Final = 1e-3
 LATE_PERCENTILE: Final = 95
 ROBUST_MIN_ROWS: Final = 10
 """From this many arrivals on the single earliest one is distrusted."""
+DOUBTFUL_S: Final = 3600.0
+"""A ground station further from the vehicle's UTC than this, s, or a vehicle that was not set by a receiver."""
 GROUND_CLOCK_SIGMA_S: Final = 1.0
 """Standard uncertainty assumed for the clock of a ground station, s: nothing in a log checks it; computers
 that take the time from a network keep it better, others are off by seconds to minutes."""
@@ -63,7 +65,13 @@ def fit_clock(vehicle: Vehicle, tally: Tally, *, label: str) -> tuple[ClockFit, 
             "constant latency of the receiver not corrected, a log cannot show it: "
             f"{RECEIVER_LATENCY_SIGMA_S} s of the clock uncertainty stand for it"
         )
-        facts = _facts(fit, _ground_minus(received, fit.to_utc(boot)), reference)
+        ground = _ground_minus(received, fit.to_utc(boot))
+        facts = _facts(fit, ground, reference)
+        if ground is not None and abs(ground["median"]) > DOUBTFUL_S:
+            tally.warnings.append(
+                f"the ground station's clock is {ground['median']:+.0f} s off the vehicle's UTC: one of them was"
+                " not set"
+            )
     else:
         fit = _fit_arrivals(vehicle, label=label)
         tally.warnings.append(

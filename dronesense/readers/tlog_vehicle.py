@@ -38,6 +38,8 @@ CLOCKED: Final = (
 )
 """Messages with `time_boot_ms` that tell restarts."""
 
+NAMED_LIVES: Final = 8
+"""Parts between restarts whose length a warning tells."""
 RESTART_MS: Final = 10_000
 """A clock since boot that falls back by more has started again; less is a message that came late, ms."""
 
@@ -213,7 +215,8 @@ def lives(log: Telemetry, sender: tuple[int, int]) -> list[Life]:
 def _longest(found: Sequence[Life], tally: Tally) -> Life:
     best = max(found, key=lambda life: life.span_s)
     if len(found) > 1:
-        spans = ", ".join(f"{life.span_s:.0f} s" for life in found)
+        spans = ", ".join(f"{life.span_s:.0f} s" for life in found[:NAMED_LIVES])
+        spans += ", ..." if len(found) > NAMED_LIVES else ""
         tally.warnings.append(
             f"the autopilot started {len(found)} times ({spans}): only part {found.index(best) + 1}, the "
             "longest, is used; cut the log to use another"
