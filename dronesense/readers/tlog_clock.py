@@ -24,7 +24,7 @@ LATE_PERCENTILE: Final = 95
 ROBUST_MIN_ROWS: Final = 10
 """From this many arrivals on the single earliest one is distrusted."""
 DOUBTFUL_S: Final = 3600.0
-"""A ground station further from the vehicle's UTC than this, s, or a vehicle that was not set by a receiver."""
+"""Ground station and vehicle that differ by more, s: one of them was never set."""
 GROUND_CLOCK_SIGMA_S: Final = 1.0
 """Standard uncertainty assumed for the clock of a ground station, s: nothing in a log checks it; computers
 that take the time from a network keep it better, others are off by seconds to minutes."""
@@ -69,8 +69,8 @@ def fit_clock(vehicle: Vehicle, tally: Tally, *, label: str) -> tuple[ClockFit, 
         facts = _facts(fit, ground, reference)
         if ground is not None and abs(ground["median"]) > DOUBTFUL_S:
             tally.warnings.append(
-                f"the ground station's clock is {ground['median']:+.0f} s off the vehicle's UTC: one of them was"
-                " not set"
+                f"the ground station's clock is {ground['median']:+.0f} s off the vehicle's UTC: one of them"
+                " was not set"
             )
     else:
         fit = _fit_arrivals(vehicle, label=label)
