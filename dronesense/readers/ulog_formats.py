@@ -45,13 +45,16 @@ Value = int | float | str | bytes | tuple[int | float, ...]
 """What a key of an info or parameter message can hold."""
 
 
+Fields = tuple[tuple[str, str], ...]
+"""Type (``"float[4]"``) and name of each field."""
+
+
 class Formats:
     """The formats that a log defines, parsed when asked for."""
 
     def __init__(self) -> None:
         self._bodies: dict[str, bytes] = {}
-        self._fields: dict[str, tuple[tuple[str, int, str], ...]] = {}
-        self._sizes: dict[str, int] = {}
+        self._sizes: dict[str, int] = {kind: size for kind, (_, size) in KINDS.items()}
         self.warnings: list[str] = []
 
     def __contains__(self, name: object) -> bool:
@@ -68,41 +71,54 @@ class Formats:
         if colon and name.isascii() and self._bodies.setdefault(name.decode(), body) != body:
             self.warnings.append(f"format {name.decode()} is defined twice: the first definition is used")
 
-    def fields(self, name: str) -> tuple[tuple[str, int, str], ...]:
-        """Return (type, count, name) of each field of a format; a count of 0 is a scalar.
+    def fields(self, name: str) -> Fields:
+        """Return the fields of a format.
 
         Raises
         ------
         ValueError
             If the format is not defined or contradicts itself.
         """
-        if name not in self._fields:
-            if name not in self._bodies:
-                raise ValueError(f"the format {name} is not defined")
-            self._fields[name] = _fields_of(name, self._bodies[name])
-        return self._fields[name]
+        body = self._bodies.get(name)
+        if body is None:
+            raise ValueError(f"the format {name} is not defined")
+        if not _BODY.fullmatch(body):
+            raise ValueError(f"the format {name} is damaged")
+        parts = body.decode("latin-1").replace(".", "?").rstrip(";").split(";")
+        fields = tuple([(kind, field) for kind, _, field in [text.partition(" ") for text in parts]])
+        if len({field for _, field in fields}) != len(fields):
+            raise ValueError(f"the format {name} has two fields of one name")
+        return fields
 
-    def size(self, name: str, depth: int = 0) -> int:
-        """Return the bytes of a format with all its padding.
+    def size(self, kind: str, depth: int = 0) -> int:
+        """Return the bytes of a type, basic or a format, with all its padding, or of an array of it.
 
         Raises
         ------
         ValueError
             As :meth:`fields`, and if it nests itself or is larger than a message can be.
         """
-        if name not in self._sizes:
-            if depth > MAX_NESTING:
-                raise ValueError(f"the format {name} nests itself")
-            total = sum(self.field_size(kind, count, depth) for kind, count, _ in self.fields(name))
-            if total > MAX_MESSAGE_BYTES:
-                raise ValueError(f"the format {name} is larger than a message can be")
-            self._sizes[name] = total
-        return self._sizes[name]
+        known = self._sizes.get(kind)
+        if known is not None:
+            return known
+        if depth > MAX_NESTING:
+            raise ValueError(f"the format {kind} nests itself")
+        one, count = _split(kind)
+        if count:  # noqa: SIM108
+            total = self.size(one, depth) * count
+        else:
+            total = self.total(self.fields(kind), depth + 1)
+        if total > MAX_MESSAGE_BYTES:
+            raise ValueError(f"the format {kind} is larger than a message can be")
+        self._sizes[kind] = total
+        return total
 
-    def field_size(self, kind: str, count: int, depth: int = 0) -> int:
-        """Return the bytes of a field."""
-        one = KINDS[kind][1] if kind in KINDS else self.size(kind, depth + 1)
-        return one * (count or 1)
+    def total(self, fields: Fields, depth: int = 0) -> int:
+        """Return the bytes of *fields*; errors as of :meth:`size`."""
+        try:
+            return sum([self._sizes[kind] for kind, _ in fields])
+        except KeyError:
+            return sum([self.size(kind, depth) for kind, _ in fields])
 
     def layout(self, name: str) -> Layout:
         """Return how a topic of format *name* is packed.
@@ -112,25 +128,33 @@ class Formats:
         ValueError
             As :meth:`size`, and if it has nothing but padding.
         """
-        fields = list(self.fields(name))
-        padded = size = self.size(name)
-        while fields and fields[-1][2].startswith(PADDING):
-            kind, count, _ = fields.pop()
-            size -= self.field_size(kind, count)
-        if size <= 0:
+        fields = self.fields(name)
+        padded = self.total(fields, 1)
+        if padded > MAX_MESSAGE_BYTES:
+            raise ValueError(f"the format {name} is larger than a message can be")
+        while fields and fields[-1][1].startswith(PADDING):
+            fields = fields[:-1]
+        if not fields:
             raise ValueError(f"the format {name} has nothing but padding")
-        return Layout(name, tuple(fields), size, padded, self)
+        return Layout(name, fields, self.total(fields), padded, self)
 
-    def dtype(self, fields: tuple[tuple[str, int, str], ...]) -> np.dtype[np.void]:
+    def dtype(self, fields: Fields) -> np.dtype[np.void]:
         """Return the packed numpy type of *fields*."""
         specification: list[Any] = []
-        for kind, count, name in fields:
+        for text, name in fields:
+            kind, count = _split(text)
             if kind == "char":
                 specification.append((name, f"S{count or 1}"))
                 continue
             code: Any = KINDS[kind][0] if kind in KINDS else self.dtype(self.fields(kind))
             specification.append((name, code, (count,)) if count else (name, code))
         return np.dtype(specification)
+
+
+def _split(text: str) -> tuple[str, int]:
+    """Return type and count of ``"float[4]"``; 0 for a scalar. The bracket at the end may be damaged."""
+    kind, _, count = text.partition("[")
+    return kind, int(count[:-1]) if count else 0
 
 
 class Layout:
@@ -140,17 +164,15 @@ class Layout:
     ----------
     name : str
         Format.
-    fields : tuple of (str, int, str)
-        Type, count and name of the fields without the padding at the end.
+    fields : tuple of (str, str)
+        Type and name of the fields without the padding at the end.
     size, padded : int
         Bytes without and with that padding, which a log may leave out.
     formats : Formats
         Where nested formats are defined.
     """
 
-    def __init__(
-        self, name: str, fields: tuple[tuple[str, int, str], ...], size: int, padded: int, formats: Formats
-    ) -> None:
+    def __init__(self, name: str, fields: Fields, size: int, padded: int, formats: Formats) -> None:
         self.name = name
         self.fields = fields
         self.size = size
@@ -170,25 +192,11 @@ class Layout:
     @property
     def stamp_offset(self) -> int | None:
         """Byte of `timestamp` in the payload, None if there is none of 64 bits."""
-        at = 0
-        for kind, count, name in self.fields:
-            if name == "timestamp":
-                return at if (kind, count) == ("uint64_t", 0) else None
-            at += self._formats.field_size(kind, count)
-        return None
-
-
-def _fields_of(name: str, body: bytes) -> tuple[tuple[str, int, str], ...]:
-    if not _BODY.fullmatch(body):
-        raise ValueError(f"the format {name} is damaged")
-    fields = []
-    for text in body.decode("latin-1").replace(".", "?").rstrip(";").split(";"):
-        kind, _, field = text.partition(" ")
-        kind, _, count = kind.partition("[")
-        fields.append((kind, int(count[:-1]) if count else 0, field))
-    if len({field for _, _, field in fields}) != len(fields):
-        raise ValueError(f"the format {name} has two fields of one name")
-    return tuple(fields)
+        names = [name for _, name in self.fields]
+        if "timestamp" not in names:
+            return None
+        place = names.index("timestamp")
+        return self._formats.total(self.fields[:place]) if self.fields[place][0] == "uint64_t" else None
 
 
 def _columns(dtype: np.dtype[Any], prefix: str) -> list[str]:
