@@ -138,8 +138,15 @@ class Telemetry(Mapping[str, Messages]):
         for part in _parts(self._frames.slots):
             self._counts += np.bincount(part, minlength=self._counts.size)
         self._slots = {self._definitions[k].name: k for k in np.flatnonzero(self._counts).tolist()}
+        self._last: Messages | None = None
+        """The messages decoded last: ``log["ATTITUDE"]["roll"], log["ATTITUDE"]["yaw"]`` decodes them once."""
 
     def __getitem__(self, name: str) -> Messages:
+        if self._last is None or self._last.definition.name != name:
+            self._last = self._decode(name)
+        return self._last
+
+    def _decode(self, name: str) -> Messages:
         slot = self._slots[name]
         definition = self._definitions[slot]
         chosen = np.flatnonzero(self._frames.slots == slot)

@@ -28,8 +28,9 @@ def one(data: bytes) -> None:
         try:
             log = Telemetry(np.frombuffer(each, dtype=np.uint8))
             for name in log:
-                for column in log[name]:
-                    _ = log[name][column]
+                messages = log[name]
+                for column in messages:
+                    _ = messages[column]
             tlog.track(log, label="fuzz")
         except ReadError:
             pass
