@@ -139,7 +139,7 @@ class Telemetry(Mapping[str, Messages]):
             self._counts += np.bincount(part, minlength=self._counts.size)
         self._slots = {self._definitions[k].name: k for k in np.flatnonzero(self._counts).tolist()}
         self._last: Messages | None = None
-        """The messages decoded last: ``log["ATTITUDE"]["roll"], log["ATTITUDE"]["yaw"]`` decodes them once."""
+        """What was decoded last: ``log["ATTITUDE"]["roll"], log["ATTITUDE"]["yaw"]`` decodes it once."""
 
     def __getitem__(self, name: str) -> Messages:
         if self._last is None or self._last.definition.name != name:
