@@ -32,7 +32,7 @@ _HEAD_LINES: Final = 5
 _POSITION: Final = ("OSD.latitude", "OSD.longitude")
 _MARKS: Final = tuple(name.lower().encode() for name in _POSITION)
 _WORDS: Final = re.compile(r"\s+")
-_DATE: Final = re.compile(r"\d+([-/.])\d+\1\d{2,4}|\d{4}([-/.])\d+\2\d+", re.ASCII)
+_DATE: Final = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}", re.ASCII)
 
 EPOCH_MS_FROM: Final = 1e11
 """Unix times from here on count milliseconds: as seconds they would lie in the year 5138."""

@@ -42,8 +42,8 @@ from dronesense.timescale import (
 FORMAT: Final = "DJI MRK"
 SOURCE: Final = "MRK"
 
-_VALUE: Final = r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
-_START: Final = re.compile(rf"\s*(\d+)\s+{_VALUE}\s+(?:\[\s*(\d+)\s*\])?", re.ASCII)
+_VALUE: Final = r"((?<![\d.])[+-]?\d{1,15}(?:\.\d{1,15})?)"
+_START: Final = re.compile(rf"\s*(\d{{1,15}})\s+{_VALUE}\s+(?:\[\s*(\d{{1,15}})\s*\])?", re.ASCII)
 _TAGGED: Final = re.compile(rf"{_VALUE}\s*,\s*(Lat|Lon|Ellh|N|E|V|Q)\b", re.ASCII)
 _STD: Final = re.compile(rf"Ellh\s+{_VALUE}\s*,\s*{_VALUE}\s*,\s*{_VALUE}", re.ASCII)
 _SNIFF: Final = re.compile(rb"\d\s*,\s*(?:Lat|Lon)\b[^\r\n]*\d\s*,\s*(?:Lat|Lon)\b[^\r\n]*,\s*Ellh\b")
@@ -60,10 +60,10 @@ STAMP_SIGMA_S: Final = 1e-6
 SCALE_S: Final = 18
 """GPS time minus UTC since 2017, s."""
 MM: Final = 1e-3
+LAST_WEEK: Final = 4 * ROLLOVER_WEEKS
+"""GPS weeks from here on lie beyond the year 2058."""
 MAX_BYTES: Final = 1 << 28
 """A line per picture: 256 MiB are more than a million pictures."""
-MAX_DIGITS: Final = 15
-"""Longer whole numbers are damage, and may not fit into int64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +114,7 @@ def decode(data: bytes) -> Marks:
     for line, row in enumerate(text.splitlines(), 1):
         start = _START.match(row)
         tagged = dict(reversed(pair) for pair in _TAGGED.findall(row))
-        if start is None or "Lat" not in tagged or "Lon" not in tagged or len(start[1]) > MAX_DIGITS:
+        if start is None or "Lat" not in tagged or "Lon" not in tagged:
             if row.strip():
                 garbled.append(line)
             continue
@@ -123,8 +123,8 @@ def decode(data: bytes) -> Marks:
         spread = std.groups() if std is not None else ("nan",) * 3
         rows.append((float(start[2]), *map(float, values), *map(float, spread)))
         quality = float(tagged.get("Q", "-1"))
-        week = int(start[3]) if start[3] is not None and len(start[3]) <= MAX_DIGITS else -1
-        numbers.append((int(start[1]), week, int(quality) if abs(quality) < 1e6 else -1))
+        week = -1 if start[3] is None else int(start[3])
+        numbers.append((int(start[1]), week, int(quality)))
     floats = np.array(rows, dtype=np.float64).reshape(-1, 10)
     floats[~np.isfinite(floats)] = np.nan
     whole = np.array(numbers, dtype=np.int64).reshape(-1, 3)
@@ -232,22 +232,10 @@ def _times(
             where=label,
             fix="copy the file again from the card",
         )
-    week, tow_s = marks.week[index], marks.tow_s[index]
-    short = week < ROLLOVER_WEEKS
-    if short.any() and options.date is None:
-        what = "its lines have no GPS week" if week.min() < 0 else "its GPS weeks have ten bits"
-        raise ReadError(what, where=label, fix="set date = YYYY-MM-DD under [track]")
-    if (week < 0).all():
-        assert options.date is not None
+    utc, told = _gps_times(marks, index, options, label)
+    if told:
         tally.answered.append("date")
-        utc = gps_tow_to_utc_ns(tow_s, date=options.date, where=label)
-    else:
-        index = index[tally.keep((week >= 0) & (week < 4 * ROLLOVER_WEEKS), "no GPS week")]
-        week, tow_s = marks.week[index], marks.tow_s[index]
-        if options.date is not None and (week < ROLLOVER_WEEKS).any():
-            tally.answered.append("date")
-            week = np.where(week < ROLLOVER_WEEKS, unroll_week(week, near=options.date), week)
-        utc = gps_ns_to_utc_ns(week * (S_PER_WEEK * NS_PER_S) + np.rint(tow_s * NS_PER_S).astype(np.int64))
+    index, utc = index[tally.keep(utc > 0, "no GPS week")], utc[utc > 0]
     if options.time_scale != "auto":
         tally.answered.append("time_scale")
     else:
@@ -261,6 +249,25 @@ def _times(
     elif leap_note(utc):
         tally.assumptions.append(leap_note(utc))
     return index, utc
+
+
+def _gps_times(
+    marks: Marks, index: NDArray[np.intp], options: TrackOptions, label: str
+) -> tuple[NDArray[np.int64], bool]:
+    """Return UTC of stamps in GPS time, 0 where the week stays open, and whether the date was needed."""
+    week, tow_s = marks.week[index], marks.tow_s[index]
+    good, told = (week >= ROLLOVER_WEEKS) & (week < LAST_WEEK), False
+    if not good.any():
+        if options.date is None:
+            what = "its lines have no GPS week" if week.max() < 0 else "its GPS weeks have ten bits"
+            raise ReadError(what, where=label, fix="set date = YYYY-MM-DD under [track]")
+        good, told = (week >= 0) & (week < ROLLOVER_WEEKS), True
+        if not good.any():
+            return gps_tow_to_utc_ns(tow_s, date=options.date, where=label), told
+        week = unroll_week(week, near=options.date)
+    tow_ns = np.rint(tow_s * NS_PER_S).astype(np.int64)
+    gps_ns = np.where(good, week, 0) * (S_PER_WEEK * NS_PER_S) + tow_ns
+    return np.where(good, gps_ns_to_utc_ns(gps_ns), 0), told
 
 
 def _positions(

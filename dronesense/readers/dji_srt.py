@@ -49,7 +49,7 @@ MAX_BYTES: Final = 1 << 28
 """256 MiB hold more than eight hours of 60 cues a second."""
 
 _CUE_MARK: Final = re.compile(
-    rb"-->|^\s*\d+\s*\r?\n\s*\d{4}[-.]\d{1,2}[-.]\d{1,2} \d{1,2}:\d\d:\d\d", re.MULTILINE
+    rb"-->|^[ \t]*\d+[ \t]*\r?\n[ \t]*\d{4}[-.]\d{1,2}[-.]\d{1,2} \d{1,2}:\d\d:\d\d", re.MULTILINE
 )
 _DJI_MARK: Final = re.compile(
     rb"\bGPS\s*\(|\[\s*latitude\s*:|(?:Srt|Frame)Cnt\s*:|\[\s*iso\s*:|\bHOME\s*\(", re.IGNORECASE
