@@ -46,7 +46,7 @@ SEA_LEVEL_HPA: Final = 1013.25
 SEA_LEVEL_K: Final = 288.15
 LAPSE_K_M: Final = 0.0065
 PRESSURE_EXPONENT: Final = 9.80665 / (LAPSE_K_M * 287.05287)
-"""ICAO standard atmosphere (Doc 7488/3): gravity over lapse rate times gas constant of dry air."""
+"""ICAO standard atmosphere (Doc 7488/3), geopotential altitude: gravity over lapse rate times gas constant of dry air."""
 TROPOSPHERE_M: Final = (-1000.0, 11_000.0)
 
 # Places (from 0) in a B record: B HHMMSS DDMMmmmN DDDMMmmmE V PPPPP GGGGG.
@@ -234,13 +234,13 @@ class Recording:
 
     def _check_datum(self, tally: Tally) -> None:
         """Refuse a datum that the header names and that is not WGS84."""
-        name = self.header.get("DTM", "").upper()
-        plain = re.sub(r"[^A-Z0-9]", "", name)
+        name = self.header.get("DTM", "")
+        plain = re.sub(r"[^A-Z0-9]", "", name.upper())
         if not plain or plain in ("NIL", "NKN"):
             tally.assumptions.append("positions taken as WGS84, as IGC has it: the header names no datum")
         elif "WGS84" not in plain and "WGS1984" not in plain:
             fix = "export the recording on WGS84"
-            raise ReadError(f'is on the datum "{name.strip()}", not WGS84', where=self.where, fix=fix)
+            raise ReadError(f'is on the datum "{name}", not WGS84', where=self.where, fix=fix)
 
     def utc(self, date: dt.date | None, tally: Tally) -> NDArray[np.int64]:
         """Return UTC of the fixes, from the last HFDTE above each or from the user's *date*."""
