@@ -167,13 +167,9 @@ def _parts(log: ULog, tally: Tally, label: str) -> _Parts:
     ]
     fit, clock = _clock(found, fused, tally, label)
     undulation_m = max(found, key=lambda each: each.lon.size).median_undulation_m if found else float("nan")
-    candidates = []
-    for rows in fused:
-        rows = rows.where(tally.keep(fit.trusted(rows.boot_ns), f"{rows.name}: clock in doubt"))
-        make = global_position if rows.name == GLOBAL else local_position
-        position = make(rows, fit, clock, undulation_m, tally)
-        candidates += [] if position is None else [position]
-    candidates += _fixes(found, fit, clock, tally)
+    motion = velocity(fused, fit)
+    candidates = _solutions(fused, fit, clock, undulation_m, tally) + _fixes(found, fit, clock, tally)
+    del found, fused  # their topics, before others are decoded
     if not candidates:
         raise ReadError(
             f"no usable position{tally.reasons()}",
@@ -184,7 +180,7 @@ def _parts(log: ULog, tally: Tally, label: str) -> _Parts:
     return _Parts(
         candidates=candidates,
         attitude=attitude(log, fit, tally),
-        velocity=velocity(fused, fit),
+        velocity=motion,
         pressure=pressure(log, fit, tally),
         triggers=pictures(log, fit, tally),
         records=log.messages,
@@ -231,6 +227,19 @@ def _no_time(tally: Tally, label: str) -> ReadError:
         fix="use the log of a flight in which vehicle_gps_position or sensor_gps has rows with fix_type 3 or "
         "more and time_utc_usec, or another log of the flight",
     )
+
+
+def _solutions(
+    fused: list[Rows], fit: ClockFit, clock: Clock, undulation_m: float, tally: Tally
+) -> list[Positions]:
+    """Return the filter's global and local position as position sources."""
+    positions = []
+    for rows in fused:
+        known = rows.where(tally.keep(fit.trusted(rows.boot_ns), f"{rows.name}: clock in doubt"))
+        make = global_position if rows.name == GLOBAL else local_position
+        position = make(known, fit, clock, undulation_m, tally)
+        positions += [] if position is None else [position]
+    return positions
 
 
 def _fixes(found: list[Receiver], fit: ClockFit, clock: Clock, tally: Tally) -> list[Positions]:

@@ -270,8 +270,12 @@ class ULog(Mapping[str, Topic]):
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Offsets of the data messages, by id and then in file order, and where each id starts among them."""
+        """Offsets of the data messages, by id and then in file order, and where each id starts among them.
+
+        They take the place of those in file order.
+        """
         offsets = self._data_offsets
+        del self._data_offsets
         ids = self._bytes[offsets + 3].astype(np.uint16)
         ids |= self._bytes[offsets + 4].astype(np.uint16) << 8
         bounds = np.zeros(IDS + 1, dtype=np.int64)
@@ -435,7 +439,7 @@ class ULog(Mapping[str, Topic]):
             stamp = each.layout.stamp_offset
             into[each.ident] = -1 if stamp is None else HEADER_BYTES + ID_BYTES + stamp
         everywhere = np.ndarray((self.size - 7,), dtype="<u8", buffer=self._bytes, strides=(1,))
-        offsets = self._data_offsets
+        offsets = np.sort(self._by_id[0])
         edges = np.searchsorted(offsets, np.array(places, dtype=np.int64)).tolist()
         latest, found, begin = self.start_us, [], 0
         for edge in edges:
