@@ -46,7 +46,7 @@ SEA_LEVEL_HPA: Final = 1013.25
 SEA_LEVEL_K: Final = 288.15
 LAPSE_K_M: Final = 0.0065
 PRESSURE_EXPONENT: Final = 9.80665 / (LAPSE_K_M * 287.05287)
-"""ICAO standard atmosphere (Doc 7488/3), geopotential altitude: gravity over lapse rate times gas constant of dry air."""
+"""ICAO standard atmosphere (Doc 7488/3), geopotential altitude: gravity / (lapse rate * gas constant)."""
 TROPOSPHERE_M: Final = (-1000.0, 11_000.0)
 
 # Places (from 0) in a B record: B HHMMSS DDMMmmmN DDDMMmmmE V PPPPP GGGGG.
