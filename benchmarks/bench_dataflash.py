@@ -1,22 +1,42 @@
 """Reading ArduPilot logs to columns, beside pymavlink in the same run.
 
     python benchmarks/bench_dataflash.py [log ...]
+    python benchmarks/bench_dataflash.py --large [log]
 
-Without logs: those below $DRONESENSE_SHARED (or ../shared/data), and that of the synthetic flight.
+Without logs: those below $DRONESENSE_SHARED (or ../shared/data), and that of the synthetic flight. ``--large``
+repeats the records of a log (the first; its clocks run on) to 1 GB, makes the track of it in a process of its
+own and tells time and memory; the file is deleted.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from machine import describe, paired, table
 
-NAVIGATION = ("GPS", "GPA", "ATT", "POS", "BARO")
-"""What a trajectory is made of."""
+NAVIGATION = ("GPS", "ATT", "POS", "BARO", "IMU")
+"""What a trajectory is made of, and the inertial sensors."""
+
+LARGE_BYTES = 1_000_000_000
+
+TRACK = """
+import resource, sys, time
+from pathlib import Path
+from dronesense.readers import ardupilot
+start = time.perf_counter()
+track, report = ardupilot.read(Path(sys.argv[1]), label="large")
+wall = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(f"{wall:.1f} {time.process_time():.1f} {peak} {report.records} {len(track)}")
+"""
+"""Run on its own: what a parent process held must not count."""
 
 
 def ours(path: Path, kinds: Sequence[str] | None) -> dict[str, int]:
@@ -86,14 +106,56 @@ def measure(path: Path) -> list[list[str]]:
     return lines
 
 
+def enlarge(source: Path, target: Path, size: int) -> None:
+    """Write the records of *source* again and again, with the boot clock and the GPS time running on."""
+    from dronesense.readers.dataflash import DataFlash
+    from dronesense.readers.dataflash_formats import layout
+
+    data = np.fromfile(source, dtype=np.uint8)
+    log = DataFlash(data)
+    data = data[: log.holes[-1][0] if log.holes else data.size]
+    stamped = [log[name] for name in log if next(iter(log[name])) == "TimeUS"]
+    boot = np.concatenate([messages.offsets for messages in stamped]) + 3
+    times = np.concatenate([messages["TimeUS"] for messages in stamped])
+    span_ms = int(np.ptp(times)) // 1000 + 100
+    gps = log["GPS"]
+    tow = gps.offsets + layout(gps.format.letters, gps.format.columns)[0].fields["GMS"][1]
+    with target.open("wb") as stream:
+        for turn in range(-(-size // data.size)):
+            copy = data.copy()
+            np.ndarray((copy.size - 7,), "<u8", copy, 0, (1,))[boot] += np.uint64(turn * span_ms * 1000)
+            np.ndarray((copy.size - 3,), "<u4", copy, 0, (1,))[tow] += np.uint32(turn * span_ms)
+            stream.write(copy.tobytes())
+
+
+def large(source: Path, folder: Path) -> None:
+    """Print what the track of a log of 1 GB takes."""
+    path = folder / "large.BIN"
+    enlarge(source, path, LARGE_BYTES)
+    done = subprocess.run(
+        [sys.executable, "-c", TRACK, str(path)], capture_output=True, text=True, check=True
+    )
+    wall, cpu, peak, records, rows = done.stdout.split()
+    size = path.stat().st_size
+    path.unlink()
+    share = float(peak) / size
+    head = ["log", "GB", "records", "rows of the track", "s", "CPU s", "peak memory / size"]
+    row = [source.name, f"{size / 1e9:.2f}", f"{int(records):,}", f"{int(rows):,}", wall, cpu, f"{share:.2f}"]
+    table(head, [row])
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("log", nargs="*", type=Path)
+    parser.add_argument("--large", action="store_true", help="the track of 1 GB instead")
     options = parser.parse_args()
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
         paths = options.log or logs(Path(folder))
+        if options.large:
+            large(next((path for path in paths if path.name.startswith("pilot")), paths[0]), Path(folder))
+            return
         rows = [row for path in paths for row in measure(path)]
     table(["log", "MB", "types", "rows", "dronesense s", "pymavlink s", "times as fast"], rows)
 

@@ -19,6 +19,15 @@ BARO = ("QBffcfIffB", "TimeUS,I,Alt,Press,Temp,CRt,SMS,Offset,GndTemp,Health")
 ORGN = ("QBLLe", "TimeUS,Type,Lat,Lng,Alt")
 XKF1 = ("QBccCfffffffccce", "TimeUS,C,Roll,Pitch,Yaw,VN,VE,VD,dPD,PN,PE,PD,GX,GY,GZ,OH")
 MSG = ("QZ", "TimeUS,Message")
+XKF4 = ("QBcccccfffHBIHb", "TimeUS,C,SV,SP,SH,SM,SVT,errRP,OFN,OFE,FS,TS,SS,GPS,PI")
+XKQ = ("QBffff", "TimeUS,C,Q1,Q2,Q3,Q4")
+CAM = ("QBHIHLLeeefff", "TimeUS,I,Img,GPSTime,GPSWeek,Lat,Lng,Alt,RelAlt,GPSAlt,R,P,Y")
+CAM_OLD = ("QIHLLeeeccC", "TimeUS,GPSTime,GPSWeek,Lat,Lng,Alt,RelAlt,GPSAlt,Roll,Pitch,Yaw")
+GPS_30 = ("BIBcLLeeEe", "Status,Time,NSats,HDop,Lat,Lng,RelAlt,Alt,Spd,GCrs")
+GPS_31 = ("BIHBcLLeeEefI", "Status,TimeMS,Week,NSats,HDop,Lat,Lng,RelAlt,Alt,Spd,GCrs,VZ,T")
+GPS_32 = ("IBIHBcLLeEef", "TimeMS,Status,GPSTimeMS,Week,NSats,HDop,Lat,Lng,Alt,Spd,GCrs,VZ")
+ATT_30 = ("cccccCC", "RollIn,Roll,PitchIn,Pitch,YawIn,Yaw,NavYaw")
+ATT_31 = ("IccccCCCC", "TimeMS,DesRoll,Roll,DesPitch,Pitch,DesYaw,Yaw,ErrRP,ErrYaw")
 
 
 class Log:
@@ -57,3 +66,28 @@ class Log:
 
     def data(self) -> bytes:
         return b"".join(self.records)
+
+    def line(self, name: str, *values: object) -> str:
+        """The row as a text log has it: what the binary row stores, written with all its digits."""
+        cells = []
+        for letter, value in zip(self.types[name][1], values, strict=True):
+            if letter in SCALE:
+                digits = len(str(SCALE[letter])) - 1
+                value = f"{round(value * SCALE[letter]) / SCALE[letter]:.{digits}f}"  # type: ignore[operator]
+            elif letter in "gf":
+                code = STRUCT[letter]
+                value = repr(struct.unpack("<" + code, struct.pack("<" + code, value))[0])
+            elif isinstance(value, bytes):
+                value = value.decode("latin-1")
+            cells.append(str(value))
+        return ", ".join([name, *cells])
+
+    def definitions(self) -> list[str]:
+        """The FMT lines of a text log."""
+        lines = []
+        for record in self.records:
+            if record[2] == 0x80:
+                kind, length, *texts = struct.unpack("<BB4s16s64s", record[3:])
+                name, letters, columns = (text.rstrip(b"\0").decode() for text in texts)
+                lines.append(f"FMT, {kind}, {length}, {name}, {letters}, {columns}")
+        return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,16 @@ class Flight:
         self.rows = [row for row in self.rows if row[1] not in names]
         return self
 
+    def packed(self) -> list[bytes]:
+        return [self.log.pack(name, *values) for _, name, values in sorted(self.rows, key=lambda row: row[0])]
+
     def data(self) -> bytes:
-        packed = [
-            self.log.pack(name, *values) for _, name, values in sorted(self.rows, key=lambda row: row[0])
-        ]
-        return self.log.data() + b"".join(packed)
+        return self.log.data() + b"".join(self.packed())
+
+    def text(self) -> str:
+        """The same flight as a text log."""
+        rows = [self.log.line(name, *values) for _, name, values in sorted(self.rows, key=lambda row: row[0])]
+        return "\n".join([*self.log.definitions(), *rows]) + "\n"
 
 
 def read(tmp_path: Path, flight: Flight | bytes, source: str = "auto") -> tuple[Trajectory, IngestReport]:
@@ -363,6 +369,185 @@ def test_attitude_falls_back_to_quaternions(tmp_path: Path) -> None:
     track, report = read(tmp_path, Flight().without("ATT"))
     assert np.isnan(track.attitude).all()
     assert any("no attitude" in warning for warning in report.warnings)
+
+
+def test_ellipsoidal_heights_of_firmware_4_6_are_taken_as_they_are(tmp_path: Path) -> None:
+    """AEl is the height above the ellipsoid, no undulation to take off; it need not be constant."""
+    layout = ("QBCCCCfBIHfHH", "TimeUS,I,VDop,HAcc,VAcc,SAcc,YAcc,VV,SMS,Delta,AEl,RTCMFU,RTCMFD")
+    flight = Flight(gpa=layout)
+    place = layout[1].split(",").index("AEl")
+    flight.rows = [
+        (t, n, (*v[:place], v[place] + 0.1 * t, *v[place + 1 :]) if n == "GPA" else v)
+        for t, n, v in flight.rows
+    ]
+    track, _ = read(tmp_path, flight, "GPS")
+    ellipsoidal = alt_at(boot_s(track)) - UNDULATION + 0.1 * (boot_s(track) + 0.039)  # 9 ms of jitter
+    np.testing.assert_allclose(track.height_m, ellipsoidal, atol=0.005)
+
+
+def test_rows_of_the_primary_core_are_taken(tmp_path: Path) -> None:
+    """The filter switches from core 0 to core 1 after 10 s: quaternions and velocity follow it."""
+    flight = Flight().without("ATT")
+    flight.log.define("XKQ", *writer.XKQ).define("XKF4", *writer.XKF4)
+    for k in range(500):
+        t = k * 0.04
+        for core in (0, 1):
+            q = (1.0, 0.0, 0.0, 0.0) if core == 0 else (0.0, 0.0, 0.0, 1.0)
+            us = round(t * 1e6) + core
+            flight.rows.append((t + core * 1e-6, "XKQ", (us, core, *q)))
+            flight.put(t + core * 1e-6, "XKF1", C=core, VN=1.0 + core)
+            primary = 0 if t < 10.0 else 1
+            row = (us, core, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, primary)
+            flight.rows.append((t + core * 1e-6, "XKF4", row))
+    track, report = read(tmp_path, flight)
+    t = boot_s(track) + 0.03
+    assert np.all(track.attitude[(t > 0.1) & (t < 9.9), 0] == 1.0)
+    assert np.all(track.attitude[(t > 10.1) & (t < 19.9), 3] == 1.0)
+    np.testing.assert_allclose(track.velocity_ned[(t > 0.1) & (t < 9.9), 0], 1.0)
+    np.testing.assert_allclose(track.velocity_ned[(t > 10.1) & (t < 19.9), 0], 2.0)
+    assert report.details["resets"] == {"switch of the filter's core": 1}
+    before, after = track.segment[t < 9.9], track.segment[t > 10.1]
+    assert before.max() < after.min()
+    assert any("the filter jumped" in warning for warning in report.warnings)
+
+
+def test_numbered_messages_of_old_cores(tmp_path: Path) -> None:
+    """Firmware 3.x numbers the messages of the second core on: NKF6 is its NKF1, NKF9 its NKF4."""
+    flight = Flight().without("XKF1")
+    flight.log.define("NKF1", "Qfff", "TimeUS,VN,VE,VD").define("NKF6", "Qfff", "TimeUS,VN,VE,VD")
+    flight.log.define("NKF4", "Qbbb", "TimeUS,OFN,OFE,PI").define("NKF9", "Qbbb", "TimeUS,OFN,OFE,PI")
+    for k in range(500):
+        t = k * 0.04
+        us = round(t * 1e6)
+        flight.rows += [(t, "NKF1", (us, 3.0, 0.0, 0.0)), (t, "NKF6", (us, 4.0, 0.0, 0.0))]
+        flight.rows += [(t, name, (us, 0, 0, int(t >= 10))) for name in ("NKF4", "NKF9")]
+    track, _ = read(tmp_path, flight)
+    t = boot_s(track) + 0.03
+    np.testing.assert_allclose(track.velocity_ned[(t > 0.1) & (t < 9.9), 0], 3.0)
+    np.testing.assert_allclose(track.velocity_ned[(t > 10.1) & (t < 19.8), 0], 4.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ([("EV", 60)], "height reset (EV)"),
+        ([("EV", 62)], "yaw reset (EV)"),
+        ([("ERR", 24)], "switch of the filter's core"),
+        ([("XKF4", 5.0)], "position reset of the filter"),
+        ([("POS", 8.0)], "step of the position"),
+        ([("EV", 10)], None),
+    ],
+)
+def test_resets_that_the_log_tells_split_the_track(tmp_path: Path, events, reason: str | None) -> None:
+    flight = Flight()
+    flight.log.define("EV", "QB", "TimeUS,Id").define("ERR", "QBB", "TimeUS,Subsys,ECode")
+    flight.log.define("XKF4", *writer.XKF4)
+    for name, value in events:
+        if name == "XKF4":
+            for k in range(200):
+                north = value if k >= 100 else 0.0
+                row = (k * 100_000, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, north, 0.0, 0, 0, 0, 0, 0)
+                flight.rows.append((k * 0.1, name, row))
+        elif name == "POS":  # moved by 8 m to the north at 10 s and stays there
+            flight.rows = [
+                (t, n, (v[0], v[1] + (value / 111_195.0 if t > 9.99 else 0.0), *v[2:]) if n == "POS" else v)
+                for t, n, v in flight.rows
+            ]
+        else:
+            flight.rows.append((10.0, name, (10_000_000, value, *([0] if name == "ERR" else []))))
+    track, report = read(tmp_path, flight)
+    assert report.details["resets"] == ({} if reason is None else {reason: 1})
+    t = boot_s(track) + 0.03
+    before, after = track.segment[t < 9.8], track.segment[t > 10.1]
+    assert bool(before.max() < after.min()) is (reason is not None)
+    assert report.dropped.get("POS: position jumps", 0) == 0
+
+
+def test_a_second_receiver_by_name_and_by_instance(tmp_path: Path) -> None:
+    flight = Flight(gps=writer.GPS_OLD)
+    flight.log.define("GPS2", *writer.GPS_OLD)
+    columns = writer.GPS_OLD[1].split(",")
+    moved = {"Lat": 2e-4, "Status": 3.0}  # fixed RTK, and 22 m further north
+    flight.rows += [
+        (t + 1e-6, "GPS2", tuple(x + moved.get(c, 0) for c, x in zip(columns, v, strict=True)))
+        for t, n, v in flight.rows
+        if n == "GPS"
+    ]
+    flight.rows = [(t, n, (v[0], int(v[1]), *v[2:]) if n.startswith("GPS") else v) for t, n, v in flight.rows]
+    track, report = read(tmp_path, flight)
+    assert track.source.endswith(":GPS[1]")
+    assert [(s["name"], s["kind"]) for s in report.details["sources"]] == [
+        ("GPS[1]", "rtk"),
+        ("POS", "filter"),
+        ("GPS[0]", "gnss"),
+    ]
+    apart = report.details["sources"][2]["minus_used_m"]
+    assert apart["horizontal_p50"] == pytest.approx(2e-4 * 111_195, rel=1e-3)
+
+
+CAM_ROWS = {"Lat": 0.0, "Lng": 0.0, "Alt": 0.0, "RelAlt": 0.0, "GPSAlt": 0.0}
+
+
+@pytest.mark.parametrize("layout", [writer.CAM, writer.CAM_OLD])
+@pytest.mark.parametrize("name", ["CAM", "TRIG"])
+def test_pictures_have_the_time_that_the_log_gives_best(tmp_path: Path, layout, name: str) -> None:
+    """GPS time where it is the picture's own; the boot clock where it is that of the last fix, or unknown."""
+    taken = (3.313, 7.127, 7.927, 15.741)
+    for kind in ("own", "last fix", "none"):
+        flight = Flight(latency=0.0)
+        flight.log.define(name, *layout)
+        for k, t in enumerate(taken):
+            tow = TOW_0 + round(1000 * (t if kind == "own" else math.floor(t * 5) / 5))
+            row = dict.fromkeys(layout[1].split(","), 0) | CAM_ROWS
+            row |= {"TimeUS": round(t * 1e6), "GPSTime": tow, "GPSWeek": 0 if kind == "none" else WEEK}
+            row |= {"Img": 40 + k} if "Img" in row else {}
+            flight.rows.append((t, name, tuple(row.values())))
+        track, report = read(tmp_path, flight)
+        assert track.triggers is not None
+        assert report.details["pictures"] == 4
+        expected = gps_to_utc_ns(WEEK, [TOW_0 + round(t * 1000) for t in taken])
+        assert np.abs(track.triggers.time - expected).max() <= (0 if kind == "own" else 3e6)
+        assert track.triggers.source == f"{name} ({'GPS time' if kind == 'own' else 'boot clock'})"
+        assert track.triggers.number.tolist() == ([40, 41, 42, 43] if "Img" in layout[1] else [-1] * 4)
+    assert read(tmp_path, Flight(duration=2.0))[0].triggers is None
+
+
+def test_pictures_minutes_apart_are_no_damaged_stamps(tmp_path: Path) -> None:
+    flight = Flight(duration=200.0)
+    flight.log.define("CAM", *writer.CAM)
+    for t in (1.0, 80.0, 81.0, 82.0, 83.0, 190.0):
+        row = dict.fromkeys(writer.CAM[1].split(","), 0) | CAM_ROWS | {"TimeUS": round(t * 1e6)}
+        flight.rows.append((t, "CAM", tuple(row.values())))
+    track, _ = read(tmp_path, flight)
+    assert len(track.triggers) == 6
+
+
+def test_thousands_of_vendor_blocks_cost_only_the_records_they_cut(tmp_path: Path) -> None:
+    """A header of 32 bytes before every 4096: one warning, and every record that no block cuts."""
+    flight = Flight(duration=60.0)
+    data = flight.data()
+    head = len(flight.log.data())  # the definitions stay whole: a type without one cannot be read
+    vendor = b"\x5aVENDOR\x01" * 4
+    blocks = [data[:head], *(vendor + data[k : k + 4096] for k in range(head, len(data), 4096))]
+    track, report = read(tmp_path, b"".join(blocks))
+    whole, plain = read(tmp_path, data)
+    borders = np.arange(head + 4096, len(data), 4096)
+    starts = np.cumsum([head, *(len(r) for r in flight.packed())])
+    behind = borders - starts[np.searchsorted(starts, borders, side="right") - 1]
+    lost = plain.records - report.records  # only those whose header a block splits
+    assert lost <= np.count_nonzero((behind > 0) & (behind < 3))
+    assert len(report.holes) == len(blocks) - 1
+    assert sum(length for _, length in report.holes) >= 32 * (len(blocks) - 1)
+    # a whole record before a block is kept too, but nothing confirms its end
+    assert report.details["unconfirmed_records"] <= len(blocks) - 1
+    cut = len(blocks) - 1 + lost
+    assert len(track) >= len(whole) - 2 * cut
+    named = [warning for warning in report.warnings if "hold no record" in warning]
+    assert len(named) == 1
+    words = re.search(r"most are 32 bytes long, some (\d+) bytes apart: blocks that a vendor put", named[0])
+    assert 4100 <= int(words[1]) <= 4160  # a hole starts where the record that it cuts would end
+    assert len(named[0]) < 400
+    assert np.isin(track.lat, whole.lat).mean() > 0.9
 
 
 def test_velocity_of_the_filter_comes_first(tmp_path: Path) -> None:

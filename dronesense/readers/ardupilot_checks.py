@@ -82,8 +82,7 @@ def _regular(holes: tuple[tuple[int, int], ...]) -> str:
     place, length = np.array(holes).T
     lengths, of_length = np.unique(length, return_counts=True)
     size = int(lengths[np.argmax(of_length)])
-    steps, of_step = np.unique(np.diff(place), return_counts=True)
     if of_length.max() < REGULAR_SHARE * length.size:
         return ""
-    apart = f" some {int(steps[np.argmax(of_step)])} bytes apart"
-    return f"; most are {size} bytes long,{apart}: blocks that a vendor put into the stream"
+    apart = round(float(np.median(np.diff(place))))
+    return f"; most are {size} bytes long, some {apart} bytes apart: blocks that a vendor put into the stream"
