@@ -28,6 +28,8 @@ from dronesense.model import (
 from dronesense.readers import envi_header, envi_keys
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers.envi_header import Header, Layout
+from dronesense.readers.line_times import LineTimes
+from dronesense.readers.tally import Tally
 
 MAGIC: Final = b"ENVI"
 DATA_SUFFIXES: Final = (".dat", ".raw", ".img", ".bil", ".bip", ".bsq", ".lut", ".bin", ".cube", ".spec")
@@ -235,7 +237,8 @@ def read(
     instrument : Instrument, optional
         Camera: its id, and the counts from which a pixel is saturated.
     line_times : str or Path
-        ``"auto"``: ``<name>.lines.csv`` beside the cube if there is one; ``"none"``; or a file.
+        ``"auto"``: the files of line times that cameras write beside a cube, else keys of its header (see
+        :mod:`~dronesense.readers.line_times`); ``"none"``; or a file.
 
     Returns
     -------
@@ -266,11 +269,9 @@ def read(
         saturation=saturation if radiometry.quantity == "counts" else float("inf"),
         divisor=radiometry.divisor,
     )
-    times = line_time_files.choose(header_path, line_times)
-    geometry = _geometry(header, layout, times, warnings)
-    companions = [header_path, data_path] + (
-        [times] if times is not None and isinstance(geometry, LineScan) else []
-    )
+    tally = Tally(warnings=warnings, assumptions=assumptions)
+    geometry, times = _geometry(header, layout, line_times, tally)
+    companions = [header_path, data_path, *(() if times is None else times.files)]
     kind = f"{layout.interleave.upper()} {layout.dtype.name}"
     cube = SpectralCube(
         name=name,
@@ -289,7 +290,7 @@ def read(
         assumptions=tuple(assumptions),
         warnings=tuple(warnings),
         companions=tuple(str(each.resolve()) for each in companions if each != Path(path)),
-        details=_details(header, layout, data_path),
+        details=_details(header, layout, data_path, times),
     )
 
 
@@ -325,16 +326,19 @@ def _saturation(instrument: Instrument | None, layout: Layout, path: Path) -> fl
 
 
 def _geometry(
-    header: Header, layout: Layout, times: Path | None, warnings: list[str]
-) -> LineScan | MapGrid | None:
-    grid = envi_keys.map_grid(header, warnings=warnings)
-    if grid is not None or times is None:
-        return grid
-    return LineScan(line_time_files.read(times, layout.lines, warnings=warnings))
+    header: Header, layout: Layout, line_times: str | Path, tally: Tally
+) -> tuple[LineScan | MapGrid | None, LineTimes | None]:
+    """Return how the pixels relate to the ground, and the line times where it is they that tell."""
+    grid = envi_keys.map_grid(header, warnings=tally.warnings)
+    if grid is not None:
+        return grid, None
+    times = line_time_files.resolve(header.path, line_times, layout.lines, header=header.values, tally=tally)
+    return (None if times is None else LineScan(times.time)), times
 
 
-def _details(header: Header, layout: Layout, data: Path) -> Mapping[str, object]:
+def _details(header: Header, layout: Layout, data: Path, times: LineTimes | None) -> Mapping[str, object]:
     return {
+        "line_times": None if times is None else times.source,
         "data_file": data.name,
         "lines": layout.lines,
         "bands": layout.bands,
