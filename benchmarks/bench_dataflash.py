@@ -3,8 +3,8 @@
     python benchmarks/bench_dataflash.py [log ...]
     python benchmarks/bench_dataflash.py --large [log]
 
-Without logs: those below $DRONESENSE_SHARED (or ../shared/data), and that of the synthetic flight. ``--large``
-repeats the records of a log (the first; its clocks run on) to 1 GB, makes the track of it in a process of its
+Without logs: those below $DRONESENSE_SHARED (or ../shared/data), and that of the synthetic flight.
+``--large`` repeats the records of a log (its clocks run on) to 1 GB, makes the track of it in a process of its
 own and tells time and memory; the file is deleted.
 """
 

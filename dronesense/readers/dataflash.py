@@ -325,7 +325,10 @@ class DataFlash(MessageLog):
         dtype = layout(form.letters, form.columns)[0]
         offsets = self._places(form.type)
         everywhere = np.ndarray((self.size - dtype.itemsize + 1,), dtype, self._bytes, 0, (1,))
-        return offsets, everywhere, everywhere[offsets] if self.records <= SORTED_RECORDS else None
+        packed = None
+        if self.records <= SORTED_RECORDS:  # as bytes without meaning: ten times as fast as field by field
+            packed = everywhere.view(np.dtype((np.void, dtype.itemsize)))[offsets].view(dtype)
+        return offsets, everywhere, packed
 
     def _messages(self, form: Format, decoded: Any) -> Messages:
         return Records(self, form, *decoded)

@@ -56,11 +56,11 @@ def _flight() -> tuple[writer.Log, list[tuple[str, tuple]]]:
     rows: list[tuple[str, tuple]] = [("MSG", (1, b"ArduCopter V4.2.3")), ("UNIT", (1, ord("s"), b"s"))]
     rows += [("MULT", (1, ord("F"), 1e-6)), ("FMTU", (1, log.types["GPS"][0], b"s#---", b"F----"))]
     for k in range(8):
-        us = 1000 + 125_000 * k
+        us, tow = 1000 + 125_000 * k, 36_000_000 + 125 * k
         values = {
             "GPS": {
                 "Status": 3,
-                "GMS": 36_000_000 + 125 * k,
+                "GMS": tow,
                 "GWk": 2371,
                 "Lat": 43.25,
                 "Lng": 76.9,
