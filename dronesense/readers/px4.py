@@ -162,14 +162,13 @@ def _parts(log: ULog, tally: Tally, label: str) -> _Parts:
     """Take from *log* what a track is made of."""
     tally.warnings += log.warnings
     found = receivers(log, tally)
-    fused = [
-        rows for key in (GLOBAL, LOCAL) if (rows := rows_of(log, key, tally, of_sample=True)) is not None
-    ]
+    solutions = (rows_of(log, key, tally, of_sample=True) for key in (GLOBAL, LOCAL))
+    fused = [rows for rows in solutions if rows is not None]
     fit, clock = _clock(found, fused, tally, label)
     undulation_m = max(found, key=lambda each: each.lon.size).median_undulation_m if found else float("nan")
     motion = velocity(fused, fit)
     candidates = _solutions(fused, fit, clock, undulation_m, tally) + _fixes(found, fit, clock, tally)
-    del found, fused  # their topics, before others are decoded
+    del found  # its topics, before others are decoded
     if not candidates:
         raise ReadError(
             f"no usable position{tally.reasons()}",
@@ -232,12 +231,13 @@ def _no_time(tally: Tally, label: str) -> ReadError:
 def _solutions(
     fused: list[Rows], fit: ClockFit, clock: Clock, undulation_m: float, tally: Tally
 ) -> list[Positions]:
-    """Return the filter's global and local position as position sources."""
+    """Return the filter's global and local position as position sources; empty *fused*."""
     positions = []
-    for rows in fused:
-        known = rows.where(tally.keep(fit.trusted(rows.boot_ns), f"{rows.name}: clock in doubt"))
+    while fused:  # each is let go before the next
+        rows = fused.pop(0)
+        rows = rows.where(tally.keep(fit.trusted(rows.boot_ns), f"{rows.name}: clock in doubt"))
         make = global_position if rows.name == GLOBAL else local_position
-        position = make(known, fit, clock, undulation_m, tally)
+        position = make(rows, fit, clock, undulation_m, tally)
         positions += [] if position is None else [position]
     return positions
 

@@ -28,6 +28,9 @@ UNIX_CLOCK_US: Final = 1_000_000_000_000_000
 SAMPLE_LAG_US: Final = 500_000
 """`timestamp_sample` further than this before `timestamp` is not the time of the row's measurement, µs."""
 
+NUMBER_LIMIT: Final = 1e12
+"""No position, height, speed or pressure in any unit is larger: damaged bytes."""
+
 FIX_3D: Final = 3
 FIX_OF_TYPE: Final = np.array([0, 0, 1, 2, 3, 4, 5], dtype=np.uint8)
 """`fix_type` (0, 1 none, 2 2-D, 3 3-D, 4 differential, 5 RTK float, 6 RTK fixed) -> `Trajectory.fix`."""
@@ -88,12 +91,12 @@ class Rows:
             if column in self:
                 values = self[column]
                 whole = np.issubdtype(values.dtype, np.integer)
-                return values * scale if whole else values.astype(np.float64)
+                return finite(values) * (scale if whole else 1.0)
         return None
 
     def numbers(self, *columns: str) -> Float:
         """Return columns as (n, len(columns)) float64."""
-        return np.column_stack([self[column].astype(np.float64) for column in columns])
+        return np.column_stack([finite(self[column]) for column in columns])
 
     def counter(self, *columns: str) -> NDArray[np.int64]:
         """Return a number that grows where a `piece` ends or one of the reset counters *columns* changes."""
@@ -107,6 +110,14 @@ class Rows:
     def where(self, good: Mask) -> Rows:
         """Return the rows that are *good*."""
         return Rows(self.name, self.topic, self.index[good], self.boot_ns[good], self.piece[good])
+
+
+def finite(values: NDArray[Any]) -> Float:
+    """Return numbers as float64, NaN where they are none or beyond :data:`NUMBER_LIMIT`."""
+    with np.errstate(invalid="ignore"):  # a signaling NaN
+        result = values.astype(np.float64)
+    result[~(np.abs(result) <= NUMBER_LIMIT)] = np.nan
+    return result
 
 
 def rows_of(log: ULog, key: str, tally: Tally, *, of_sample: bool = False) -> Rows | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dronesense.model import Clock, Triggers
 from dronesense.readers.assembly import Attitude, Positions, Pressure, Rank, Velocity, plausible
-from dronesense.readers.px4_rows import UNDULATION_LIMIT_M, Rows, rows_of, sigma_of
+from dronesense.readers.px4_rows import UNDULATION_LIMIT_M, Rows, finite, rows_of, sigma_of
 from dronesense.readers.streams import Float
 from dronesense.readers.tally import Tally
 from dronesense.readers.ulog import ULog
@@ -42,11 +42,10 @@ def global_position(
         if flag in rows:
             rows = rows.where(tally.keep(rows[flag] != 0, f"{rows.name}: not {flag}"))
     lon, lat, alt = rows.numbers("lon", "lat", "alt").T
-    if math.isnan(undulation_m) and "alt_ellipsoid" in rows and alt.size:
-        away = (
-            float(np.nanmedian(rows.numbers("alt_ellipsoid")[:, 0] - alt)) if np.isfinite(alt).any() else 0.0
-        )
-        undulation_m = away if UNDULATION_LEAST_M <= abs(away) <= UNDULATION_LIMIT_M else undulation_m
+    if math.isnan(undulation_m) and "alt_ellipsoid" in rows:
+        away = rows.numbers("alt_ellipsoid")[:, 0] - alt
+        away = away[(np.abs(away) >= UNDULATION_LEAST_M) & (np.abs(away) <= UNDULATION_LIMIT_M)]
+        undulation_m = float(np.median(away)) if away.size else undulation_m
     if "dead_reckoning" in rows and np.any(rows["dead_reckoning"]):
         share = float(np.mean(rows["dead_reckoning"] != 0))
         tally.warnings.append(f"{rows.name}: {share:.0%} of the positions are dead reckoning, without GPS")
@@ -142,13 +141,13 @@ def attitude(log: ULog, fit: ClockFit, tally: Tally) -> Attitude | None:
     if rows is None or "q" not in rows or rows["q"].shape[1:] != (4,):
         tally.warnings.append("no attitude in the log (vehicle_attitude.q): cameras cannot be placed")
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.linalg.norm(rows["q"].astype(np.float64), axis=1)
+    quaternion = finite(rows["q"])
+    norm = np.linalg.norm(quaternion, axis=1)
     good = np.abs(norm - 1.0) <= QUATERNION_TOLERANCE
     rows = rows.where(tally.keep(good, f"{rows.name}: no unit quaternion"))
     if not rows.index.size:
         return None
-    quaternion = rows["q"].astype(np.float64) / norm[good, None]
+    quaternion = quaternion[good] / norm[good, None]
     reset = rows.counter("quat_reset_counter")
     return Attitude(rows.name, fit.to_utc(rows.boot_ns), quaternion, reset=reset)
 
@@ -171,7 +170,7 @@ def pressure(log: ULog, fit: ClockFit, tally: Tally) -> Pressure | None:
         if rows is None or column not in rows:
             continue
         low, high = PRESSURE_RANGE_HPA
-        hpa = rows[column].astype(np.float64)
+        hpa = finite(rows[column])
         if column == "baro_pressure_pa" or np.median(hpa) > high:
             hpa = hpa / PA_PER_HPA
         good = tally.keep((hpa >= low) & (hpa <= high), f"{key}: pressure out of range")
