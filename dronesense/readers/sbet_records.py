@@ -7,6 +7,7 @@ time from the records beside it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,12 @@ RECORD_BYTES: Final = 8 * FIELDS
 TIME, LAT, LON, HEIGHT, VX, VY, VZ, ROLL, PITCH, HEADING, WANDER = range(11)
 
 
+LAST_TOW_S: Final = 2.0 * S_PER_WEEK - 1.0
+"""Survey software may count on over the end of the week."""
+
 # What a record can hold: field, least, largest. Angles in rad with a little room over a turn.
 _RANGES: Final = (
-    (TIME, 0.0, 2.0 * S_PER_WEEK - 1.0),
+    (TIME, 0.0, LAST_TOW_S),
     (LAT, -np.pi / 2, np.pi / 2),
     (LON, -np.pi - 1e-6, np.pi + 1e-6),
     (HEIGHT, *HEIGHT_RANGE_M),
@@ -120,10 +124,10 @@ def _field(data: NDArray[np.uint8], start: int, count: int, stride: int, field: 
     return np.ndarray((count,), "<f8", data, start + 8 * field, (stride,))
 
 
-def _steps(time: Float, apart: int = 1) -> Float:
-    """Return steps of time of week over *apart* values, s, a new week undone."""
+def _steps(time: Float) -> Float:
+    """Return steps of time of week along the first axis, s, a new week undone."""
     with np.errstate(all="ignore"):
-        return np.asarray((time[apart:] - time[:-apart]) % S_PER_WEEK)
+        return np.asarray(np.diff(time, axis=0) % S_PER_WEEK)
 
 
 def _possible(field: Callable[[int], Float]) -> Mask:
@@ -134,6 +138,17 @@ def _possible(field: Callable[[int], Float]) -> Mask:
             value = field(index)
             good &= (value >= low) & (value <= high)
     return good
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _At:
+    """Fields of records at any *places* of bytes, of which *everywhere* has the numbers that begin there."""
+
+    everywhere: Float
+    places: NDArray[np.intp]
+
+    def __call__(self, field: int) -> Float:
+        return np.asarray(self.everywhere[self.places + 8 * field])
 
 
 def _linked(step: Float) -> Mask:
@@ -173,22 +188,22 @@ def _pieces(data: NDArray[np.uint8]) -> list[tuple[int, Mask]]:
 
 def _resume(data: NDArray[np.uint8], at: int) -> int | None:
     """Return the first byte from *at* on where :data:`BREAK_ROWS` sound records follow each other."""
-    beyond = (BREAK_ROWS - 1) * RECORD_BYTES
-    for start in range(at, data.size - beyond - RECORD_BYTES + 1, WINDOW_BYTES):
-        count = min(WINDOW_BYTES + beyond, data.size - start - RECORD_BYTES + 1)
-
-        def field(index: int, start: int = start, count: int = count) -> Float:
-            return _field(data, start, count, 1, index)
-
-        good, link = _possible(field), _linked(_steps(field(TIME), RECORD_BYTES))
-        first = count - beyond
-        found = good[:first] & link[:first]
-        for k in range(1, BREAK_ROWS):
-            found &= good[k * RECORD_BYTES : k * RECORD_BYTES + first]
-        for k in range(1, BREAK_ROWS - 1):
-            found &= link[k * RECORD_BYTES : k * RECORD_BYTES + first]
-        if found.any():
-            return start + int(found.argmax())
+    reach = BREAK_ROWS * RECORD_BYTES
+    for start in range(at, data.size - reach + 1, WINDOW_BYTES):
+        count = min(WINDOW_BYTES, data.size - reach - start + 1)
+        everywhere = np.ndarray((count + reach - 8,), "<f8", data, start, (1,))
+        with np.errstate(invalid="ignore"):
+            first = everywhere[:count]
+            likely = np.flatnonzero((first >= STEP_S[0]) & (first < LAST_TOW_S))
+        for k in range(BREAK_ROWS):  # times first: they leave next to nothing of other bytes
+            if k and likely.size:
+                times = everywhere[likely + (k - 1) * RECORD_BYTES], everywhere[likely + k * RECORD_BYTES]
+                likely = likely[_linked(_steps(np.stack(times))[0])]
+        for k in range(BREAK_ROWS):
+            if likely.size:
+                likely = likely[_possible(_At(everywhere, likely + k * RECORD_BYTES))]
+        if likely.size:
+            return start + int(likely[0])
     return None
 
 
