@@ -325,15 +325,61 @@ def test_no_data_becomes_nan(tmp_path):
     assert any("1 heights outside" in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize("reference", ["egm96", "egm2008", "takeoff", "unknown"])
+@pytest.mark.parametrize("reference", ["takeoff", "unknown", "receiver-geoid"])
 def test_other_height_references_are_refused(tmp_path, reference):
     with pytest.raises(ManifestError, match="ellipsoid"):
         terrain(write(tmp_path, heights()), height_ref=reference)
 
 
-def test_a_file_that_names_a_geoid_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="EGM96"):
-        terrain(write(tmp_path, heights(), crs="EPSG:32643+5773"))
+@pytest.mark.parametrize("bounds", [None, (75.01, 43.31, 75.03, 43.33)])
+def test_heights_above_the_geoid_are_lifted_pixel_by_pixel(tmp_path, bounds):
+    """At 75° E, 43° N the geoid lies some 40 m below the ellipsoid and slopes."""
+    from dronesense.geodesy import to_lonlat
+    from dronesense.geodesy.geoid import undulation
+
+    values = heights(60, 50)
+    values[0, 3, 4] = np.nan
+    path = write(tmp_path, values, grid=transform(100.0))
+    plain, _ = terrain(path, bounds)
+    lifted, report = terrain(path, bounds, height_ref="egm96")
+    a, _, c, _, e, f = lifted.transform
+    rows, cols = np.mgrid[: lifted.height_m.shape[0], : lifted.height_m.shape[1]] + 0.5
+    expected = undulation(*to_lonlat(c + a * cols, f + e * rows, UTM))
+    np.testing.assert_array_equal(np.isnan(lifted.height_m), np.isnan(plain.height_m))
+    gap = lifted.height_m - plain.height_m
+    np.testing.assert_allclose(gap[~np.isnan(gap)], expected[~np.isnan(gap)], atol=1e-3)
+    assert report.details["geoid"] == "EGM96"
+    assert report.details["undulation_m"] == pytest.approx(np.median(expected), abs=1e-3)
+
+
+def test_terrain_above_egm2008_needs_a_grid(tmp_path):
+    from dronesense.geodesy.geoid import GeoidGrid
+
+    path = write(tmp_path, heights())
+    with pytest.raises(ManifestError, match=r"EGM2008 is not packaged.*geoid = "):
+        terrain(path, height_ref="egm2008")
+    grid = GeoidGrid(np.full((4, 4), -39.5), 74.0, 42.0, 1.0, 1.0, "egm2008.gtx")
+    record, report = terrain(path, height_ref="egm2008", geoid=grid)
+    np.testing.assert_allclose(record.height_m, heights()[0] - 39.5, atol=1e-9)
+    assert report.details["geoid"] == "egm2008.gtx"
+
+
+@pytest.mark.parametrize(("code", "reference"), [(5773, "egm96"), (3855, "egm2008")])
+def test_a_file_that_names_a_geoid_must_be_called_so(tmp_path, code, reference):
+    from dronesense.geodesy.geoid import GeoidGrid
+
+    path = write(tmp_path, heights(), crs=f"EPSG:32643+{code}")
+    for wrong in ("ellipsoid", "egm96" if reference == "egm2008" else "ellipsoid"):
+        with pytest.raises(ManifestError, match=rf'set height_ref = "{reference}" in \[terrain\]'):
+            terrain(path, height_ref=wrong)
+    grid = GeoidGrid(np.full((4, 4), -39.5), 74.0, 42.0, 1.0, 1.0, "own.gtx")
+    record, _ = terrain(path, height_ref=reference, geoid=grid)
+    np.testing.assert_allclose(record.height_m, heights()[0] - 39.5, atol=1e-9)
+
+
+def test_a_file_that_names_an_unknown_datum_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="NAVD88"):
+        terrain(write(tmp_path, heights(), crs="EPSG:32643+5703"), height_ref="egm96")
 
 
 def test_refused_terrain(tmp_path):

@@ -1,17 +1,16 @@
-"""GeoTIFF: cubes of several bands, and height models of one."""
+"""GeoTIFF cubes of several bands; height models, which have one, are read by `height_model`."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense import geodesy
-from dronesense.errors import CoverageError, ManifestError, ReadError
+from dronesense.errors import ReadError
 from dronesense.model import (
     Bands,
     FrameCamera,
@@ -21,24 +20,14 @@ from dronesense.model import (
     LineScan,
     MapGrid,
     SpectralCube,
-    Terrain,
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers import raster, tiff_directory
 from dronesense.readers.envi_keys import NM_PER_UNIT, wavelength_in_name
+from dronesense.readers.height_model import read_terrain
 
-MAX_TERRAIN_PIXELS: Final = 50_000_000
-"""Pixels of a height model that are held in memory (400 MB)."""
-
-TERRAIN_MARGIN_PIXELS: Final = 2
-"""Pixels beyond the bounds, for interpolation at the edge."""
-
-PLAUSIBLE_HEIGHT_M: Final = (-1000.0, 10000.0)
-"""Land lies between -430 m and 8849 m; what is outside is an undeclared "no data" value."""
-
-SUPPORTED_HEIGHT_REFS: Final = ("ellipsoid",)
-METER_NAMES: Final = ("", "m", "meter", "meters", "metre", "metres")
+__all__ = ["GeoTiffSource", "read", "read_terrain", "sniff"]
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -247,144 +236,3 @@ def _grid(dataset: Any) -> MapGrid | None:
         return None
     a, b, c, d, e, f = tuple(dataset.transform)[:6]
     return MapGrid((a, b, c, d, e, f), crs)
-
-
-def read_terrain(
-    path: Path,
-    *,
-    label: str,
-    bounds: tuple[float, float, float, float] | None,
-    height_ref: str,
-    sigma_m: float,
-) -> tuple[Terrain, IngestReport]:
-    """Read a height model, or the part of it that is needed.
-
-    Parameters
-    ----------
-    path : Path
-        GeoTIFF of one band, heights in m.
-    label : str
-        What the file is called in products.
-    bounds : (west, south, east, north) or None
-        Part that is needed, degrees WGS84; None: all of it.
-    height_ref : str
-        What the heights refer to; so far ``"ellipsoid"`` only.
-    sigma_m : float
-        Standard uncertainty of the heights, m.
-
-    Returns
-    -------
-    terrain : Terrain
-        Heights with NaN where there are no data.
-    report : IngestReport
-        How many pixels have none.
-
-    Raises
-    ------
-    ManifestError
-        If `height_ref` is not supported, or the file itself names another vertical datum.
-    ReadError
-        If the file is cut, has several bands, no CRS, a rotated grid, heights in another unit than m, or is
-        too large.
-    CoverageError
-        If it has no height within the bounds.
-    """
-    path = Path(path)
-    if height_ref not in SUPPORTED_HEIGHT_REFS:
-        raise ManifestError(
-            f'height_ref = "{height_ref}" of a height model is not supported yet',
-            where=path,
-            fix=f"convert it to heights above the WGS84 ellipsoid; supported: {SUPPORTED_HEIGHT_REFS[0]}",
-        )
-    tiff_directory.check(path)
-    with raster.opened(path) as dataset:
-        raster.check(path, dataset)
-        crs = _check_terrain(path, dataset)
-        window, transform = _window(path, dataset, crs, bounds)
-        masked = dataset.read(1, window=window, masked=True)
-        scale, offset = dataset.scales[0], dataset.offsets[0]
-    with np.errstate(all="ignore"):  # signaling NaN and overflow end as "no height" below
-        height = np.where(np.ma.getmaskarray(masked), np.nan, masked.data.astype(np.float64)) * scale + offset
-    low, high = PLAUSIBLE_HEIGHT_M
-    wild = np.isfinite(height) & ((height < low) | (height > high))
-    height[wild | ~np.isfinite(height)] = np.nan
-    warnings = []
-    if wild.any():
-        warnings.append(f"{int(wild.sum())} heights outside {low:g} to {high:g} m were taken for missing")
-    empty = int(np.isnan(height).sum())
-    if empty == height.size:
-        raise CoverageError(
-            "has no height in the area of the flight", where=path, fix="use a height model of the area"
-        )
-    if empty:
-        warnings.append(f"{empty} of {height.size} pixels have no height")
-    terrain = Terrain(height_m=height, transform=transform, crs=crs, sigma_m=sigma_m, source=label)
-    return terrain, IngestReport(
-        format="GeoTIFF height model",
-        records=height.size,
-        dropped={"no height": empty} if empty else {},
-        warnings=tuple(warnings),
-        details={"crs": crs, "shape": list(height.shape), "pixel_m": [transform[0], -transform[4]]},
-    )
-
-
-def _check_terrain(path: Path, dataset: Any) -> str:
-    """Return the CRS of a height model that can be used as one."""
-    if dataset.count != 1:
-        raise ReadError(
-            f"has {dataset.count} bands: a height model has one", where=path, fix="name the height model"
-        )
-    crs = raster.crs_text(dataset)
-    if not crs or dataset.transform.is_identity:
-        raise ReadError(
-            "has no map coordinates of its own; sidecar files are not used",
-            where=path,
-            fix="write them into the file: gdal_translate -a_srs ... -a_ullr ...",
-        )
-    if dataset.transform.b != 0.0 or dataset.transform.d != 0.0:
-        raise ReadError("is rotated against its grid", where=path, fix="turn it north up: gdalwarp")
-    unit = (dataset.units[0] or "").strip().lower()
-    if unit not in METER_NAMES:
-        raise ReadError(f'has heights in "{unit}", not m', where=path, fix="convert them to m")
-    vertical = dataset.crs.to_wkt().partition("VERT_CS[")[2]
-    if vertical and "ellipsoid" not in vertical.partition(",")[0].lower():
-        raise ManifestError(
-            f"the file says that its heights refer to {vertical.partition(',')[0]}, not to the ellipsoid",
-            where=path,
-            fix="convert it to heights above the WGS84 ellipsoid",
-        )
-    return crs
-
-
-def _window(
-    path: Path, dataset: Any, crs: str, bounds: tuple[float, float, float, float] | None
-) -> tuple[tuple[tuple[int, int], tuple[int, int]], tuple[float, float, float, float, float, float]]:
-    """Return ((row, row), (col, col)) and the transform of the part within *bounds* and a margin."""
-    a, b, c, d, e, f = tuple(dataset.transform)[:6]
-    rows, cols = (0, dataset.height), (0, dataset.width)
-    if bounds is not None:
-        west, south, east, north = geodesy.transform_bounds(bounds, "EPSG:4326", crs)
-        cols = _range((west - c) / a, (east - c) / a, dataset.width)
-        rows = _range((north - f) / e, (south - f) / e, dataset.height)
-        if rows[0] >= rows[1] or cols[0] >= cols[1]:
-            raise CoverageError(
-                "does not cover the area of the flight", where=path, fix="use a height model of the area"
-            )
-    count = (rows[1] - rows[0]) * (cols[1] - cols[0])
-    if count > MAX_TERRAIN_PIXELS:
-        raise ReadError(
-            f"{count} pixels are too many for memory (at most {MAX_TERRAIN_PIXELS})",
-            where=path,
-            fix="cut it to the area of the flight: gdalwarp -te",
-        )
-    if count < 2:
-        raise ReadError("has a single pixel: no surface", where=path, fix="set height_m for flat ground")
-    return (rows, cols), (a, b, c + a * cols[0], d, e, f + e * rows[0])
-
-
-def _range(one: float, other: float, size: int) -> tuple[int, int]:
-    """Return first and last + 1 of the pixels between two places and a margin, within the raster."""
-    low, high = sorted((one, other))
-    first = math.floor(low) - TERRAIN_MARGIN_PIXELS
-    last = math.ceil(high) + TERRAIN_MARGIN_PIXELS
-    return max(0, first), min(size, last)
