@@ -10,6 +10,12 @@ import click
 
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED
 
+SHOWN_GAPS = 5
+LISTED = ("gaps", "sources", "history", "assumptions")
+"""Entries with a line for each of their parts."""
+TOLD_BELOW = ("warnings",)
+"""Entries of an input that stand at the end of the text, with those of the whole flight."""
+
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
@@ -37,7 +43,7 @@ def describe(flight: Any) -> dict[str, Any]:
     return {
         "schema": 1,
         "flight": flight.id,
-        "track": _track(flight.trajectory),
+        "track": _track(flight),
         "terrain": _terrain(flight.terrain),
         "gas": [_gas(each) for each in flight.gas],
         "cubes": [_cube(each) for each in flight.cubes],
@@ -62,29 +68,60 @@ def _report(report: Any) -> dict[str, Any]:
     }
 
 
-def _track(trajectory: Any) -> dict[str, Any] | None:
+def _track(flight: Any) -> dict[str, Any] | None:
+    """Return spans, rates, fixes, gaps, clock, heights, and what the log's sources say of each other."""
+    trajectory = flight.trajectory
     if trajectory is None:
         return None
     import numpy as np
 
+    from dronesense.geotag.course import check_course
     from dronesense.timescale import to_iso
+    from dronesense.writers.track import fix_shares
 
     step = np.diff(trajectory.time) * 1e-9
     height = trajectory.height_m[np.isfinite(trajectory.height_m)]
+    details: dict[str, Any] = {}
+    for each in flight.inputs:
+        if each.report is not None and each.role == "flight log":
+            details = {**each.report.details, **details}
+    clock = trajectory.clock
     return {
         "source": trajectory.source,
         "start": to_iso(int(trajectory.time[0])),
         "end": to_iso(int(trajectory.time[-1])),
         "samples": len(trajectory),
         "rate_hz": round(float(1.0 / np.median(step)), 2) if step.size else None,
+        "position_rate_hz": _finite(details.get("source_rate_hz", np.nan)),
+        "fix": fix_shares(trajectory.fix),
         "largest_gap_s": round(float(step.max()), 3) if step.size else None,
         "segments": int(trajectory.segment[-1] - trajectory.segment[0]) + 1,
-        "clock": f"{trajectory.clock.kind}, sigma {trajectory.clock.sigma_s:.3g} s",
+        "gaps": _gaps(trajectory),
+        "clock": f"{clock.kind}, sigma {clock.sigma_s:.3g} s" + (f" ({clock.note})" if clock.note else ""),
         "height_ref": trajectory.height_ref,
         "height_m": [round(float(height.min()), 2), round(float(height.max()), 2)] if height.size else None,
         "attitude": bool(np.isfinite(trajectory.attitude).any()),
+        "course": check_course(trajectory).text,
         "sigma_horizontal_m": _finite(np.median(trajectory.std_ned_m[:, 0])),
+        "sigma_vertical_m": _finite(np.median(trajectory.std_ned_m[:, 2])),
+        "pictures": 0 if trajectory.triggers is None else len(trajectory.triggers),
+        "sources": details.get("sources"),
+        "history": list(trajectory.history),
     }
+
+
+def _gaps(trajectory: Any) -> list[str]:
+    """Return from when to when nothing is known, the longest first."""
+    import numpy as np
+
+    from dronesense.timescale import to_iso
+
+    borders = np.flatnonzero(np.diff(trajectory.segment))
+    length = trajectory.time[borders + 1] - trajectory.time[borders]
+    return [
+        f"{to_iso(int(trajectory.time[row]))} to {to_iso(int(trajectory.time[row + 1]))}"
+        for row in borders[np.argsort(-length, kind="stable")][:SHOWN_GAPS].tolist()
+    ]
 
 
 def _finite(value: Any) -> float | None:
@@ -97,6 +134,17 @@ def _terrain(terrain: Any) -> dict[str, Any] | None:
     if terrain is None:
         return None
     return {"source": terrain.source, "flat": terrain.is_flat, "crs": terrain.crs, "sigma_m": terrain.sigma_m}
+
+
+def _source(source: dict[str, Any]) -> str:
+    """Return one position source of a log for a person."""
+    text = f"{source['name']} ({source['kind']}, {source['rows']} rows)"
+    if source["used"]:
+        return f"{text}: used"
+    apart = source["minus_used_m"]
+    if apart is None:
+        return f"{text}: shares no time with the one used"
+    return f"{text}: " + ", ".join(f"{key.replace('_', ' ')} {value:.2f} m" for key, value in apart.items())
 
 
 def _gas(gas: Any) -> dict[str, Any]:
@@ -158,9 +206,14 @@ def as_text(plan: dict[str, Any]) -> str:
             return
         lines.append(f"{title}:")
         for key, value in entry.items():
-            if value not in (None, [], {}):
-                text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                lines.append(f"    {key.replace('_', ' '):<22} {text}")
+            if value not in (None, [], {}) and key not in TOLD_BELOW:
+                many = key in LISTED
+                texts = (
+                    [_source(each) if isinstance(each, dict) else str(each) for each in value] if many else []
+                )
+                plain = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+                for number, text in enumerate(texts if many else [plain]):
+                    lines.append(f"    {'' if number else key.replace('_', ' '):<22} {text}")
 
     block("Track", plan["track"])
     block("Terrain", plan["terrain"])
