@@ -42,7 +42,9 @@ def table(headings, rows, *, delimiter=",", comma=False, first=""):
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(headings)
     for row in rows:
-        cells = [f"{cell:.8f}".rstrip("0").rstrip(".") if isinstance(cell, float) else str(cell) for cell in row]
+        cells = [
+            f"{cell:.8f}".rstrip("0").rstrip(".") if isinstance(cell, float) else str(cell) for cell in row
+        ]
         writer.writerow([cell.replace(".", ",") if comma else cell for cell in cells])
     return first + out.getvalue()
 
@@ -157,7 +159,9 @@ def datcon_columns(flight, *, units=False, offset=-12.5):
     }
 
 
-def mrk_line(number, tow_s, lat, lon, height, *, week=2423, quality=50, std=(0.011, 0.012, 0.034), swapped=False):
+def mrk_line(
+    number, tow_s, lat, lon, height, *, week=2423, quality=50, std=(0.011, 0.012, 0.034), swapped=False
+):
     """Return a line of an ``.MRK`` file, blanks before numbers as some cameras write them."""
     place = [f"{lat:.8f},Lat", f"{lon:.8f},Lon"]
     parts = [

@@ -57,6 +57,7 @@ _UNITS: Final = {
     "seconds": "s",
     "second": "s",
     "sec": "s",
+    "secs": "s",
     "s": "s",
 }
 """How the headings spell units -> how :mod:`dronesense.units` does."""

@@ -30,6 +30,9 @@ METERS: Final = "meters"
 DECIMAL: Final = "decimal"
 """Third value in the parentheses of GPS: a whole number, a number with M, another number."""
 
+MANY_VALUES: Final = 10
+"""So many different coordinates do not all end with a zero by chance (1 in 10^10)."""
+
 _NUM: Final = r"([+-]?\d{1,9}(?:\.\d{1,15})?)"
 _INDEX: Final = re.compile(r"^[ \t]*\d{1,9}[ \t]*$", re.MULTILINE | re.ASCII)
 _ARROW: Final = re.compile(r"(\d{1,3}):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*\d", re.ASCII)
@@ -93,7 +96,7 @@ class Cues:
     first, second : (n,) float64
         The coordinates in the order of the file; latitude and longitude for :data:`KEYS`.
     decimals : int
-        Most decimals that a coordinate makes use of.
+        Decimals of the coordinates.
     third : (n,) float64
     third_kind : (n,) str
         Value after the coordinates, and its kind.
@@ -164,8 +167,8 @@ def decode(data: bytes) -> Cues:
     arrows = [match.start() for match in _ARROW_LINE.finditer(text)]
     if len(arrows) > len(starts):  # cues without their numbers
         starts = arrows
-    pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-    return _columns([_cue(piece) for piece in pieces])
+    ends = [*starts, len(text)][1:]
+    return _columns([_cue(text[start:end]) for start, end in zip(starts, ends, strict=True)])
 
 
 def _cue(text: str) -> Cue:
@@ -246,6 +249,8 @@ def _columns(cues: list[Cue]) -> Cues:
 
 
 def _decimals(texts: list[tuple[str, str]]) -> int:
-    """Return the most decimals of a coordinate, zeros at the end not counted."""
-    values = {value for pair in texts for value in pair}
-    return max((len(value.partition(".")[2].rstrip("0")) for value in values), default=0)
+    """Return the decimals of the coordinates; zeros at the end of every one of many are padding."""
+    values = {value for pair in texts for value in pair if value}
+    padded = len(values) >= MANY_VALUES
+    parts = (value.partition(".")[2] for value in values)
+    return max((len(part.rstrip("0") if padded else part) for part in parts), default=0)
