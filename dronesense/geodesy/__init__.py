@@ -25,12 +25,14 @@ from dronesense.geodesy.ellipsoid import (
     to_ecef,
 )
 from dronesense.geodesy.frames import TangentFrames, displace, tangent_frames
+from dronesense.geodesy.geoid import GeoidGrid, undulation, undulation_raster
 
 __all__ = [
     "ECCENTRICITY_SQUARED",
     "FLATTENING",
     "SEMI_MAJOR_M",
     "WGS84",
+    "GeoidGrid",
     "TangentFrames",
     "check_crs",
     "displace",
@@ -45,5 +47,7 @@ __all__ = [
     "to_lonlat",
     "transform",
     "transform_bounds",
+    "undulation",
+    "undulation_raster",
     "utm_crs",
 ]

@@ -22,7 +22,7 @@ from dronesense.model.trajectory import HeightRef
 
 RECEIVER_GEOID_SIGMA_M: Final = 1.5
 """Standard uncertainty of "the receiver's mean sea level is EGM96": receivers hold coarse tables; they were
-0.01 m, 0.5 m and 1.5 m off in three logs (docs/methods/heights.md)."""
+0.03 m, 0.5 m and 1.5 m off in three logs (docs/methods/heights.md)."""
 EGM96_SIGMA_M: Final = 0.04
 """Who writes EGM96 heights mostly interpolates linearly in the 15' grid: rms difference from the series."""
 EGM2008_SIGMA_M: Final = 0.02
@@ -95,11 +95,6 @@ def to_ellipsoid(
             f"{'higher' if shift > 0 else 'lower'} than the log itself has them"
         )
     return stated, tuple(warnings)
-
-
-def refer_heights(trajectory: Trajectory, *, height_ref: Statement, terrain: Terrain | None) -> Trajectory:
-    """Return :func:`to_ellipsoid` of a track without its warnings."""
-    return to_ellipsoid(trajectory, height_ref=height_ref, terrain=terrain)[0]
 
 
 def _by_itself(
