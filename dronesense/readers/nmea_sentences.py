@@ -17,6 +17,8 @@ from dronesense.readers.streams import Float, Mask
 
 ADDRESS_BYTES: Final = 8
 """No address that is read (``GPGGA``, ``PTNTHPR``) is longer."""
+ADDRESS_LEAST: Final = 3
+"""A ``$`` without so many capitals or digits behind it starts no sentence."""
 TALKER_BYTES: Final = 2
 STANDARD_BYTES: Final = 5
 """Two letters of the talker, three of the formatter (NMEA 0183, 5.3.2)."""
@@ -30,6 +32,8 @@ _DOLLAR, _STAR, _COMMA, _CR, _LF, _NUL = b"$*,\r\n\0"
 _HEX: Final = np.full(256, -1, dtype=np.int16)
 _HEX[np.frombuffer(b"0123456789ABCDEF", dtype=np.uint8)] = np.arange(16)
 _HEX[np.frombuffer(b"abcdef", dtype=np.uint8)] = np.arange(10, 16)
+_IN_ADDRESS: Final = np.zeros(256, dtype=bool)
+_IN_ADDRESS[np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", dtype=np.uint8)] = True
 _ZERO, _POINT, _MINUS, _PLUS = (np.uint8(letter) for letter in b"0.-+")
 _SAFE_DIGITS: Final = 15
 """Numbers of so many digits are below 2^53."""
@@ -94,7 +98,8 @@ class Sentences:
         star = np.append(stars, size + 1)[np.searchsorted(stars, starts)]
         has = star < ends
         body = np.where(has, star, ends)
-        good = body > starts + 1
+        letters = self._bytes[np.minimum(starts[:, None] + np.arange(1, ADDRESS_LEAST + 1), size)]
+        good = _IN_ADDRESS[letters].all(axis=1) & (body > starts + ADDRESS_LEAST)
         starts, ends, star, has, body = starts[good], ends[good], star[good], has[good], body[good]
         first, second = (_HEX[self._bytes[np.where(has, star + place, 0)]] for place in (1, 2))
         whole = has & (star + 2 < ends) & (first >= 0) & (second >= 0)
