@@ -118,11 +118,14 @@ def read(
 
 def companion(path: Path) -> Path | None:
     """Return the smrmsg file of *path*: of the same stem, named after it, or the only one beside it."""
-    beside = sorted(
-        each
-        for each in path.parent.iterdir()
-        if "smrmsg" in each.name.lower() and each.name != path.name and each.is_file()
-    )
+    try:
+        beside = sorted(
+            each
+            for each in path.parent.iterdir()
+            if "smrmsg" in each.name.lower() and each.name != path.name and each.is_file()
+        )
+    except OSError:  # a folder that may be entered but not listed
+        return None
     own = {f"{path.stem}.smrmsg".lower(), path.name.lower().replace("sbet", "smrmsg")}
     named = [each for each in beside if each.name.lower() in own]
     if named:
