@@ -259,6 +259,17 @@ def test_cut_file_loses_its_last_row_only(flight, load):
     assert report.dropped == {"last row cut short": 1}
 
 
+def test_huge_fields_are_damage(flight, load):
+    columns = writer.airdata_columns(flight)
+    names = ["latitude", "height_above_takeoff(feet)", " xSpeed(mph)", "altitude_above_seaLevel(feet)"]
+    for k, name in enumerate([*names, "time(millisecond)", "satellites", " roll(degrees)"]):
+        columns[name][10 * k : 10 * k + 3] = ["1e308", "-1e308", "9" * 400]
+    trajectory, report = load(writer.from_columns(columns))
+    assert len(trajectory) == 294
+    assert report.dropped == {"no time stamp": 3, "no position": 3}
+    assert report.records == 300
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -278,6 +289,7 @@ def test_nothing_to_read(load, text):
     [
         b"",
         b"time,latitude,longitude\n",
+        b"datetime(utc),latitude,longitude,CH4(ppm)\n",
         b"CUSTOM.date [local],OSD.latitude,OSD.longitude\n",
         b"Id,Time(seconds),Time(text),Latitude,Longitude\n",
         b"\xa3\x95\x80" * 40,

@@ -5,7 +5,6 @@ See ``docs/formats/dji-csv.md``.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,9 @@ SOURCE: Final = "airdata"
 _COUNTER: Final = "time(millisecond)"
 _STAMP: Final = "datetime(utc)"
 _HEAD_LINES: Final = 5
-_MARKS: Final = (re.compile(rb"time\s*\(milliseconds?\)"), re.compile(rb"datetime\s*\(utc\)"))
+_MARKS: Final = (b"time(millisecond", b"datetime(utc)")
+_MORE_MARKS: Final = (b"height_above_takeoff", b"ascent(", b"gpslevel", b"isphoto", b"flycstate")
+"""What tells Airdata's stamps from those of another logger that has no counter of milliseconds."""
 LONGEST_COUNT_S: Final = 30 * 86_400
 """A counter of milliseconds beyond a month is no time since the start of a flight, s."""
 
@@ -36,9 +37,10 @@ LONGEST_COUNT_S: Final = 30 * 86_400
 def sniff(path: Path, head: bytes) -> bool:
     """Tell whether the first lines hold Airdata's headings, in any order."""
     del path
-    for line in head.replace(b"\0", b"").lower().splitlines()[:_HEAD_LINES]:
+    for line in head.replace(b"\0", b"").lower().replace(b" ", b"").splitlines()[:_HEAD_LINES]:
         if b"latitude" in line and b"longitude" in line:
-            return any(mark.search(line) for mark in _MARKS)
+            counter, stamp = (mark in line for mark in _MARKS)
+            return counter or (stamp and any(mark in line for mark in _MORE_MARKS))
     return False
 
 
@@ -72,7 +74,7 @@ def read(
         If a column is missing, has an unknown unit, or no row has a time and a position.
     """
     table = read_table(path, headings=(_COUNTER, _STAMP, "latitude", "longitude")).closed()
-    tally = opened(table)
+    tally, records = opened(table), len(table)
     time, known, clock = _clock(table, options, tally, label)
     table = stamped(table, known, tally, label=label)
     columns = Columns(table, label)
@@ -95,6 +97,7 @@ def read(
     flight = Flight(
         format=FORMAT,
         label=label,
+        records=records,
         columns=columns,
         time=time[known],
         clock=clock,

@@ -23,6 +23,9 @@ _FINE_COMMA: Final = re.compile(r"[+-]?\d{1,3},\d{4,}", re.ASCII)
 """Four digits after the comma are decimals: thousands come in threes."""
 _TRUE: Final = frozenset({"1", "true", "yes", "on", "taking"})
 
+LARGEST: Final = 1e15
+"""Nothing in these tables is larger; beyond it is damage."""
+
 _UNITS: Final = {
     "feet": "ft",
     "foot": "ft",
@@ -184,7 +187,7 @@ class Columns:
                 self.text_cells[heading.text] += 1
             cells[index] = "nan"
         numbers = np.array(cells, dtype=np.str_).astype(np.float64) if cells else np.empty(0)
-        numbers[~np.isfinite(numbers)] = np.nan
+        numbers[~(np.abs(numbers) < LARGEST)] = np.nan
         return numbers
 
     def number(self, heading: Heading, to: str, *, unstated: str | None = None) -> Float:

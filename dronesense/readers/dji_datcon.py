@@ -77,7 +77,7 @@ def read(
         If there is no column with UTC or none with positions, or a column may be degrees or radians.
     """
     table = read_table(path, headings=_COUNTERS).closed()
-    tally = opened(table)
+    tally, records = opened(table), len(table)
     time, known, clock = _clock(Columns(table, label), tally, label)
     table = stamped(table, known, tally, label=label)
     columns = Columns(table, label)
@@ -91,6 +91,7 @@ def read(
     flight = Flight(
         format=FORMAT,
         label=label,
+        records=records,
         columns=columns,
         time=time[known],
         clock=clock,

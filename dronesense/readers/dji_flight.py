@@ -89,6 +89,8 @@ class Flight:
         Name of the format.
     label : str
         What messages call the file.
+    records : int
+        Rows that were read.
     columns : Columns
         The columns, for what the reading of their cells counted.
     time : (n,) int64
@@ -107,6 +109,7 @@ class Flight:
 
     format: str
     label: str
+    records: int
     columns: Columns
     time: NDArray[np.int64]
     clock: Clock
@@ -182,7 +185,7 @@ def build(flight: Flight, options: TrackOptions) -> tuple[Trajectory, IngestRepo
         "pictures": 0 if trajectory.triggers is None else len(trajectory.triggers),
         **flight.details,
     }
-    return trajectory, tally.report(flight.format, len(keep), details=details)
+    return trajectory, tally.report(flight.format, flight.records, details=details)
 
 
 def _received(flight: Flight, row: NDArray[np.intp], tally: Tally) -> Mask:

@@ -79,7 +79,7 @@ def read(
         needed and not given, or no row has a time and a position.
     """
     table = read_table(path, headings=_POSITION).closed()
-    tally = opened(table)
+    tally, records = opened(table), len(table)
     columns = Columns(table, label)
     columns.settle_decimals(_needed(columns, "osd.latitude"))
     clock = _clock(columns, options, tally, label)
@@ -100,6 +100,7 @@ def read(
     flight = Flight(
         format=FORMAT,
         label=label,
+        records=records,
         columns=columns,
         time=clock.ns[clock.known],
         clock=clock.clock,

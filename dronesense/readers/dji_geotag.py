@@ -23,7 +23,7 @@ FORMAT: Final = "DJI geotag CSV"
 SOURCE: Final = "geotag"
 
 HEADINGS: Final = ("Time(seconds)", "Latitude", "Longitude")
-_MARKS: Final = (b"time(seconds)", b"latitude", b"longitude")
+_MARKS: Final = (b"time(seconds)", b"time(text)", b"latitude", b"longitude")
 LONGEST_S: Final = 30 * 86_400
 """A count beyond a month is damage, s."""
 START_SIGMA_S: Final = 1.0 / math.sqrt(3.0)
@@ -35,7 +35,7 @@ def sniff(path: Path, head: bytes) -> bool:
     del path
     first = head.replace(b"\0", b"").lstrip().splitlines()[:1]
     line = first[0].lower().replace(b" ", b"") if first else b""
-    return all(mark in line for mark in _MARKS) and b"(utc)" not in line
+    return all(mark in line for mark in _MARKS)
 
 
 def read(
@@ -68,7 +68,7 @@ def read(
         If the name has no start, there is no zone, or no row has a time and a position.
     """
     table = read_table(path, headings=HEADINGS).closed()
-    tally = opened(table)
+    tally, records = opened(table), len(table)
     start = start_in_name(path.name)
     if start is None:
         raise ReadError(
@@ -91,6 +91,7 @@ def read(
     flight = Flight(
         format=FORMAT,
         label=label,
+        records=records,
         columns=columns,
         time=time[known],
         clock=Clock("date-only", START_SIGMA_S, note=f"start {start} by the name of the file"),

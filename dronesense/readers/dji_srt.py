@@ -5,7 +5,6 @@ See ``docs/formats/dji-srt.md``; :mod:`dji_srt_cues` reads the cues.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from dronesense.readers.dji_srt_cues import COUNT, DECIMAL, KEYS, LINE, METERS, 
 from dronesense.readers.dji_times import fit_coarse, read_wall_times, start_in_name, to_utc, wall_ns
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, ordered, quaternions_of
 from dronesense.readers.tally import Tally
-from dronesense.timescale import NS_PER_S, S_PER_DAY
+from dronesense.timescale import NS_PER_S, S_PER_DAY, day_seconds_to_utc_ns
 
 FORMAT: Final = "DJI SRT"
 SOURCE: Final = "SRT"
@@ -242,8 +241,7 @@ def _from_video(cues: Cues, options: TrackOptions, tally: Tally, *, label: str, 
         clock = Clock("date-only", 1.0 / math.sqrt(3.0), note=f"start {start} by the name of the file")
         tally.assumptions.append("the video starts at the time in the name of the file")
     elif options.date is not None:
-        midnight = dt.datetime.combine(options.date, dt.time())
-        origin = wall_ns(midnight)
+        origin = int(day_seconds_to_utc_ns([0.0], date=options.date, where=label)[0])
         clock = Clock("relative", S_PER_DAY / math.sqrt(12.0), note="clock of the video, 0 at midnight UTC")
         tally.answered.append("date")
         tally.warnings.append(

@@ -45,10 +45,9 @@ OPTIONS = TrackOptions(zone="+05:00", date=dt.date(2026, 6, 14))
 
 
 def one(data: bytes) -> None:
-    """Read *data* as subtitles, with and without what a user may say of them."""
+    """Read *data* as subtitles; every fourth length without what a user may say of them."""
     dji_srt.sniff(Path("fuzz.SRT"), data[:8192])
-    for options in (OPTIONS, TrackOptions()):
-        try:
-            dji_srt.track(data, label="fuzz", options=options)
-        except ReadError:
-            continue
+    try:
+        dji_srt.track(data, label="fuzz", options=OPTIONS if len(data) % 4 else TrackOptions())
+    except ReadError:
+        return
