@@ -7,6 +7,8 @@ import pytest
 
 from dronesense.errors import DronesenseError, ReadError
 from dronesense.readers import line_times
+from dronesense.readers.nmea_sentences import checksum
+from dronesense.readers.tally import Tally
 
 GOOD = "line,utc\n0,2026-06-14T05:00:00.000Z\n1,2026-06-14T05:00:00.010Z\n2,2026-06-14T05:00:00.020Z\n"
 START = int(np.datetime64("2026-06-14T05:00:00", "ns").astype(np.int64))
@@ -74,3 +76,96 @@ def test_find(tmp_path):
     longer = tmp_path / "strip_1.bil.lines.csv"
     longer.write_text(GOOD)
     assert line_times.find(cube) == longer
+
+
+# --- files of cameras ----------------------------------------
+
+
+def sentence(body: str) -> str:
+    return f"${body}*{checksum(body.encode()):02X}\n"
+
+
+NAV = "".join(
+    sentence(f"PASHR,1000{k:02}.00,90.0,T,0.0,0.0,0.0,0.1,0.1,0.1,1,1") + f"$SPTSMP,0,{1 + 50 * k}\n"
+    for k in range(4)
+)
+IMU = "Roll\tPitch\tYaw\tLat\tLon\tAlt\tTimestamp\tGps_UTC_Date&Time\n" + "".join(
+    f"1\t2\t3\t55\t82\t150\t{10 * k}\t2026/06/14 10:00:00.{10 * k:03}\n" for k in range(9)
+)
+LCF_ROW = "{t:.3f} 0 0 1 82.9 55.0 150 0 0 5 7\n"
+LCF = "".join(LCF_ROW.format(t=1_465_000_000 + 0.01 * k) for k in range(101))
+LCF_START = int(np.datetime64("2026-06-09T00:26:22", "ns").astype(np.int64))
+
+
+def resolve(cube, lines=3, how="auto", header=None):
+    tally = Tally()
+    found = line_times.resolve(cube, how, lines, header=header or {}, tally=tally)
+    return found, tally
+
+
+def test_order_of_the_sources(tmp_path):
+    cube = tmp_path / "raw_0.bil.hdr"
+    cube.write_text("ENVI\nacquisition date = DATE(yyyy-mm-dd): 2026-06-14\n")
+    keys = {"acquisition date": "DATE(yyyy-mm-dd): 2026-06-14", "start time": "UTC TIME: 10:00:00",
+            "fps": "100"}  # fmt: skip
+    assert resolve(cube)[0] is None
+    found, tally = resolve(cube, header=keys)
+    assert found.source.startswith("header")
+    assert found.files == ()
+    start = int(np.datetime64("2026-06-14T10:00:00", "ns").astype(np.int64))
+    np.testing.assert_array_equal(found.time, start + np.array([5, 15, 25]) * 1_000_000)
+    assert "may be off by 1 s" in tally.warnings[0]
+    for name, text, source in (
+        ("other.nav", NAV, "other.nav"),
+        ("imu_gps.txt", IMU, None),
+        ("frameIndex_0.txt", "Frame#\tTimestamp\n0\t10\n1\t20\n2\t30\n", "frameIndex_0.txt + imu_gps.txt"),
+        ("raw_0.lcf", LCF, "raw_0.lcf"),
+        ("raw_0.bil.times", "5.0\n5.1\n5.2\n", "raw_0.bil.times + raw_0.lcf"),
+        ("raw_0.lines.csv", GOOD, "raw_0.lines.csv"),
+    ):
+        (tmp_path / name).write_text(text)
+        if source is not None:
+            assert resolve(cube, header=keys)[0].source == source
+    assert resolve(cube, how="none", header=keys)[0] is None
+    for name, _, source in (("raw_0.lcf", 0, "raw_0.bil.times + raw_0.lcf"), ("other.nav", 0, "other.nav")):
+        assert resolve(cube, how=tmp_path / name, header=keys)[0].source == source
+
+
+def test_lcf_alone(tmp_path):
+    cube = tmp_path / "a.bil.hdr"
+    (tmp_path / "a.lcf").write_text(LCF)
+    found, tally = resolve(cube, lines=101)
+    np.testing.assert_allclose(found.time, LCF_START + np.arange(101) * 10_000_000, rtol=0, atol=1000)
+    assert "the lines fill the time of the navigation" in tally.warnings[-1]
+    found, tally = resolve(cube, lines=101, header={"framerate": "200"})
+    np.testing.assert_array_equal(found.time, LCF_START + np.arange(101) * 5_000_000)
+    assert "200 lines a second" in tally.warnings[-1]
+
+
+def test_times_without_lcf(tmp_path):
+    (tmp_path / "a.times").write_text("1\n2\n3\n")
+    assert line_times.find(tmp_path / "a.hdr") is None
+    with pytest.raises(ReadError, match=r"no \.lcf of the same name"):
+        line_times.read(tmp_path / "a.times", 3, warnings=[])
+
+
+def test_headers_that_do_not_tell(tmp_path):
+    good = {"acquisition date": "2026-06-14", "start time": "UTC TIME: 10:00:00.5", "frame rate": "50"}
+    cube = tmp_path / "a.hdr"
+    assert resolve(cube, header=good)[0].time[0] % 10**9 == 510_000_000
+    for key, text in (("acquisition date", "14-06-2026"), ("start time", "10:00:00"), ("frame rate", "0"),
+                      ("frame rate", "fast"), ("frame rate", "inf")):  # fmt: skip
+        assert resolve(cube, header={**good, key: text})[0] is None
+
+
+def test_two_nav_files_belong_to_nobody(tmp_path):
+    cube = tmp_path / "a.hdr"
+    cube.write_text("ENVI\nacquisition date = 2026-06-14\n")
+    (tmp_path / "b.nav").write_text(NAV)
+    assert line_times.find(cube) == tmp_path / "b.nav"
+    (tmp_path / "c.nav").write_text(NAV)
+    assert line_times.find(cube) is None
+    (tmp_path / "a.nav").write_text(NAV)
+    assert line_times.find(cube) == tmp_path / "a.nav"
+    (tmp_path / "a.nav").write_text("     2.11           N: GPS NAV DATA                         RINEX\n")
+    assert line_times.find(cube) is None

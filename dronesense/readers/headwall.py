@@ -41,6 +41,10 @@ TICKS_NS: Final = (1, 100, 1000, 1_000_000, 1_000_000_000)
 """What a tick may be: 1 ns, 100 ns, 1 us, 1 ms, 1 s."""
 TICK_TOLERANCE: Final = 0.02
 """A tick that differs by more from all of them is none: 2 %."""
+LONGEST_NS: Final = 2**62
+"""Half of what an int64 count of ns holds: no flight lasts 146 years."""
+TICKED_SHARE: Final = 0.5
+"""A column of ticks has whole numbers in at least this share of its rows, else it is something else."""
 REPEATED_SHARE: Final = 0.1
 """From this share of rows that repeat the UTC of the row before on, the receiver is slower than the rows."""
 
@@ -162,10 +166,15 @@ class Navigation:
         texts = [f"{each[1]}-{_month(each[2])}-{each[3]} {each[4].rstrip('.')}" for each in kept]
         utc = parse_times(texts, zone="UTC", rows=table.row[good], where=path)
         table = table.take(good)
-        angles = np.column_stack([_column(table, name, tally) for name in ANGLES])
-        places = np.column_stack([_column(table, name, tally) for name in PLACES])
         name = next((name for name in TICKS if name in table.names), None)
         ticks = None if name is None else _whole(table.text(name))
+        if ticks is not None and np.mean(ticks >= 0) > TICKED_SHARE:
+            good = np.flatnonzero(tally.keep(ticks >= 0, f"{name} that is no count"))
+            table, utc, ticks = table.take(good), utc[good], ticks[good]
+        else:
+            ticks = None
+        angles = np.column_stack([_column(table, name, tally) for name in ANGLES])
+        places = np.column_stack([_column(table, name, tally) for name in PLACES])
         status: dict[str, int] = {}
         for text in table.text(STATUS) if STATUS in table.names else ():
             status[text] = status.get(text, 0) + 1
@@ -186,7 +195,12 @@ class Navigation:
                 where=where,
                 fix="write <name>.lines.csv with the columns line and utc beside the cube",
             )
-        return fit_latency_envelope(self.ticks * self.tick_ns, self.utc)
+        return fit_latency_envelope(self.since_ns(self.ticks), self.utc)
+
+    def since_ns(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return *ticks* as ns since the first one of the file."""
+        assert self.ticks is not None
+        return np.asarray((ticks - self.ticks[0]) * self.tick_ns, dtype=np.int64)
 
     def times(self, where: str) -> tuple[NDArray[np.int64], Clock]:
         """Return the time of each row, UTC ns: as stated, or by the camera's clock where that repeats."""
@@ -196,7 +210,7 @@ class Navigation:
             return self.utc, Clock("exact", sigma_s, note=f"{UTC} of each row")
         fit = self.fit(where)
         note = f"the camera's clock (ticks of {self.tick_ns} ns): {fit.note}"
-        return fit.to_utc(self.ticks * self.tick_ns), Clock("fitted", fit.sigma_s, note=note)
+        return fit.to_utc(self.since_ns(self.ticks)), Clock("fitted", fit.sigma_s, note=note)
 
 
 def tick_length_ns(ticks: NDArray[np.int64], utc: NDArray[np.int64]) -> int:
@@ -207,16 +221,16 @@ def tick_length_ns(ticks: NDArray[np.int64], utc: NDArray[np.int64]) -> int:
     >>> tick_length_ns(np.array([100, 350, 600]), np.array([0, 250_003_000, 500_001_000]))
     1000000
     """
-    known = ticks >= 0
-    span = int(np.ptp(ticks[known])) if known.any() else 0
-    if span <= 0:
+    fresh = np.append(True, np.diff(utc) != 0)
+    fresh[0] = np.count_nonzero(fresh) < 3  # how long the first UTC has stood is not known
+    known = np.flatnonzero(fresh)
+    if known.size < 2:
         return 0
-    first, last = np.flatnonzero(known)[[0, -1]]
+    first, last = known[[0, -1]]
     passed = int(ticks[last]) - int(ticks[first])
     length = (int(utc[last]) - int(utc[first])) / passed if passed > 0 else 0.0
     near = [each for each in TICKS_NS if abs(length / each - 1.0) < TICK_TOLERANCE]
-    limit = np.iinfo(np.int64).max // 2
-    return near[0] if near and int(ticks.max()) * near[0] < limit else 0
+    return near[0] if near and int(np.ptp(ticks)) * near[0] < LONGEST_NS else 0
 
 
 def line_utc(frames: Path, navigation: Path, *, tally: Tally) -> NDArray[np.int64]:
@@ -255,7 +269,13 @@ def line_utc(frames: Path, navigation: Path, *, tally: Tally) -> NDArray[np.int6
         f"ticks of {rows.tick_ns} ns of {frames.name} put on UTC by {navigation.name}; times are those of "
         "the middle of the exposure"
     )
-    return fit.to_utc(ticks * rows.tick_ns)
+    assert rows.ticks is not None
+    far = max(abs(int(each) - int(rows.ticks[0])) for each in (ticks.min(), ticks.max()))
+    if far * rows.tick_ns > LONGEST_NS:
+        raise ReadError(
+            f"its times are not on the clock of {navigation.name}", where=frames, fix="check both files"
+        )
+    return fit.to_utc(rows.since_ns(ticks))
 
 
 def _month(text: str) -> str | None:

@@ -161,7 +161,8 @@ class Navigation:
         rows = NumberRows(rows.values[good], rows.line[good], rows.dropped)
         seconds = seconds[good]
         if is_epoch_count(seconds):
-            near = np.abs(seconds - np.median(seconds)) < S_PER_DAY
+            typical = np.sort(seconds)[seconds.size // 2]
+            near = np.abs(seconds - typical) < S_PER_DAY
             near = tally.keep(np.asarray(near, dtype=bool), "clock not set")
             rows = NumberRows(rows.values[near], rows.line[near], rows.dropped)
             time, clock = epoch_seconds_to_utc(seconds[near], options=options, tally=tally, label=label)
