@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from dronesense.errors import ReadError
 from dronesense.readers import ulog
-from dronesense.readers.ulog import Topic, ULog
+from dronesense.readers.ulog import ULog
+from dronesense.readers.ulog_topics import Topic
 
 
 def _load(name: str) -> ModuleType:

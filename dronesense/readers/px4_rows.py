@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dronesense.readers.assembly import plausible
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, increasing, ordered
 from dronesense.readers.tally import Tally
-from dronesense.readers.ulog import Topic, ULog
+from dronesense.readers.ulog import ULog
+from dronesense.readers.ulog_topics import Topic
 from dronesense.timescale import NS_PER_S, OUTLIER_S, ClockFit
 
 NS_PER_US: Final = 1000
