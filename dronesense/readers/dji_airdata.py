@@ -94,6 +94,7 @@ def read(
         details,
     )
     lat, lon = (columns.number(each, "deg", unstated="deg") for each in position if each is not None)
+    velocity = columns.together("m/s", "xspeed", "yspeed", "zspeed")
     flight = Flight(
         format=FORMAT,
         label=label,
@@ -101,9 +102,9 @@ def read(
         columns=columns,
         time=time[known],
         clock=clock,
-        solutions=[Solution(SOURCE, lon, lat, height, ref, velocity_ned=_velocity(columns))],
+        solutions=[Solution(SOURCE, lon, lat, height, ref, velocity_ned=velocity)],
         tally=tally,
-        attitude=_attitude(columns),
+        roll_pitch_yaw=columns.together("deg", "roll", "pitch", "compass_heading"),
         satellites=columns.counted("satellites"),
         gps_level=columns.counted("gpslevel"),
         photo=columns.flag("isphoto"),
@@ -150,16 +151,3 @@ def _clock(
 def _counter_s(count_s: Float) -> Float:
     """Return a counter with NaN for what cannot be a time since the start."""
     return np.where((count_s >= 0.0) & (count_s < LONGEST_COUNT_S), count_s, np.nan)
-
-
-def _velocity(columns: Columns) -> Float | None:
-    parts = [columns.optional("m/s", name) for name in ("xspeed", "yspeed", "zspeed")]
-    known = [part for part in parts if part is not None]
-    return np.column_stack(known) if len(known) == len(parts) else None
-
-
-def _attitude(columns: Columns) -> tuple[Float, Float, Float] | None:
-    roll, pitch, yaw = (columns.optional("deg", name) for name in ("roll", "pitch", "compass_heading"))
-    if roll is None or pitch is None or yaw is None:
-        return None
-    return roll, pitch, yaw

@@ -227,6 +227,15 @@ class Columns:
         heading = self.find(*names)
         return None if heading is None else self.number(heading, to, unstated=unstated)
 
+    def together(self, to: str, *names: str | tuple[str, ...], unstated: str | None = None) -> Float | None:
+        """Return (n, k) columns like :meth:`optional`, or None unless all are there; of a tuple, any one."""
+        found = [
+            self.optional(to, *((name,) if isinstance(name, str) else name), unstated=unstated)
+            for name in names
+        ]
+        known = [column for column in found if column is not None]
+        return np.column_stack(known) if len(known) == len(names) else None
+
     def flag(self, *names: str) -> Mask | None:
         """Return which rows say true (1, True, Yes), or None without such a column."""
         heading = self.find(*names)

@@ -97,7 +97,9 @@ def read(
         clock=clock,
         solutions=solutions,
         tally=tally,
-        attitude=_attitude(columns),
+        roll_pitch_yaw=columns.together(
+            "deg", *_spelled("imu_atti(0)", "roll", "pitch", "yaw"), unstated="deg"
+        ),
         satellites=columns.counted("gps(0):numsv", "gps:numsv"),
     )
     tally.assumptions.append("columns without a unit taken as degrees, meters and m/s, as DatCon says")
@@ -187,7 +189,7 @@ def _solution(
         fix=FIX_FILTER if filtered else FIX_3D,
         point="imu" if filtered else "antenna",
         held=_held(time, lat, lon),
-        velocity_ned=_velocity(columns, source),
+        velocity_ned=columns.together("m/s", *_spelled(source, "veln", "vele", "veld"), unstated="m/s"),
     )
 
 
@@ -217,20 +219,6 @@ def _held(time: NDArray[np.int64], lat: Float, lon: Float) -> Mask:
     return np.asarray(~fresh & (time - time[latest] < HELD_S * NS_PER_S), dtype=bool)
 
 
-def _velocity(columns: Columns, source: str) -> Float | None:
-    parts = [
-        columns.optional("m/s", f"{source}:{name}", f"{source}:{name}:c", unstated="m/s")
-        for name in ("veln", "vele", "veld")
-    ]
-    known = [part for part in parts if part is not None]
-    return np.column_stack(known) if len(known) == len(parts) else None
-
-
-def _attitude(columns: Columns) -> tuple[Float, Float, Float] | None:
-    roll, pitch, yaw = (
-        columns.optional("deg", f"imu_atti(0):{name}", f"imu_atti(0):{name}:c", unstated="deg")
-        for name in ("roll", "pitch", "yaw")
-    )
-    if roll is None or pitch is None or yaw is None:
-        return None
-    return roll, pitch, yaw
+def _spelled(source: str, *names: str) -> tuple[tuple[str, ...], ...]:
+    """Return the names of columns of a source, each also as the later versions write what DatCon computed."""
+    return tuple((f"{source}:{name}", f"{source}:{name}:c") for name in names)

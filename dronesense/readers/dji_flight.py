@@ -99,8 +99,8 @@ class Flight:
         How `time` was obtained.
     solutions : list of Solution
         Sources of positions, the preferred one first.
-    attitude : tuple of (n,) float64, optional
-        Roll, pitch, yaw, degrees.
+    roll_pitch_yaw : (n, 3) float64, optional
+        Of the aircraft, degrees.
     satellites, gps_level : (n,) float64, optional
         Quality of the fix.
     photo : (n,) bool, optional
@@ -115,7 +115,7 @@ class Flight:
     clock: Clock
     solutions: list[Solution]
     tally: Tally
-    attitude: tuple[Float, Float, Float] | None = None
+    roll_pitch_yaw: Float | None = None
     satellites: Float | None = None
     gps_level: Float | None = None
     photo: Mask | None = None
@@ -300,17 +300,16 @@ def _regression(velocity: Float, motion: Float) -> float | None:
 
 def _attitude(flight: Flight, row: NDArray[np.intp]) -> Attitude | None:
     """Return the attitude of the aircraft, or None where it is not there or never anything but 0."""
-    if flight.attitude is None:
+    if flight.roll_pitch_yaw is None:
         return None
-    if all_zero(*flight.attitude):
+    if all_zero(flight.roll_pitch_yaw):
         flight.tally.warnings.append("roll, pitch and heading are 0 in every row: taken as missing")
         return None
-    roll, pitch, yaw = (angle[row] for angle in flight.attitude)
-    known = np.isfinite(roll) & np.isfinite(pitch) & np.isfinite(yaw)
+    angles = flight.roll_pitch_yaw[row]
+    known = np.isfinite(angles).all(axis=1)
     if not known.any():
         return None
-    quaternion = quaternions_of(roll[known], pitch[known], yaw[known])
-    return Attitude("attitude", flight.time[row][known], quaternion)
+    return Attitude("attitude", flight.time[row][known], quaternions_of(*angles[known].T))
 
 
 def _triggers(flight: Flight) -> Triggers | None:
@@ -333,7 +332,7 @@ def _tell(flight: Flight, chosen: Positions) -> None:
     tally.assumptions.append(
         f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none"
     )
-    if flight.attitude is not None:
+    if flight.roll_pitch_yaw is not None:
         roll, pitch, yaw = ATTITUDE_SIGMA_DEG
         tally.assumptions.append(
             "attitude is that of the aircraft: heading from true north, pitch positive nose up, roll "

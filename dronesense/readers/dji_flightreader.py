@@ -20,7 +20,7 @@ from dronesense.model import Clock, IngestReport, TrackOptions, Trajectory
 from dronesense.readers.dji_columns import Columns, Heading
 from dronesense.readers.dji_flight import Flight, Solution, build, gimbal_note, opened, stamped, two_heights
 from dronesense.readers.dji_times import WallTimes, fit_coarse, read_wall_times, start_in_name, to_utc
-from dronesense.readers.streams import Float, Mask
+from dronesense.readers.streams import Mask
 from dronesense.readers.table import read_table
 from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S, S_PER_DAY
@@ -97,6 +97,7 @@ def read(
         columns.number(_needed(columns, name), "deg", unstated="deg")
         for name in ("osd.latitude", "osd.longitude")
     )
+    velocity = columns.together("m/s", "osd.xspeed", "osd.yspeed", "osd.zspeed")
     flight = Flight(
         format=FORMAT,
         label=label,
@@ -104,9 +105,9 @@ def read(
         columns=columns,
         time=clock.ns[clock.known],
         clock=clock.clock,
-        solutions=[Solution(SOURCE, lon, lat, height, ref, velocity_ned=_velocity(columns))],
+        solutions=[Solution(SOURCE, lon, lat, height, ref, velocity_ned=velocity)],
         tally=tally,
-        attitude=_attitude(columns),
+        roll_pitch_yaw=columns.together("deg", "osd.roll", "osd.pitch", "osd.yaw", unstated="deg"),
         satellites=columns.counted("osd.gpsnum"),
         gps_level=columns.counted("osd.gpslevel"),
         photo=columns.flag("camera.isphoto", "custom.isphoto"),
@@ -248,18 +249,3 @@ def _refined(columns: Columns, times: _Times, tally: Tally) -> _Times:
     ns = np.where(runs, count_ns + fit.offset_ns, times.ns)
     clock = Clock("fitted", fit.sigma_s, fit.offset_ns / NS_PER_S, fit.note)
     return _Times(ns, times.known, clock, (*times.headings, heading.text.strip()))
-
-
-def _velocity(columns: Columns) -> Float | None:
-    parts = [columns.optional("m/s", name) for name in ("osd.xspeed", "osd.yspeed", "osd.zspeed")]
-    known = [part for part in parts if part is not None]
-    return np.column_stack(known) if len(known) == len(parts) else None
-
-
-def _attitude(columns: Columns) -> tuple[Float, Float, Float] | None:
-    roll, pitch, yaw = (
-        columns.optional("deg", name, unstated="deg") for name in ("osd.roll", "osd.pitch", "osd.yaw")
-    )
-    if roll is None or pitch is None or yaw is None:
-        return None
-    return roll, pitch, yaw
