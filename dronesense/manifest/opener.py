@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from dronesense import geodesy, plugins
+from dronesense.calibrate.clock import shift_track
 from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
-from dronesense.geotag.heights import refer_heights
+from dronesense.geodesy.geoid import GeoidGrid
+from dronesense.geotag import course, heights
 from dronesense.manifest import spans, track
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY
@@ -42,7 +44,7 @@ from dronesense.model import (
     TrackOptions,
     Trajectory,
 )
-from dronesense.readers import geotiff
+from dronesense.readers import geoid_grid, height_model
 
 
 class Opener:
@@ -72,9 +74,16 @@ class Opener:
         manifest = self.manifest
         self._check_crs()
         trajectory = self._trajectory()
-        terrain = self._terrain(trajectory)
+        geoid = self._geoid(trajectory)
+        terrain = self._terrain(trajectory, geoid)
         if trajectory is not None and manifest.track is not None:
-            trajectory = refer_heights(trajectory, height_ref=manifest.track.height_ref, terrain=terrain)
+            trajectory, remarks = heights.to_ellipsoid(
+                trajectory, height_ref=manifest.track.height_ref, terrain=terrain, geoid=geoid
+            )
+            self.warnings += remarks
+            found = course.check_course(trajectory)
+            if found.verdict not in ("forward", "none"):
+                self.warnings.append(f"{trajectory.source}: {found.text}")
         start = None if trajectory is None else int(trajectory.time[0])
         gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
@@ -184,6 +193,14 @@ class Opener:
             trajectory, remarks = track.with_attitude(trajectory, other)
             self.warnings += remarks
         self.warnings += track.not_used(table, reports)
+        if table.clock_offset_s is not None:
+            trajectory = shift_track(trajectory, table.clock_offset_s, table.sigma.clock_s or 0.0)
+        if trajectory.clock.kind == "relative":
+            raise ManifestError(
+                f"{trajectory.source} counts from a start of its own: it cannot be put on UTC",
+                where=self.where,
+                fix="set clock_offset_s under [track] to the seconds to add to its time, or use another log",
+            )
         return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
 
     def _log(self, path: Path, reader: str | None, options: TrackOptions) -> tuple[Trajectory, IngestReport]:
@@ -199,23 +216,41 @@ class Opener:
         self._used(path, "flight log", report)
         return trajectory, report
 
-    def _terrain(self, trajectory: Trajectory | None) -> Terrain | None:
+    def _geoid(self, trajectory: Trajectory | None) -> GeoidGrid | None:
+        table = self.manifest.track
+        if table is None or table.geoid is None:
+            return None
+        path = self._one(table.geoid, "[track] geoid")
+        bounds = None if trajectory is None else track.bounds(trajectory)
+        grid = geoid_grid.read(path, label=self._label(path), bounds=bounds)
+        self._used(path, "geoid")
+        return grid
+
+    def _terrain(self, trajectory: Trajectory | None, geoid: GeoidGrid | None) -> Terrain | None:
         table = self.manifest.terrain
         if table is None:
             return None
-        if table.height_ref != "ellipsoid":
-            raise ManifestError(
-                f'[terrain] height_ref = "{table.height_ref}" is not supported yet',
-                where=self.where,
-                fix="convert the height model to ellipsoidal heights",
-            )
         if table.height_m is not None:
-            return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
+            if trajectory is None:
+                return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
+            return heights.flat_ground(
+                table.height_m,
+                height_ref=table.height_ref,
+                lon=float(trajectory.lon[0]),
+                lat=float(trajectory.lat[0]),
+                sigma_m=table.sigma_m,
+                source="[terrain] height_m",
+                geoid=geoid,
+            )
         assert table.path is not None
         path = self._one(table.path, "[terrain] path")
-        bounds = None if trajectory is None else track.bounds(trajectory)
-        terrain, report = geotiff.read_terrain(
-            path, label=self._label(path), bounds=bounds, height_ref=table.height_ref, sigma_m=table.sigma_m
+        terrain, report = height_model.read_terrain(
+            path,
+            label=self._label(path),
+            bounds=None if trajectory is None else track.bounds(trajectory),
+            height_ref=table.height_ref,
+            sigma_m=table.sigma_m,
+            geoid=geoid,
         )
         self._used(path, "terrain", report)
         return terrain

@@ -58,7 +58,7 @@ class TrackTable(Table):
     roll_positive: Literal["auto", "right-wing-down", "right-wing-up"] = "auto"
     attitude: str | None = None
     geoid: str | None = None
-    clock_offset_s: float = 0.0
+    clock_offset_s: float | None = None
     sigma: TrackSigma = field(default_factory=TrackSigma)
 
     def paths(self) -> list[str]:

@@ -9,14 +9,12 @@ import numpy as np
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError
-from dronesense.geotag import heights
+from dronesense.geotag import datum
 from dronesense.model import Flight, MapGrid, Terrain, Trajectory
 from dronesense.pipeline.account import Account
 
 FLAT_TERRAIN_SIGMA_M: Final = 5.0
 """Standard uncertainty of "the ground is as high as the take-off place", when there is no height model."""
-DATUM_GATE_M: Final = 5.0
-"""The track may start this far off the ground before its zero is doubted, m."""
 
 
 class Site:
@@ -45,7 +43,7 @@ class Site:
         """The flight's terrain, or the height of the take-off place, with a warning."""
         trajectory = self.trajectory
         if self._flight.terrain is not None:
-            self._check_datum(self._flight.terrain)
+            self._account.warnings += datum.datum_check(trajectory, self._flight.terrain)
             return self._flight.terrain
         known = trajectory.height_m[np.isfinite(trajectory.height_m)]
         if not known.size:
@@ -58,17 +56,6 @@ class Site:
             f"(± {FLAT_TERRAIN_SIGMA_M:g} m); name one in [terrain] for a better place"
         )
         return Terrain.flat(float(known[0]), sigma_m=FLAT_TERRAIN_SIGMA_M, source="take-off height")
-
-    def _check_datum(self, terrain: Terrain) -> None:
-        """Warn when the track does not start on the ground: log and height model count from other zeros."""
-        above = heights.above_ground(self.trajectory, terrain)
-        if above is not None and abs(above) > max(DATUM_GATE_M, 4.0 * terrain.sigma_m):
-            self._account.warnings.append(
-                f"the track starts {abs(above):.1f} m {'above' if above > 0 else 'below'} the ground of "
-                f"{terrain.source}: if it started on the ground, the heights of log and terrain count from "
-                "other zeros (the geoid lies up to 100 m off the ellipsoid), and places are wrong by far "
-                "more than ce90_m says; check height_ref in [track] and [terrain]"
-            )
 
 
 def _work_crs(flight: Flight) -> str:
