@@ -12,7 +12,7 @@ import pytest
 
 from dronesense.errors import CoverageError
 from dronesense.hotspots import flux
-from dronesense.hotspots.flux import WindMean
+from dronesense.hotspots.flux import Crossing, WindMean
 
 CRS = "EPSG:32632"
 M_CH4, T, P = 16.0425, 288.15, 1013.25
@@ -41,7 +41,7 @@ def curtain(distance: float = 100.0, legs: int = 12) -> tuple[np.ndarray, np.nda
 def balance(x: np.ndarray, y: np.ndarray, z: np.ndarray, ppm: np.ndarray, **more: Any) -> Any:
     wind = more.pop("wind", WindMean(0.0, 4.0, 0.2, 4.0))
     keys = {"species": "CH4", "molar_mass_g_mol": M_CH4, "temperature_k": T, "pressure_hpa": P, "crs": CRS}
-    return flux.mass_balance(x, y, z, ppm, wind=wind, **{**keys, **more})
+    return flux.mass_balance(Crossing(x, y, z, ppm, **{**keys, **more}), wind)
 
 
 def test_a_curtain_returns_the_rate_of_the_plume() -> None:
@@ -143,7 +143,7 @@ def test_the_curtain_of_a_peer_against_its_trapezoid_rule(
     )
     speed, angle = column("windspeed"), np.radians(column("winddir"))
     east, north = -speed * np.sin(angle), -speed * np.cos(angle)
-    found = flux.mass_balance(
+    crossing = Crossing(
         x,
         y,
         column("height_ato"),
@@ -152,9 +152,9 @@ def test_the_curtain_of_a_peer_against_its_trapezoid_rule(
         molar_mass_g_mol=molar_mass,
         temperature_k=283.15,
         pressure_hpa=1000.0,
-        wind=WindMean(float(east.mean()), float(north.mean()), 0.3, 3.0),
         wind_samples=(east, north),
         crs="EPSG:32633",
     )
+    found = flux.mass_balance(crossing, WindMean(float(east.mean()), float(north.mean()), 0.3, 3.0))
     assert found.rate_kg_h == pytest.approx(published, rel=0.05)
     assert abs(found.rate_kg_h - published) <= 2.0 * found.sigma_kg_h

@@ -31,6 +31,8 @@ CLOSED_SHARE: Final = 0.9
 """A path that sees its middle from this share of all directions is a circle."""
 CIRCLE_RADIUS_SPREAD: Final = 0.35
 """Relative spread of the radius up to which a closed path is taken as a circle."""
+OVER_THE_TOP: Final = 0.1
+"""Share of the rate that may pass over the highest pass without a remark."""
 OBLIQUE_DEG: Final = 60.0
 """A wind more oblique to the curtain than this says little about what passes it."""
 KG_H_PER_KG_S: Final = 3600.0
@@ -59,30 +61,9 @@ class _Surface:
     outline: Any
 
 
-@one_blas_thread()
-def mass_balance(
-    x: Floats,
-    y: Floats,
-    z: Floats,
-    enhancement_ppm: Floats,
-    *,
-    species: str,
-    molar_mass_g_mol: float,
-    temperature_k: Floats | float,
-    pressure_hpa: Floats | float,
-    wind: WindMean,
-    crs: str,
-    wind_samples: tuple[Floats, Floats] | None = None,
-    sigma_background_ppm: float = 0.0,
-    sigma_noise_ppm: float = 0.0,
-    relative_calibration: float = 0.0,
-    ground_m: float | None = None,
-) -> FluxEstimate:
-    """Return the rate that passed the flown surface, with its error budget.
-
-    The flux density ``q = (c - background) M P / (R T) u_n`` at the samples is interpolated over the surface
-    by ordinary kriging (covariance fitted by maximum likelihood, its own range along and up) and integrated;
-    the variance of the *integral* counts how the errors of neighboring places hang together.
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossing:
+    """What was measured on a curtain or circle around a source.
 
     Parameters
     ----------
@@ -96,8 +77,6 @@ def mass_balance(
         Of the gas.
     temperature_k, pressure_hpa : float or (m,) float64
         Of the air at the samples.
-    wind : WindMean
-        Over the flight; its uncertainty makes the wind and direction parts of the budget.
     crs : str
         Metric CRS of x and y.
     wind_samples : (east, north), optional
@@ -110,6 +89,38 @@ def mass_balance(
         Relative standard uncertainty of the span.
     ground_m : float, optional
         Height of the ground on the same zero as z; without it nothing is said below the lowest pass.
+    """
+
+    x: Floats
+    y: Floats
+    z: Floats
+    enhancement_ppm: Floats
+    species: str
+    molar_mass_g_mol: float
+    temperature_k: Floats | float
+    pressure_hpa: Floats | float
+    crs: str
+    wind_samples: tuple[Floats, Floats] | None = None
+    sigma_background_ppm: float = 0.0
+    sigma_noise_ppm: float = 0.0
+    relative_calibration: float = 0.0
+    ground_m: float | None = None
+
+    def per_ppm(self, normal: Floats, wind: WindMean) -> Floats:
+        """Return the flux density that 1 ppm carries through the surface, (m,) kg/(h m²)."""
+        density = self.molar_mass_g_mol * 1e-3 * np.asarray(self.pressure_hpa) * 100.0
+        density = density / (GAS_CONSTANT * np.asarray(self.temperature_k))
+        east, north = (wind.east, wind.north) if self.wind_samples is None else self.wind_samples
+        return np.asarray(PPM * density * (east * normal[:, 0] + north * normal[:, 1]) * KG_H_PER_KG_S)
+
+
+@one_blas_thread()
+def mass_balance(crossing: Crossing, wind: WindMean) -> FluxEstimate:
+    """Return the rate that passed the flown surface, with its error budget.
+
+    The flux density ``q = (c - background) M P / (R T) u_n`` at the samples is interpolated over the surface
+    by ordinary kriging (covariance fitted by maximum likelihood, its own range along and up) and integrated;
+    the variance of the *integral* counts how the errors of neighboring places hang together.
 
     Returns
     -------
@@ -125,51 +136,39 @@ def mass_balance(
     ----------
     Cressie 1993, Statistics for spatial data, 3.2 and 5.2 (block kriging), doi 10.1002/9781119115151.
     """
-    surface = _surface(x, y, wind)
-    east, north = wind_samples if wind_samples is not None else (
-        np.full(x.shape, wind.east), np.full(x.shape, wind.north)
-    )  # fmt: skip
-    warnings = _check(surface, x, z, wind)
-    density = molar_mass_g_mol * 1e-3 * np.asarray(pressure_hpa) * 100.0 / (
-        GAS_CONSTANT * np.asarray(temperature_k)
-    )  # fmt: skip
-    through = east * surface.normal[:, 0] + north * surface.normal[:, 1]
-    per_ppm = PPM * density * through * KG_H_PER_KG_S
-    nodes = _averaged(surface, z, np.column_stack([enhancement_ppm * per_ppm, np.abs(per_ppm)]))
-    noise = (sigma_noise_ppm * nodes.values[:, 1]) ** 2 / nodes.count
+    z, ground_m = crossing.z, crossing.ground_m
+    surface = _surface(crossing.x, crossing.y, wind)
+    warnings = _check(surface, crossing.x, z, wind)
+    per_ppm = crossing.per_ppm(surface.normal, wind)
+    nodes = _averaged(surface, z, np.column_stack([crossing.enhancement_ppm * per_ppm, np.abs(per_ppm)]))
+    noise = (crossing.sigma_noise_ppm * nodes.values[:, 1]) ** 2 / nodes.count
     field = _Field(nodes.s, nodes.z, nodes.values[:, 0], noise, surface)
     bottom, top = float(z.min()), float(z.max())
     sampled, variance = field.integral(bottom, top)
     signed = _Field(nodes.s, nodes.z, nodes.values[:, 1], noise * 0.0, surface, like=field)
     carried, _ = signed.integral(bottom, top)
     below = {} if ground_m is None else _below(field, bottom, bottom - ground_m)
-    rates = {name: sampled + extra for name, extra in below.items()} or {"sampled": sampled}
     rate = sampled + (0.5 * max(below.values(), key=abs) if below else 0.0)
     speed, across = math.hypot(wind.east, wind.north), _obliqueness(surface, wind)
     budget = {
         "wind": abs(rate) * wind.sigma_speed_m_s / speed,
         "direction": abs(rate) * math.tan(across) * math.radians(wind.sigma_direction_deg),
-        "background": 0.0 if surface.closed else carried * sigma_background_ppm,
+        "background": 0.0 if surface.closed else carried * crossing.sigma_background_ppm,
         "interpolation": math.sqrt(variance),
-        "calibration": abs(rate) * relative_calibration,
+        "calibration": abs(rate) * crossing.relative_calibration,
         "unsampled": abs(max(below.values(), key=abs)) / math.sqrt(12.0) if below else 0.0,
     }
-    rates["constant_above"] = rate + field.edge(top) * _spacing(nodes.z)
-    if abs(rates["constant_above"] - rate) > 0.1 * abs(rate):
-        warnings.append("the highest pass still met gas: an unknown part went over it")
-    if ground_m is None:
-        warnings.append(
-            "the height of the ground is not known: what passed below the lowest pass is left out"
-        )
+    bounds = {name: sampled + extra for name, extra in below.items()} or {"sampled": sampled}
+    bounds["constant_above"] = rate + field.edge(top) * _spacing(nodes.z)
     return FluxEstimate(
-        species=species,
+        species=crossing.species,
         rate_kg_h=rate,
         sigma_kg_h=math.sqrt(sum(part**2 for part in budget.values())),
         budget_kg_h=budget,
-        bounds_kg_h=rates,
+        bounds_kg_h=bounds,
         surface="circle" if surface.closed else "curtain",
         outline=surface.outline,
-        crs=crs,
+        crs=crossing.crs,
         parameters={
             "wind_speed_m_s": speed,
             "obliqueness_deg": math.degrees(across),
@@ -178,8 +177,18 @@ def mass_balance(
             "nodes": int(nodes.s.size),
             **field.parameters,
         },
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_limits(rate, bounds, ground_m)),
     )
+
+
+def _limits(rate: float, bounds: dict[str, float], ground_m: float | None) -> list[str]:
+    """Say what passed where nobody flew."""
+    limits = []
+    if abs(bounds["constant_above"] - rate) > OVER_THE_TOP * abs(rate):
+        limits.append("the highest pass still met gas: an unknown part went over it")
+    if ground_m is None:
+        limits.append("the height of the ground is not known: what passed below the lowest pass is left out")
+    return limits
 
 
 def _surface(x: Floats, y: Floats, wind: WindMean) -> _Surface:
