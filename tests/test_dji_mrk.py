@@ -155,7 +155,7 @@ def test_read_and_sniff(tmp_path):
     assert len(trajectory) == 6
     assert report.details["source_rate_hz"] == pytest.approx(0.5)
     assert not dji_mrk.sniff(path, b"latitude,longitude,Ellh\n1,2,3\n")
-    with pytest.raises(ReadError, match="cannot be opened"):
+    with pytest.raises(ReadError, match="cannot be read"):
         dji_mrk.read(tmp_path / "none.MRK", label="none.MRK")
 
 

@@ -396,7 +396,7 @@ def test_real_bank_agrees_with_the_motion(shared_data):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ReadError, match="cannot be opened"):
+    with pytest.raises(ReadError, match="cannot be read"):
         dji_srt.read(tmp_path / "none.SRT", label="none.SRT")
 
 

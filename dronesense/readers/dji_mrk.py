@@ -26,6 +26,7 @@ from dronesense.readers.assembly import (
     plausible,
     rate_hz,
 )
+from dronesense.readers.content import load, text_of
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, ordered
 from dronesense.readers.tally import Tally
 from dronesense.timescale import (
@@ -62,8 +63,6 @@ SCALE_S: Final = 18
 MM: Final = 1e-3
 LAST_WEEK: Final = 4 * ROLLOVER_WEEKS
 """GPS weeks from here on lie beyond the year 2058."""
-MAX_BYTES: Final = 1 << 28
-"""A line per picture: 256 MiB are more than a million pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +106,7 @@ class Marks:
 
 def decode(data: bytes) -> Marks:
     """Read the lines of a file; values are known by their suffix (``,Lat``), in any order."""
-    text = data.replace(b"\0", b"").decode("utf-8-sig", errors="replace")
+    text = text_of(data).replace("\0", "")
     rows: list[tuple[float, ...]] = []
     numbers: list[tuple[int, int, int]] = []
     garbled: list[int] = []
@@ -179,15 +178,7 @@ def read(
     ReadError
         If no line has a picture with time and position, or the week is missing and no date is given.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ReadError("is too large for a file of photo positions", where=label)
-        data = path.read_bytes()
-    except OSError as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"cannot be opened ({error.strerror})", where=label) from error
-    return track(decode(data), label=label, options=options)
+    return track(decode(load(path, label).tobytes()), label=label, options=options)
 
 
 def track(

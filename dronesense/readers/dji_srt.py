@@ -27,6 +27,7 @@ from dronesense.readers.assembly import (
     plausible,
     rate_hz,
 )
+from dronesense.readers.content import load
 from dronesense.readers.dji_columns import all_zero
 from dronesense.readers.dji_flight import FIX_3D, LEAST_SATELLITES, NO_STAMP, two_heights
 from dronesense.readers.dji_srt_cues import COUNT, DECIMAL, KEYS, LINE, METERS, NONE, Cues, decode
@@ -44,8 +45,6 @@ SWAPPED_DEG: Final = 1.0
 """The home point lies nearer than this, by the right order of the axes, and further by the wrong one, deg."""
 LAT_LON: Final = "latitude, longitude"
 LON_LAT: Final = "longitude, latitude"
-MAX_BYTES: Final = 1 << 28
-"""256 MiB hold more than eight hours of 60 cues a second."""
 
 _CUE_MARK: Final = re.compile(
     rb"-->|^[ \t]*\d+[ \t]*\r?\n[ \t]*\d{4}[-.]\d{1,2}[-.]\d{1,2} \d{1,2}:\d\d:\d\d", re.MULTILINE
@@ -91,15 +90,7 @@ def read(
     ReadError
         If the file is empty, holds no positions, or what it leaves open is not given.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ReadError("is too large for subtitles", where=label)
-        data = path.read_bytes()
-    except OSError as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"cannot be opened ({error.strerror})", where=label) from error
-    return track(data, label=label, options=options, name=path.name)
+    return track(load(path, label).tobytes(), label=label, options=options, name=path.name)
 
 
 def track(

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.readers.content import text_of
 from dronesense.readers.streams import Float, Mask
 from dronesense.timescale import NS_PER_MS, NS_PER_S
 from dronesense.units import convert
@@ -59,8 +60,6 @@ _DRONE: Final = re.compile(
 )
 _GIMBAL: Final = re.compile(r"G\.PRY\s*\(|\bgb_yaw\s*:")
 _LINE_MARK: Final = re.compile(r"\bF/\d|\bSS \d|\bISO \d", re.ASCII)
-
-_BOMS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 @dataclass(slots=True)
@@ -150,19 +149,9 @@ class Cues:
         )
 
 
-def text_of(data: bytes) -> str:
-    """Return the text of a file: UTF-8, UTF-16 or Latin-1, any line end, without the zeros of lost power."""
-    encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-
-
 def decode(data: bytes) -> Cues:
     """Read the cues of a file."""
-    text = text_of(data)
+    text = text_of(data).replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     starts = [match.start() for match in _INDEX.finditer(text)]
     arrows = [match.start() for match in _ARROW_LINE.finditer(text)]
     if len(arrows) > len(starts):  # cues without their numbers
