@@ -30,6 +30,10 @@ SORTED_RECORDS: Final = 1 << 20
 a sixth of the memory."""
 
 
+PACKED_BYTES: Final = 1 << 22
+"""Types of up to this many bytes (4 MiB) are copied out at once, of larger ones each column by itself."""
+
+
 class Messages(Mapping[str, NDArray[Any]], ABC):
     """All records of one type, column by column, in the order of the file.
 
@@ -221,8 +225,8 @@ class MessageLog(Mapping[str, Messages], ABC):
 class Records(Messages):
     """:class:`Messages` of a binary log.
 
-    A short log's records are copied once, for all columns; of a long one each column is
-    gathered by itself, as only some are wanted then and the memory counts.
+    Records that are not many are copied once, for all columns; of many each column is gathered by itself, as
+    only some are wanted then and the memory counts.
     """
 
     __slots__ = ("_divisors", "_doubtful", "_everywhere", "_packed")
@@ -318,7 +322,7 @@ class DataFlash(MessageLog):
         return offsets[ends[kind] - int(self._counts[kind]) : ends[kind]]
 
     def _decode(self, form: Format) -> tuple[NDArray[np.int64], NDArray[np.void], NDArray[np.void] | None]:
-        """Return the offsets, a record at every byte, and a copy of those at the offsets in a short log.
+        """Return the offsets, a record at every byte, and a copy of those at the offsets if they are few.
 
         What is selected from records at every byte is copied, whatever its alignment.
         """
@@ -326,7 +330,7 @@ class DataFlash(MessageLog):
         offsets = self._places(form.type)
         everywhere = np.ndarray((self.size - dtype.itemsize + 1,), dtype, self._bytes, 0, (1,))
         packed = None
-        if self.records <= SORTED_RECORDS:  # as bytes without meaning: ten times as fast as field by field
+        if offsets.size * dtype.itemsize <= PACKED_BYTES:  # without meaning: ten times as fast as by field
             packed = everywhere.view(np.dtype((np.void, dtype.itemsize)))[offsets].view(dtype)
         return offsets, everywhere, packed
 

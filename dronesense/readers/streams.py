@@ -25,6 +25,9 @@ UNSET_S: Final = float(S_PER_DAY)
 BLOCK_SAMPLES: Final = 1 << 16
 """Samples worked on in one go: bounds the memory of what is made on the way (some 4 MiB)."""
 
+SAME_TURN_RAD: Final = 1e-9
+"""Between turns closer than this the arc is a straight line to the last digit, radians."""
+
 SPIKE_WINDOW: Final = 5
 """Samples of the running median that tells spikes: up to two damaged ones in a row are told from the rest."""
 
@@ -219,21 +222,30 @@ class Between:
         return np.where(self.inside, result, np.nan)
 
     def slerp(self, quaternions: Float) -> Float:
-        """Interpolate (m, 4) unit quaternions on the shortest arc; w >= 0; NaN where unknown."""
-        from scipy.spatial.transform import Rotation
+        """Interpolate (m, 4) unit quaternions on the shortest arc; w >= 0; NaN where unknown.
 
+        References
+        ----------
+        K. Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985, doi:10.1145/325334.325242.
+        """
         result = quaternions[self.left]
         norm = np.linalg.norm(result, axis=1)
         result /= np.where(self.inside & (norm > 0.0), norm, np.nan)[:, None]
         turning = np.flatnonzero(self.inside & (self.weight > 0.0))
-        ends = [quaternions[k[turning]][:, [1, 2, 3, 0]] for k in (self.left, self.right)]
-        known = np.isfinite(ends[0]).all(axis=1) & np.isfinite(ends[1]).all(axis=1)
-        result[turning[~known]] = np.nan
-        if known.any():
-            start, stop = (Rotation.from_quat(end[known]) for end in ends)
-            weight = self.weight[turning[known], None]
-            turn = Rotation.from_rotvec(weight * (start.inv() * stop).as_rotvec())
-            result[turning[known]] = (start * turn).as_quat()[:, [3, 0, 1, 2]]
+        start, stop = result[turning], quaternions[self.right[turning]]
+        norm = np.linalg.norm(stop, axis=1)
+        stop = stop / np.where(norm > 0.0, norm, np.nan)[:, None]
+        stop = np.where(np.sum(start * stop, axis=1, keepdims=True) < 0.0, -stop, stop)
+        apart, together = (np.linalg.norm(part, axis=1) for part in (stop - start, stop + start))
+        angle = 2.0 * np.arctan2(apart, together)
+        weight = self.weight[turning]
+        sine = np.sin(angle)
+        near = sine < SAME_TURN_RAD
+        divisor = np.where(near, 1.0, sine)
+        first = np.where(near, 1.0 - weight, np.sin((1.0 - weight) * angle) / divisor)
+        second = np.where(near, weight, np.sin(weight * angle) / divisor)
+        between_them = first[:, None] * start + second[:, None] * stop
+        result[turning] = between_them / np.linalg.norm(between_them, axis=1, keepdims=True)
         return np.negative(result, out=result, where=result[:, :1] < 0.0)
 
 
