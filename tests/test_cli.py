@@ -104,3 +104,30 @@ def test_a_legacy_console_does_not_stop_the_summary() -> None:
         [sys.executable, "-c", code], capture_output=True, env={"PYTHONIOENCODING": "cp866"}, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+SUBTITLES = """1
+00:00:00,000 --> 00:00:01,000
+HOME(9.0000,48.0000) 2026.06.14 10:00:00
+GPS(9.0001,48.0001,12) BAROMETER:10.0
+
+2
+00:00:01,000 --> 00:00:02,000
+HOME(9.0000,48.0000) 2026.06.14 10:00:01
+GPS(9.0002,48.0002,12) BAROMETER:10.5
+"""
+
+
+def test_a_single_log_is_asked_for_what_it_does_not_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "DJI_0001.SRT"
+    path.write_text(SUBTITLES, "utf-8")
+    assert run_cli(["inspect", str(path)]) == EXIT_NO_INPUT
+    assert "set tz" in capsys.readouterr().err
+    assert run_cli(["inspect", str(path), "--tz", "+05:00", "--json"]) == 0
+    track = json.loads(capsys.readouterr().out)["track"]
+    assert track["start"].startswith("2026-06-14T05:00:00")
+    assert [source["kind"] for source in track["sources"]] == ["subtitle"]
+    assert run_cli(["inspect", str(tmp_path), "--tz", "UTC"]) == EXIT_USAGE
+    assert run_cli(["inspect", str(path), "--date", "14.06.2026"]) == EXIT_USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,24 @@ TOLD_BELOW = ("warnings",)
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--date", type=click.DateTime(["%Y-%m-%d"]), help="UTC day (YYYY-MM-DD) of a single log that has none."
+)
+@click.option("--tz", help='Zone of a single log in local time: "UTC", "+05:00", "Asia/Almaty".')
+@click.option("--source", help='Position source of a single log: "POS", "GPS[1]", ...')
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(path: Path, as_json: bool) -> int:
+def command(path: Path, date: dt.datetime | None, tz: str | None, source: str | None, as_json: bool) -> int:
     """Say what is at PATH: spans, gaps, pairing, the calibration that would be used. Changes nothing."""
     from dronesense.errors import ReadError
     from dronesense.manifest import discover, open_file, open_flight
 
     alone = path.is_file() and path.suffix.lower() != ".toml"
+    given = {"date": date and date.date().isoformat(), "tz": tz, "source": source}
+    answers = {key: value for key, value in given.items() if value}
+    if answers and not alone:
+        raise click.UsageError("--date, --tz and --source are for a single log; a flight has its flight.toml")
     try:
-        flight = open_file(path) if alone else open_flight(path)
+        flight = open_file(path, track=answers) if alone else open_flight(path)
     except ReadError:
         if path.is_dir() and not (path / "flight.toml").exists():
             for name, reason in discover(path).ignored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,8 +52,10 @@ def open_flight(path: str | Path) -> Flight:
     return _from_discovery(path, discover(path))
 
 
-def open_file(path: Path) -> Flight:
+def open_file(path: Path, *, track: Mapping[str, str] | None = None) -> Flight:
     """Open one file of any kind as a flight that holds nothing else, to look at it.
+
+    *track* answers what a flight log leaves open, by the keys of ``[track]``.
 
     Raises
     ------
@@ -65,6 +68,10 @@ def open_file(path: Path) -> Flight:
     found = discover(root, only=path)
     if found.ignored:
         raise ReadError(found.ignored[0][1], where=path, fix="`dronesense plugins` lists what can be read")
+    if track and "track" not in found.tables:
+        raise ManifestError(f"is no flight log: {', '.join(track)} cannot be said of it", where=path)
+    if track:
+        found.tables["track"].update(track)
     manifest = _described(path, found)
     settings = with_origin(manifest, found.tables, origin="discovery")
     return Opener(root, manifest, None).flight(settings, whole=False)
