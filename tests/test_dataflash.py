@@ -242,7 +242,18 @@ def test_a_second_definition_of_a_type_is_named(tmp_path: Path) -> None:
     assert "is already POS" in flash.warnings[0]
 
 
-@pytest.mark.parametrize("data", [b"", b"\xa3\x95\x80" + bytes(17), b"not a log " * 50, b"\xa3\x95" * 400])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xa3",
+        b"\xa3\x95",
+        b"\xa3\x95\x80",
+        b"\xa3\x95\x80" + bytes(17),
+        b"not a log " * 50,
+        b"\xa3\x95" * 400,
+    ],
+)
 def test_what_is_no_log_is_a_read_error(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ReadError, match=r"log\.bin"):
         read(tmp_path, data)

@@ -85,4 +85,4 @@ def _regular(holes: tuple[tuple[int, int], ...]) -> str:
     if of_length.max() < REGULAR_SHARE * length.size:
         return ""
     apart = round(float(np.median(np.diff(place))))
-    return f"; most are {size} bytes long, some {apart} bytes apart: blocks that a vendor put into the stream"
+    return f"; most are {size} bytes long, some {apart} bytes apart: perhaps blocks that a vendor put there"

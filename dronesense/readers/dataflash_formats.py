@@ -45,6 +45,9 @@ _DTYPES: Final = {letter: np.dtype(kind) for letter, (kind, _) in LETTERS.items(
 _SIZES: Final = {letter: kind.itemsize for letter, kind in _DTYPES.items()}
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,4}")
 
+BLOCK_FORMATS: Final = 1 << 14
+"""Definitions read in one go: bounds the memory of what is made on the way (1.4 MB)."""
+
 CACHED_FORMATS: Final = 4096
 """Formats kept between logs: a firmware defines some 160, and logs come in series."""
 
@@ -57,9 +60,11 @@ def layout(letters: str, columns: tuple[str, ...]) -> tuple[np.dtype[np.void], d
     """
     starts = list(accumulate((_SIZES[letter] for letter in letters), initial=HEADER_BYTES))
     kinds = [_DTYPES[letter] for letter in letters]
-    packed = {"names": columns, "formats": kinds, "offsets": starts[:-1], "itemsize": starts[-1]}
+    dtype = np.dtype(
+        {"names": list(columns), "formats": kinds, "offsets": starts[:-1], "itemsize": starts[-1]}
+    )
     divisors = {column: LETTERS[letter][1] for letter, column in zip(letters, columns, strict=True)}
-    return np.dtype(packed), divisors
+    return dtype, divisors
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +124,16 @@ def read_formats(data: NDArray[np.uint8], starts: NDArray[Any]) -> tuple[list[Fo
     whole = (
         starts[starts <= data.size - FMT_LENGTH].astype(np.int64) if data.size >= FMT_LENGTH else starts[:0]
     )
-    span = np.arange(HEADER_BYTES, FMT_LENGTH)
-    bodies = data[whole[:, None] + span].tobytes()
     first: dict[bytes, int] = {}  # logs that were joined define everything again and again
-    for number, start in enumerate(whole.tolist()):
-        first.setdefault(bodies[number * span.size : (number + 1) * span.size], start)
+    size = FMT_LENGTH - HEADER_BYTES
+    if not whole.size:
+        return [], ()
+    everywhere = np.ndarray((data.size - FMT_LENGTH + 1,), f"V{size}", data, HEADER_BYTES, (1,))
+    for block in range(0, whole.size, BLOCK_FORMATS):
+        part = whole[block : block + BLOCK_FORMATS]
+        bodies = everywhere[part].tobytes()
+        for number, start in enumerate(part.tolist()):
+            first.setdefault(bodies[number * size : (number + 1) * size], start)
     records = [(start, *parse_format(body)) for body, start in first.items()]
     return one_per_type(records, "FMT record at byte")
 
