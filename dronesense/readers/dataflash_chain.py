@@ -43,7 +43,8 @@ class Headers(NamedTuple):
 def find_headers(data: NDArray[np.uint8]) -> Headers:
     """Return what may be the headers of records; offsets as uint32 where that is wide enough."""
     width = np.uint32 if data.size < 1 << 32 else np.int64
-    offsets, types = np.empty(0, dtype=width), np.empty(0, dtype=np.uint8)
+    offsets: NDArray[Any] = np.empty(0, dtype=width)
+    types = np.empty(0, dtype=np.uint8)
     count = 0
     for start in range(0, max(0, data.size - HEADER_BYTES + 1), SCAN_BYTES):
         block = data[start : start + SCAN_BYTES + 2]
