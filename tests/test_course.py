@@ -236,6 +236,7 @@ def test_real_quadplane(shared_data: Path) -> None:
     rows = []
     while (message := link.recv_match(type="GLOBAL_POSITION_INT")) is not None:
         rows.append((message.time_boot_ms, message.vx / 100, message.vy / 100, message.hdg / 100))
+    link.close()
     table = np.array(rows)
     table = table[np.unique(table[:, 0], return_index=True)[1]]  # some frames came late
     course = np.degrees(np.arctan2(table[:, 2], table[:, 1]))

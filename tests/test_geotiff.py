@@ -10,7 +10,7 @@ import pytest
 from dronesense.errors import CoverageError, ManifestError, ReadError
 from dronesense.model import Instrument, LineCamera, LineScan, MapGrid, Mount
 from dronesense.plugins import read_head
-from dronesense.readers import geotiff
+from dronesense.readers import geotiff, height_model
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -282,7 +282,7 @@ def heights(rows=30, cols=40) -> np.ndarray:
 
 def terrain(path: Path, bounds=None, **kwargs):
     settings = {"label": "raw/dem.tif", "bounds": bounds, "height_ref": "ellipsoid", "sigma_m": 0.3} | kwargs
-    return geotiff.read_terrain(path, **settings)
+    return height_model.read_terrain(path, **settings)
 
 
 def test_whole_terrain(tmp_path):

@@ -14,7 +14,7 @@ from dronesense.errors import CoverageError, ManifestError
 from dronesense.geodesy.geoid import GeoidGrid, undulation
 from dronesense.geotag import heights
 from dronesense.geotag.datum import datum_check
-from dronesense.geotag.heights import above_ground, flat_ground, ground_below, to_ellipsoid
+from dronesense.geotag.heights import flat_ground, ground_below, to_ellipsoid
 from dronesense.model import Clock, Terrain, Trajectory
 
 LON, LAT = -2.6, 51.45  # Bristol
@@ -327,8 +327,3 @@ def test_flight_below_the_ground_is_flagged() -> None:
     airborne = np.full(40, 120.0 + 20.0 - N)
     text = one(flight(airborne, airborne, speed=np.full(40, 3.0)), terrain())
     assert "starts 30.0 m below" in text
-
-
-def test_above_ground_at_the_start() -> None:
-    assert above_ground(flight(130.0, 130.0), terrain()) == pytest.approx(10.0, abs=0.01)
-    assert above_ground(flight(), terrain()) is None

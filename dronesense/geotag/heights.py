@@ -237,9 +237,3 @@ def ground_below(trajectory: Trajectory, terrain: Terrain) -> Floats:
     if not terrain.is_flat:
         x, y = geodesy.to_grid(x, y, terrain.crs)
     return surface.height_at(x, y)
-
-
-def above_ground(trajectory: Trajectory, terrain: Terrain) -> float | None:
-    """Return how far above the terrain the track starts, m; None where either is unknown."""
-    above = float(trajectory.height_m[0] - ground_below(trajectory, terrain)[0])
-    return above if np.isfinite(above) else None

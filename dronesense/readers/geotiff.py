@@ -25,9 +25,6 @@ from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers import raster, tiff_directory
 from dronesense.readers.envi_keys import NM_PER_UNIT, wavelength_in_name
-from dronesense.readers.height_model import read_terrain
-
-__all__ = ["GeoTiffSource", "read", "read_terrain", "sniff"]
 
 
 def sniff(path: Path, head: bytes) -> bool:
