@@ -2,9 +2,9 @@
 
     python benchmarks/bench_text_logs.py [--repeat 20]
 
-Real logs below $DRONESENSE_SHARED (or ../shared/data), and the NMEA ones repeated to show the trend. "columns":
-both sides read the same fields of GGA and RMC (time, position, quality, heights, speed, course, date).
-"trajectory": dronesense builds the whole track with gates, dates and report, the peer still only reads fields.
+Real logs below $DRONESENSE_SHARED (or ../shared/data), and the NMEA ones repeated to show the trend.
+"columns": both sides read the same fields of GGA and RMC (time, position, quality, heights, speed, course,
+date). "trajectory": dronesense builds the whole track with gates and report, the peer only reads fields.
 """
 
 from __future__ import annotations

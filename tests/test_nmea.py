@@ -325,6 +325,14 @@ def test_a_cut_last_sentence_is_refused():
     assert decode(bare[:-5])[1].dropped == {CUT: 1}
 
 
+def test_a_sentence_without_fields():
+    """The address alone, also as the last in a file, where no comma follows."""
+    raw = log(["GPGGA", *flight(3), "GPRMC", "PASHR", "GPGST", "GPGGA"])
+    track, report = decode(raw)
+    assert len(track) == 3
+    assert report.records == 17
+
+
 @pytest.mark.parametrize("raw", [b"", b"\n", b"$", b"$$$$", b"$GPGGA", b"nothing here at all.", b"\0" * 20])
 def test_nothing_in_it(raw):
     with pytest.raises(ReadError):

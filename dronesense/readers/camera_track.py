@@ -88,17 +88,8 @@ def camera_track(
     ReadError
         If no row is left.
     """
-    known = np.isfinite(places).all(axis=1) & np.isfinite(angles_deg).all(axis=1)
-    keep = np.flatnonzero(tally.keep(np.asarray(known, dtype=bool), "row without a solution"))
-    lon, lat, height = places.T
-    keep = keep[plausible("", time[keep], lon[keep], lat[keep], height[keep], tally)]
-    in_order, piece = ordered(time[keep], tally)
-    keep = keep[in_order]
-    if not keep.size:
-        raise ReadError(
-            f"holds no usable row{tally.reasons()}", where=label, fix="copy it again from the card"
-        )
-    time, height = time[keep], height[keep]
+    keep, piece = _usable(places, angles_deg, time, label, tally)
+    time, (lon, lat, height) = time[keep], places[keep].T
     sigma_h, sigma_v = SINGLE_FIX_SIGMA_M
     tally.assumptions.append(
         f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the file states none"
@@ -107,8 +98,8 @@ def camera_track(
         name=name,
         rank=Rank.FILTER,
         time=time,
-        lon=lon[keep],
-        lat=lat[keep],
+        lon=lon,
+        lat=lat,
         height_m=height if ellipsoidal else np.full(keep.size, np.nan),
         height_source_m=height,
         height_ref="ellipsoid" if ellipsoidal else "unknown",
@@ -132,3 +123,18 @@ def camera_track(
             "start": to_iso(int(time[0])),
         },
     }
+
+
+def _usable(
+    places: Float, angles_deg: Float, time: NDArray[np.int64], label: str, tally: Tally
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return the rows to keep, and a number per kept row that grows where the clock jumped back."""
+    known = np.isfinite(places).all(axis=1) & np.isfinite(angles_deg).all(axis=1)
+    keep = np.flatnonzero(tally.keep(np.asarray(known, dtype=bool), "row without a solution"))
+    keep = keep[plausible("", time[keep], places[keep, 0], places[keep, 1], places[keep, 2], tally)]
+    in_order, piece = ordered(time[keep], tally)
+    keep = keep[in_order]
+    if not keep.size:
+        fix = "copy it again from the card"
+        raise ReadError(f"holds no usable row{tally.reasons()}", where=label, fix=fix)
+    return keep, piece

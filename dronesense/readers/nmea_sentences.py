@@ -180,7 +180,8 @@ class Sentences:
         edges = self._edges[np.minimum(self._first[rows, None] + wanted, self._edges.size - 1)]
         start = self._edges[self._first[rows, None] + np.minimum(wanted, have) - 1] + 1
         stop = np.where(wanted < have, edges, self._ends[rows, None])
-        length = np.where(wanted <= have, stop - start, 0).ravel()
+        there = wanted <= have
+        start, length = np.where(there, start, 0), np.where(there, stop - start, 0).ravel()
         width = int(min(width, length.max(initial=1))) or 1
         letters = self._windows(width)[start.ravel()]
         letters *= np.arange(width) < length[:, None]
