@@ -33,6 +33,8 @@ class Flag(IntFlag):
     """The trajectory does not cover the sample."""
     EDGE = 128
     """Too near a gap for the response correction to be trusted."""
+    DERIVED = 256
+    """Computed by the sensor from another channel, not measured: eCO2 of a metal-oxide chip is no CO2."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,14 +45,17 @@ class Ambient:
     ----------
     pressure_hpa, temperature_k, humidity_percent : (m,) float64 or None
         Static pressure, air temperature, relative humidity.
+    water_ppm : (m,) float64 or None
+        Mole fraction of water in moist air, as the analyser measured it.
     """
 
     pressure_hpa: NDArray[np.float64] | None = None
     temperature_k: NDArray[np.float64] | None = None
     humidity_percent: NDArray[np.float64] | None = None
+    water_ppm: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        freeze(self, np.float64, (None,), "pressure_hpa", "temperature_k", "humidity_percent")
+        freeze(self, np.float64, (None,), "pressure_hpa", "temperature_k", "humidity_percent", "water_ppm")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -113,7 +118,7 @@ class GasSeries:
             raise ValueError(f'level must be "raw" or "calibrated", not {self.level!r}')
         if np.any(self.sigma < 0.0):
             raise ValueError("sigma must not be negative")
-        for name in ("pressure_hpa", "temperature_k", "humidity_percent"):
+        for name in ("pressure_hpa", "temperature_k", "humidity_percent", "water_ppm"):
             ambient = getattr(self.ambient, name)
             if ambient is not None and len(ambient) != m:
                 raise ValueError(f"ambient.{name} has {len(ambient)} samples, the series {m}")

@@ -48,13 +48,37 @@ class Column:
     field : str or None
         ``pressure``, ``temperature``, ``humidity``, ``water``, ``status``, ``latitude``, ``longitude``,
         ``height``, ``roll``, ``pitch``, ``yaw``, ``velocity_north``, ``velocity_east``, ``velocity_down``,
-        ``velocity_up``, ...
+        ``velocity_up``, ``wind_from``, ... (docs/formats/instrument-toml.md lists them all).
     basis : {"dry", "wet", "unknown"}
         For mole fractions.
     sigma : float
         Noise of one reading in `unit`; NaN when not stated.
-    ok : tuple of float
-        For ``field = "status"``: the values that mean a good reading; empty = any.
+    ok : tuple of float or str
+        For ``field = "status"``: the values or texts that mean a good reading; empty = any.
+    bad_bits : int
+        For ``field = "status"``: a good reading has none of these bits; 0 = not asked.
+    within : (low, high) or None
+        For ``field = "status"``: a good reading has a value within, both ends included.
+    flag : str
+        For ``field = "status"``: name of the :class:`~dronesense.model.Flag` that a bad one gets.
+    of : str or None
+        Species that a status, sigma, unit, basis or electrode column is about; None = all.
+    optional : bool
+        The table may lack the column.
+    also : tuple of str
+        Other headings of the same column: other languages, other versions.
+    saturation : float
+        Reading from which the sensor is saturated, in `unit`; inf when not stated.
+    hold : bool
+        The logger repeats the last reading until there is a new one.
+    derived : bool
+        Computed from another channel, not measured (eCO2).
+    stuck : int
+        Equal readings in a row beyond which the sensor counts as stuck; 0 = never.
+    molar_mass : float
+        g/mol, to turn a mass concentration into a mole fraction; NaN when not stated.
+    state : "sample" or (degC, hPa) or None
+        Temperature and pressure that a mass concentration refers to.
     """
 
     unit: str = "1"
@@ -62,7 +86,35 @@ class Column:
     field: str | None = None
     basis: Literal["dry", "wet", "unknown"] = "unknown"
     sigma: float = float("nan")
-    ok: tuple[float, ...] = ()
+    ok: tuple[float | str, ...] = ()
+    bad_bits: int = 0
+    within: tuple[float, float] | None = None
+    flag: str = "STATUS"
+    of: str | None = None
+    optional: bool = False
+    also: tuple[str, ...] = ()
+    saturation: float = float("inf")
+    hold: bool = False
+    derived: bool = False
+    stuck: int = 20
+    molar_mass: float = float("nan")
+    state: Literal["sample"] | tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GasHeading:
+    """Gas columns found by how they are headed: the set of gases varies between instruments of a kind.
+
+    Parameters
+    ----------
+    heading : str
+        ``"{name} ({unit})"``: `{name}` and `{unit}` stand for what the file says, the rest is literal.
+    names : mapping of str to Column
+        Name in the heading -> column; its unit counts only where the heading has none.
+    """
+
+    heading: str
+    names: Mapping[str, Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +126,66 @@ class TimeColumn:
     columns : tuple of str
         One or more columns, joined by a space.
     format : str
-        ``iso``, ``unix``, ``unix_ms`` or a strptime pattern.
+        ``iso``, ``unix``, ``unix_ms``, ``unix_s_ns``, ``numeric`` (a date in figures, see `date_order`),
+        ``elapsed`` (seconds since a start) or a strptime pattern.
     zone : str or None
         ``UTC``, ``+05:00`` or an IANA name; None: the stamps carry their own offset (or are refused).
+    date_order : {"dmy", "mdy", "ymd"} or None
+        For ``numeric``; None: as a stamp of the file proves it (or it is refused).
+    zone_line : str or None
+        Text of the line above the headings that states the zone.
+    start : str or None
+        For ``elapsed``: the moment that seconds count from.
+    start_line : str or None
+        For ``elapsed``: text of the line above the headings that states that moment.
     """
 
     columns: tuple[str, ...]
     format: str = "iso"
     zone: str | None = None
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    zone_line: str | None = None
+    start: str | None = None
+    start_line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is particular to how a table is laid out.
+
+    Parameters
+    ----------
+    decimal : {".", ","} or None
+        None: found from the cells.
+    end : str or None
+        The table ends before the first line that starts with this text.
+    skip_rows : int
+        Lines below the headings that hold units and names, no readings.
+    extra_cells : bool
+        Rows may have more cells than there are headings; those to the right are not read.
+    """
+
+    decimal: Literal[".", ","] | None = None
+    end: str | None = None
+    skip_rows: int = 0
+    extra_cells: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """By what a file of the instrument is told from those of its relatives.
+
+    Parameters
+    ----------
+    headings, without : tuple of str
+        Headings that must, and must not, be there.
+    text : str
+        Text that must stand in the lines above the headings.
+    """
+
+    headings: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +206,18 @@ class GasInstrument:
         None: found from the header.
     height_ref : str or None
         For a ``height`` column: what it refers to.
+    gases : tuple of GasHeading
+        Gas columns found by how they are headed; of several for one species the first counts.
+    layout : Layout
+        How the table is laid out, beside `missing` and `delimiter`.
+    warm_up_s : float
+        Readings within this time of the first row are flagged.
+    preamble : mapping of str to str
+        Name -> text of the line above the headings whose value the report repeats.
+    match : Match
+        By what its files are told from those of its relatives.
+    notes : tuple of str
+        What every report on such a file repeats as an assumption.
     """
 
     time: TimeColumn
@@ -110,6 +226,12 @@ class GasInstrument:
     missing: tuple[str, ...] = ()
     delimiter: str | None = None
     height_ref: str | None = None
+    gases: tuple[GasHeading, ...] = ()
+    layout: Layout = Layout()
+    warm_up_s: float = 0.0
+    preamble: Mapping[str, str] = field(default_factory=dict)
+    match: Match = Match()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

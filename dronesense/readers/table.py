@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,15 +13,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
+from dronesense.model import Layout
+from dronesense.readers.table_rows import (
+    CUT_ROW,
+    DELIMITERS,
+    LONG_ROW,
+    MAX_NAMED_LINES,
+    SHORT_ROW,
+    find_heading,
+    fitting,
+    records_of,
+    until,
+)
+from dronesense.readers.table_text import COPY_AGAIN, decode, load
 
-DELIMITERS: Final = (",", ";", "\t")
-"""Delimiters that are told apart by the heading line."""
-
-BLANKS: Final = " "
-"""As a delimiter: any run of blanks and tabs; such tables have no empty cells and no quotes."""
-
-MAX_BYTES: Final = 1 << 30
-"""Tables are read at once: a larger file (1 GiB) is hardly a table, and would take all memory."""
+__all__ = [
+    "CUT_ROW",
+    "DELIMITERS",
+    "LONG_ROW",
+    "MAX_NAMED_LINES",
+    "OPEN_END",
+    "SHORT_ROW",
+    "Table",
+    "qualified",
+    "read_names",
+    "read_table",
+    "tolerated",
+]
 
 HEAD_BYTES: Final = 65536
 """A heading line is looked for in this many bytes."""
@@ -31,27 +47,18 @@ HEAD_BYTES: Final = 65536
 MISSING: Final = frozenset({"", "nan", "NaN", "NAN"})
 """Texts that always stand for "no value"."""
 
-CUT_ROW: Final = "last row cut short"
-SHORT_ROW: Final = "fewer cells than headings"
-LONG_ROW: Final = "more cells than headings"
 OPEN_END: Final = "file ends without a line end: may be cut"
-MAX_NAMED_LINES: Final = 5
 MAX_GARBLED_SHARE: Final = 0.01
 """Share of a column's cells that may be garbled before the column is something else than it seems."""
 MIN_GARBLED: Final = 3
 """So many may be garbled in a short table."""
-"""Lines named in a warning before it says "..."."""
+
+PLAIN: Final = Layout()
+"""Headings, then rows, to the end of the file."""
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 """What may as well be an integer with its thousands apart: proves no decimal comma."""
-
-_COPY_AGAIN: Final = "copy it again from the card"
-_BOMS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +88,10 @@ class Table:
     decimal_comma : bool
         Some cell can only be a number with a decimal comma (``2,6``; not ``1,234``), and cells are not parted
         by commas.
+    preamble : tuple of str
+        The lines above the headings.
+    below : tuple of list of str
+        Cells of the lines below the headings that hold units and names, where the layout counts them.
     """
 
     path: Path
@@ -93,12 +104,17 @@ class Table:
     assumptions: tuple[str, ...] = ()
     open_ended: bool = False
     decimal_comma: bool = False
+    preamble: tuple[str, ...] = ()
+    below: tuple[list[str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.row)
 
     def text(self, name: str) -> list[str]:
         """Return the cells of column *name*.
+
+        Headings that repeat (``Unit``, ``Residual``) go by their left neighbor as well: ``Methane: Unit``,
+        see :func:`qualified`.
 
         Raises
         ------
@@ -107,6 +123,9 @@ class Table:
         """
         count = self.names.count(name)
         if count == 0:
+            names = qualified(self.names)
+            if names.count(name) == 1:
+                return self.columns[names.index(name)]
             raise ReadError(
                 f'no column "{name}"{did_you_mean(name, self.names)}',
                 where=self.path,
@@ -164,7 +183,7 @@ class Table:
         )
         for index in bad:
             cells[index] = "nan"
-        return np.array(cells, dtype=np.str_).astype(np.float64)
+        return np.array(list(map(float, cells)))
 
     def _cells(self, name: str) -> list[str]:
         """Return column *name* with missing cells as ``nan`` and decimals with a point."""
@@ -188,13 +207,38 @@ class Table:
 
     def take(self, index: NDArray[np.intp]) -> Table:
         """Return the table with the rows *index* only, in that order."""
+        if np.array_equal(index, np.arange(len(self))):
+            return self
         kept = index.tolist()
         columns = tuple([column[each] for each in kept] for column in self.columns)
         return replace(self, columns=columns, row=self.row[index])
 
 
+def qualified(names: list[str]) -> list[str]:
+    """Return *names* with those that repeat put after the nearest one to their left that does not.
+
+    Examples
+    --------
+    >>> qualified(["CO", "Unit", "CH4", "Unit"])
+    ['CO', 'CO: Unit', 'CH4', 'CH4: Unit']
+    """
+    seen = Counter(names)
+    result: list[str] = []
+    owner = ""
+    for name in names:
+        if seen[name] == 1:
+            owner = name
+        result.append(name if seen[name] == 1 or not owner else f"{owner}: {name}")
+    return result
+
+
 def read_table(
-    path: Path, *, delimiter: str | None = None, missing: Iterable[str] = (), headings: Iterable[str] = ()
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    missing: Iterable[str] = (),
+    headings: Iterable[str] = (),
+    layout: Layout = PLAIN,
 ) -> Table:
     """Read a delimited text file with a heading line.
 
@@ -214,6 +258,8 @@ def read_table(
     headings : iterable of str
         Headings to look for: the heading line is the one within the first :data:`HEAD_BYTES` that has most
         of them. Without, or when there is none with any, it is the first line that is not blank.
+    layout : Layout
+        How decimals are written, where the table ends, which lines below the headings are none of its rows.
 
     Returns
     -------
@@ -225,11 +271,13 @@ def read_table(
         If the file cannot be opened, is empty, is not text, or a quote is never closed.
     """
     warnings: list[str] = []
-    text = _decode(path, _load(path), warnings)
+    text = decode(path, load(path), warnings)
     if not text.strip():
-        raise ReadError("is empty", where=path, fix=_COPY_AGAIN)
+        raise ReadError("is empty", where=path, fix=COPY_AGAIN)
+    assumptions: list[str] = []
+    text = until(text, layout.end, assumptions)
     wanted = frozenset(headings)
-    head = _find_heading(text[:HEAD_BYTES], delimiter, wanted)
+    head = find_heading(text[:HEAD_BYTES], delimiter, wanted)
     if wanted and all(map(_is_number, head.names)):
         raise ReadError(
             "has no heading line, and columns are found by their headings",
@@ -239,24 +287,32 @@ def read_table(
     open_ended = not text.endswith(("\n", "\r"))
     if open_ended:
         warnings.append(OPEN_END)
-    records = _records(path, text, head)
+    records = records_of(path, text, head)
     names = [name.strip() for name in records[0][1]] if records else []
     while names and not names[-1]:
         names.pop()
     if not names:
         raise ReadError("has no heading line", where=path)
     dropped: dict[str, int] = {}
+    below, records = records[1 : 1 + layout.skip_rows], records[1 + layout.skip_rows :]
     # A last row without a line end has lost cells; one with a line end is ragged, not cut.
-    rows = _keep(records[1:], len(names), dropped, warnings, may_be_cut=open_ended)
+    rows = fitting(records, len(names), dropped, warnings, may_be_cut=open_ended, extra=layout.extra_cells)
     columns = zip(*(cells for _, cells in rows), strict=True) if rows else ((),) * len(names)
-    assumptions = [f"headings found on line {head.line}"] if head.line > 1 else []
-    decimal_comma = head.delimiter != "," and any(_proves_comma(cell) for _, cells in rows for cell in cells)
+    stripped = tuple([list(map(str.strip, column)) for column in columns])
+    if head.line > 1:
+        assumptions.insert(0, f"headings found on line {head.line}")
+    decimal_comma = layout.decimal == "," or (
+        layout.decimal is None
+        and head.delimiter != ","
+        and "," in text
+        and any("," in cell and _proves_comma(cell) for column in stripped for cell in column)
+    )
     if decimal_comma:
         assumptions.append("decimals are written with a comma")
     return Table(
         path=path,
         names=names,
-        columns=tuple([cell.strip() for cell in column] for column in columns),
+        columns=stripped,
         row=np.array([line for line, _ in rows], dtype=np.int64),
         missing=MISSING | frozenset(missing),
         dropped=dropped,
@@ -264,6 +320,8 @@ def read_table(
         assumptions=tuple(assumptions),
         open_ended=open_ended and bool(rows) and rows[-1][0] == records[-1][0],
         decimal_comma=decimal_comma,
+        preamble=tuple(text[: head.start].splitlines()),
+        below=tuple([cell.strip() for cell in cells] for _, cells in below),
     )
 
 
@@ -284,142 +342,13 @@ def read_names(path: Path, *, delimiter: str | None = None, headings: Iterable[s
         raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
     if len(raw) == HEAD_BYTES:
         raw = raw[: raw.rfind(b"\n")]  # not within a character
-    return _find_heading(_decode(path, raw, []), delimiter, frozenset(headings)).names
-
-
-def _load(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
-    if size > MAX_BYTES:
-        raise ReadError(f"{size} bytes is too large for a table (at most {MAX_BYTES})", where=path)
-    return raw
-
-
-def _decode(path: Path, raw: bytes, warnings: list[str]) -> str:
-    """Return the text of *raw*, noting guesses in *warnings*."""
-    encoding = next((name for bom, name in _BOMS if raw.startswith(bom)), "")
-    if not encoding and len(raw) > 1 and 0 in raw[:2] and any(raw[:2]):
-        encoding = "utf-16-be" if raw[0] == 0 else "utf-16-le"
-    if encoding.startswith("utf-16") and len(raw) % 2:
-        warnings.append("file ends within a character: it is cut")
-        raw = raw[:-1]
-    try:
-        text = raw.decode(encoding or "utf-8")
-    except UnicodeDecodeError as error:
-        if encoding.startswith("utf-16"):
-            what = f"is not valid UTF-16 (byte {error.start})"
-            raise ReadError(what, where=path, fix=_COPY_AGAIN) from error
-        warnings.append(f"byte {error.start} is not UTF-8: the text was read as Latin-1")
-        text = raw.decode("latin-1")
-    stripped = text.rstrip("\0")
-    if len(stripped) < len(text):
-        warnings.append(f"{len(text) - len(stripped)} zero bytes at the end: power was lost in writing")
-    if "\0" in stripped:
-        line = stripped.count("\n", 0, stripped.index("\0")) + 1
-        raise ReadError(
-            "holds zero bytes: not a text file, or damaged",
-            where=f"{path}, line {line}",
-            fix=_COPY_AGAIN,
-        )
-    return stripped.removeprefix("\ufeff")
-
-
-@dataclass(frozen=True, slots=True)
-class _Heading:
-    """The heading line: its 1-based number, the offset of its first character, how it is split, its cells."""
-
-    line: int
-    start: int
-    delimiter: str
-    names: list[str]
-
-
-def _find_heading(head: str, delimiter: str | None, wanted: frozenset[str]) -> _Heading:
-    """Return the line of *head* with most of the *wanted* headings, else the first that is not blank."""
-    marks = (delimiter,) if delimiter else (*DELIMITERS, BLANKS) if wanted else DELIMITERS
-    best, score, start = _Heading(1, 0, marks[0], []), (-1, 0), 0
-    for line, text in enumerate(io.StringIO(head, newline=""), 1):
-        if text.strip():
-            for mark in marks:
-                names = _split(text, mark)
-                matches = len(wanted.intersection(names))
-                # A line after the first takes matches; among delimiters of a line without any, columns count.
-                if (matches, 0) > (score[0], 0) or (line == best.line and (matches, len(names)) > score):
-                    best, score = _Heading(line, start, mark, names), (matches, len(names))
-            if not wanted:
-                break
-        start += len(text)
-    return best
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    """Return the stripped cells of one line."""
-    if delimiter == BLANKS:
-        return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    return find_heading(decode(path, raw, []), delimiter, frozenset(headings)).names
 
 
 def _proves_comma(cell: str) -> bool:
     """Return whether *cell* can only be a number with a decimal comma."""
     cell = cell.strip()
     return "," in cell and bool(_DECIMAL_COMMA.fullmatch(cell)) and not _THOUSANDS.fullmatch(cell)
-
-
-def _records(path: Path, text: str, head: _Heading) -> list[tuple[int, list[str]]]:
-    """Return (first line, cells) of each record that is not blank, from the heading line on."""
-    text = text[head.start :]
-    if head.delimiter == BLANKS:
-        lines = enumerate(io.StringIO(text, newline=""), head.line)
-        return [(line, row.split()) for line, row in lines if row.strip()]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=head.delimiter, skipinitialspace=True)
-    records: list[tuple[int, list[str]]] = []
-    start = head.line
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                records.append((start, cells))
-            last, start = start, head.line + reader.line_num
-    except csv.Error as error:
-        raise ReadError(f"cannot be split into cells ({error})", where=f"{path}, line {start}") from error
-    tail = list(io.StringIO(text, newline=""))[last - head.line :]
-    if "".join(tail).count('"') % 2 == 0:
-        return records
-    if len(tail) > 1:
-        raise ReadError(
-            "a quote is never closed", where=f"{path}, line {last}", fix="close the quote on that line"
-        )
-    return [*records[:-1], (last, [])]  # the file is cut inside a quoted cell
-
-
-def _keep(
-    records: list[tuple[int, list[str]]],
-    width: int,
-    dropped: dict[str, int],
-    warnings: list[str],
-    *,
-    may_be_cut: bool,
-) -> list[tuple[int, list[str]]]:
-    """Return the records of *width* cells; count the others in *dropped* and name them in *warnings*."""
-    kept: list[tuple[int, list[str]]] = []
-    left_out: dict[str, list[int]] = {}
-    last = records[-1][0] if records else 0
-    for line, cells in records:
-        if len(cells) == width or (len(cells) > width and not any(cell.strip() for cell in cells[width:])):
-            kept.append((line, cells[:width]))
-        elif len(cells) > width:
-            left_out.setdefault(LONG_ROW, []).append(line)
-        else:
-            left_out.setdefault(CUT_ROW if may_be_cut and line == last else SHORT_ROW, []).append(line)
-    for reason, lines in left_out.items():
-        dropped[reason] = len(lines)
-        named = ", ".join(map(str, lines[:MAX_NAMED_LINES])) + (
-            ", ..." if len(lines) > MAX_NAMED_LINES else ""
-        )
-        warnings.append(f"{reason}: {len(lines)} row(s) left out (line {named})")
-    return kept
 
 
 def tolerated(rows: int) -> int:
@@ -434,7 +363,7 @@ def _as_numbers(cells: list[str]) -> NDArray[np.float64] | None:
     if "_" in "".join(cells):  # Python reads "1_000" as 1000
         return None
     try:
-        return np.array(cells, dtype=np.str_).astype(np.float64)
+        return np.array(list(map(float, cells)))
     except ValueError:
         return None
 
