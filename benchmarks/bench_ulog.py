@@ -31,6 +31,8 @@ NAVIGATION = (
 """What a trajectory is made of."""
 ROUNDS = 7
 FLIGHT_MB = 16
+PAUSE_US = 10_000
+"""Between repeats, so that no clock runs back, µs."""
 LARGE_OF = "sample_log_small.ulg"
 """A log of hardware, with GPS and attitude at 200 Hz."""
 
@@ -114,7 +116,9 @@ def grow(path: Path, target: Path, megabytes: int) -> None:
     if data[18] == ord("B"):
         data[27] = 0  # no appended data: their offsets do not hold any more
     stamps = np.ndarray((body.size - 7,), "<u8", body, 0, (1,))
-    span = max(int(log[key]["timestamp"].max()) for key in log) - log.start_us
+    times = np.concatenate([log[key]["timestamp"] for key in log])
+    times = times[times > 0]  # a topic may never have been stamped
+    span = int(times.max()) - int(times.min()) + PAUSE_US
     with target.open("wb") as out:
         data.tofile(out)
         while out.tell() < megabytes * 1_000_000:
