@@ -230,7 +230,14 @@ class Opener:
         table = self.manifest.terrain
         if table is None:
             return None
+        geoid = geoid if table.height_ref == "egm2008" else None  # EGM96 is EGM96, whatever the track uses
         if table.height_m is not None:
+            if trajectory is None and table.height_ref != "ellipsoid":
+                raise ManifestError(
+                    f'[terrain] height_ref = "{table.height_ref}" needs a place, and there is no track',
+                    where=self.where,
+                    fix='state an ellipsoidal height with height_ref = "ellipsoid"',
+                )
             if trajectory is None:
                 return Terrain.flat(table.height_m, sigma_m=table.sigma_m, source="[terrain] height_m")
             return heights.flat_ground(

@@ -166,6 +166,8 @@ def _heights(trajectory: Trajectory) -> str:
     """Return what the heights of a track are, in words."""
     if not np.isfinite(trajectory.height_m).any():
         return f"heights unknown (the log says: {trajectory.height_ref})"
-    if trajectory.height_ref == "ellipsoid":
+    steps = [line.removeprefix("heights: ") for line in trajectory.history if line.startswith("heights: ")]
+    if trajectory.height_ref == "ellipsoid" and not steps:
         return "heights above the ellipsoid"
-    return f"heights above the ellipsoid, from {trajectory.height_ref} and the log's own undulation"
+    how = steps[-1] if steps else f"from {trajectory.height_ref} and the log's own undulation"
+    return f"heights above the ellipsoid, {how}"
