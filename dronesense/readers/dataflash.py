@@ -229,20 +229,23 @@ class Records(Messages):
     only some are wanted then and the memory counts.
     """
 
-    __slots__ = ("_divisors", "_doubtful", "_everywhere", "_packed")
+    __slots__ = ("_divisors", "_doubtful", "_packed", "_records")
 
     def __init__(
         self,
         log: DataFlash,
         form: Format,
         offsets: NDArray[np.int64],
-        everywhere: NDArray[np.void],
-        packed: NDArray[np.void] | None,
+        records: NDArray[np.void],
+        packed: bool,
+        divisors: dict[str, float | None],
     ) -> None:
-        super().__init__(log, form, offsets)
-        self._divisors = layout(form.letters, form.columns)[1]
-        self._everywhere = everywhere
+        self._log = log
+        self._form = form
+        self.offsets = offsets
+        self._records = records
         self._packed = packed
+        self._divisors = divisors
         self._doubtful = log.doubtful_offsets
 
     def __getitem__(self, column: str) -> NDArray[Any]:
@@ -250,11 +253,10 @@ class Records(Messages):
             divisor = self._divisors[column]
         except KeyError:
             raise self._no_column(column) from None
-        if self._packed is None:
-            raw = self._everywhere[column][self.offsets]
-            return raw if divisor is None else raw / divisor
-        raw = self._packed[column]
-        return raw.copy() if divisor is None else raw / divisor
+        raw = self._records[column]
+        if divisor is not None:
+            return (raw if self._packed else raw[self.offsets]) / divisor
+        return raw.copy() if self._packed else raw[self.offsets]
 
     @property
     def confirmed(self) -> NDArray[np.bool_]:
@@ -321,18 +323,17 @@ class DataFlash(MessageLog):
         offsets, ends = self._sorted
         return offsets[ends[kind] - int(self._counts[kind]) : ends[kind]]
 
-    def _decode(self, form: Format) -> tuple[NDArray[np.int64], NDArray[np.void], NDArray[np.void] | None]:
-        """Return the offsets, a record at every byte, and a copy of those at the offsets if they are few.
+    def _decode(self, form: Format) -> tuple[Any, ...]:
+        """Return the offsets, the records there (packed) or at every byte, which of both, and the divisors.
 
         What is selected from records at every byte is copied, whatever its alignment.
         """
-        dtype = layout(form.letters, form.columns)[0]
+        dtype, plain, divisors = layout(form.letters, form.columns)
         offsets = self._places(form.type)
-        everywhere = np.ndarray((self.size - dtype.itemsize + 1,), dtype, self._bytes, 0, (1,))
-        packed = None
-        if offsets.size * dtype.itemsize <= PACKED_BYTES:  # without meaning: ten times as fast as by field
-            packed = everywhere.view(np.dtype((np.void, dtype.itemsize)))[offsets].view(dtype)
-        return offsets, everywhere, packed
+        packed = offsets.size * form.length <= PACKED_BYTES
+        # bytes without meaning are copied ten times as fast as fields
+        records = np.ndarray((self.size - form.length + 1,), plain if packed else dtype, self._bytes, 0, (1,))
+        return offsets, records[offsets].view(dtype) if packed else records, packed, divisors
 
     def _messages(self, form: Format, decoded: Any) -> Messages:
         return Records(self, form, *decoded)

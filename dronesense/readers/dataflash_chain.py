@@ -53,8 +53,9 @@ def find_headers(data: NDArray[np.uint8]) -> Headers:
         end = count + first.size
         if end > offsets.size:  # grown in place: joining pieces would hold everything twice
             share = data.size / min(start + SCAN_BYTES, data.size)
+            room = min(int(end * share * SPARE) + 1, max(2 * end, SCAN_BYTES))
             for each in (offsets, types):
-                each.resize(int(end * share * SPARE) + 1, refcheck=False)
+                each.resize(room, refcheck=False)
         offsets[count:end] = first
         offsets[count:end] += width(start)
         types[count:end] = block[first + 2]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 FMT_TYPE: Final = 0x80
 FMT_LENGTH: Final = 89
 HEADER_BYTES: Final = 3
+BODY_BYTES: Final = FMT_LENGTH - HEADER_BYTES
 
 LETTERS: Final[dict[str, tuple[Any, float | None]]] = {
     "a": (("<i2", (32,)), None),
@@ -50,11 +51,15 @@ BLOCK_FORMATS: Final = 1 << 14
 
 CACHED_FORMATS: Final = 4096
 """Formats kept between logs: a firmware defines some 160, and logs come in series."""
+CACHED_LOGS: Final = 8
+"""Sets of definitions kept between logs."""
 
 
 @lru_cache(CACHED_FORMATS)
-def layout(letters: str, columns: tuple[str, ...]) -> tuple[np.dtype[np.void], dict[str, float | None]]:
-    """Return the packed numpy type of a record, header included, and column -> what it is divided by.
+def layout(
+    letters: str, columns: tuple[str, ...]
+) -> tuple[np.dtype[np.void], np.dtype[np.void], dict[str, float | None]]:
+    """Return how a record, header included, is packed; as many bytes without meaning; column -> its divisor.
 
     The dictionary is shared: not to be changed.
     """
@@ -64,7 +69,7 @@ def layout(letters: str, columns: tuple[str, ...]) -> tuple[np.dtype[np.void], d
         {"names": list(columns), "formats": kinds, "offsets": starts[:-1], "itemsize": starts[-1]}
     )
     divisors = {column: LETTERS[letter][1] for letter, column in zip(letters, columns, strict=True)}
-    return dtype, divisors
+    return dtype, np.dtype((np.void, starts[-1])), divisors
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +129,30 @@ def read_formats(data: NDArray[np.uint8], starts: NDArray[Any]) -> tuple[list[Fo
     whole = (
         starts[starts <= data.size - FMT_LENGTH].astype(np.int64) if data.size >= FMT_LENGTH else starts[:0]
     )
-    first: dict[bytes, int] = {}  # logs that were joined define everything again and again
-    size = FMT_LENGTH - HEADER_BYTES
     if not whole.size:
         return [], ()
-    everywhere = np.ndarray((data.size - FMT_LENGTH + 1,), f"V{size}", data, HEADER_BYTES, (1,))
+    everywhere = np.ndarray((data.size - FMT_LENGTH + 1,), f"V{BODY_BYTES}", data, HEADER_BYTES, (1,))
+    first: dict[bytes, int] = {}  # logs that were joined define everything again and again
     for block in range(0, whole.size, BLOCK_FORMATS):
         part = whole[block : block + BLOCK_FORMATS]
         bodies = everywhere[part].tobytes()
-        for number, start in enumerate(part.tolist()):
-            first.setdefault(bodies[number * size : (number + 1) * size], start)
+        if part.size == whole.size and (sound := _sound_formats(bodies)) is not None:
+            return list(sound), ()
+        for body, start in zip(_split(bodies), part.tolist(), strict=True):
+            first.setdefault(body, start)
     records = [(start, *parse_format(body)) for body, start in first.items()]
     return one_per_type(records, "FMT record at byte")
+
+
+def _split(bodies: bytes) -> list[bytes]:
+    return [bodies[k : k + BODY_BYTES] for k in range(0, len(bodies), BODY_BYTES)]
+
+
+@lru_cache(CACHED_LOGS)
+def _sound_formats(bodies: bytes) -> tuple[Format, ...] | None:
+    """Return one format per type of definitions that are all sound, else None; logs come in series."""
+    formats, warnings = one_per_type([(0, *parse_format(body)) for body in _split(bodies)], "")
+    return None if warnings else tuple(formats)
 
 
 def one_per_type(
