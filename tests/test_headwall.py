@@ -157,6 +157,8 @@ def test_line_times_by_the_earliest_arrivals(tmp_path):
     [
         ("2004\t", "2005\t", "do not follow each other"),
         ("Frame#", "Frame", "no column"),
+        (frames().partition("\n")[2], "", "holds no frame"),
+        ("2000\t177000", "2000\t177000999999999999", "not on the clock"),
         ("2009\t", "2009\tx", "has no time"),
         ("\n2009", "\n\n2x09", "do not follow"),
     ],

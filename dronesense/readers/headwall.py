@@ -254,6 +254,8 @@ def line_utc(frames: Path, navigation: Path, *, tally: Tally) -> NDArray[np.int6
     cells = table.text(TICK)
     if len(cells) > 1 and len(cells[-1]) < len(cells[-2]):  # digits are missing
         table = table.closed()
+    if not len(table):
+        raise ReadError("holds no frame", where=frames, fix="copy it again from the card")
     number, ticks = _whole(table.text(FRAME)), _whole(table.text(TICK))
     wrong = np.flatnonzero((number < 0) | (ticks < 0) | (np.diff(number, prepend=number[:1] - 1) != 1))
     if wrong.size:

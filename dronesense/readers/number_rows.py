@@ -126,10 +126,12 @@ def _is_cut(lines: list[list[bytes]], width: int) -> bool:
 
 
 def _numbers(cells: list[bytes], width: int) -> Float | None:
-    """Return *cells* as (rows, width) numbers, None if one is none; blanks and "1_000" are none."""
+    """Return *cells* as (rows, width) numbers, None if one is none ("1_000" is); infinite ones are NaN."""
     if any(b"_" in cell for cell in cells):
         return None
     try:
-        return np.array(cells, dtype=np.bytes_).astype(np.float64).reshape(-1, width)
+        values = np.array(cells, dtype=np.bytes_).astype(np.float64).reshape(-1, width)
     except ValueError:
         return None
+    values[np.isinf(values)] = np.nan
+    return values

@@ -20,7 +20,7 @@ from dronesense.model import Clock, IngestReport, TrackOptions, Trajectory
 from dronesense.readers.camera_clock import epoch_seconds_to_utc, is_epoch_count, quantum_s
 from dronesense.readers.camera_track import camera_track, roll_sign
 from dronesense.readers.number_rows import NumberRows, first_rows, number_rows, read_bytes
-from dronesense.readers.streams import Float
+from dronesense.readers.streams import Float, Mask
 from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S, S_PER_DAY, fit_latency_envelope
 
@@ -33,6 +33,10 @@ COLUMNS: Final = 10
 TIME, ROLL, PITCH, HEADING, LON, LAT, HEIGHT, SPARE, SPARE_2, USE = range(COLUMNS)
 CALENDAR: Final = slice(10, 16)
 """Year, month, day, hours, minutes, seconds, of units with a Piccolo."""
+CALENDAR_LOW: Final = np.array([1990.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+CALENDAR_HIGH: Final = np.array([2200.0, 13.0, 32.0, 24.0, 60.0, 61.0])
+DATED_SHARE: Final = 0.9
+"""Columns 11 to 16 are dates if they can be in at least this share of the rows."""
 USE_VALUES: Final = (0.0, 5.0)
 
 LARGEST_STEP_S: Final = 1.0
@@ -173,7 +177,8 @@ class Navigation:
         own = np.rint(seconds * NS_PER_S).astype(np.int64)
         calendar = _calendar(rows.values)
         if calendar is not None:
-            fit = fit_latency_envelope(own, calendar)
+            utc, dated = calendar
+            fit = fit_latency_envelope(own[dated], utc[dated])
             tally.assumptions.append("date and time of columns 11 to 16 taken as UTC")
             tally.warnings.extend(filter(None, [fit.warning]))
             return cls(
@@ -215,6 +220,8 @@ def line_utc(times: Path, navigation: Path, *, options: TrackOptions, tally: Tal
         raise ReadError(f"does not have one time a line{why}", where=times, fix="copy it again from the card")
     start = first_utc(navigation, options=options, tally=tally)
     since = lines.values[:, 0] - lines.values[0, 0]
+    if np.abs(since).max() > S_PER_DAY:
+        raise ReadError("its times span more than a day", where=times, fix="copy it again from the card")
     tally.assumptions.append(
         f"the first line of {times.name} and the first row of {navigation.name} are of the same moment, and "
         "times are those of the middle of the exposure"
@@ -251,17 +258,17 @@ def _own_seconds(count: Float, tally: Tally) -> Float:
     return count / divisor
 
 
-def _calendar(values: Float) -> NDArray[np.int64] | None:
-    """Return UTC ns of the columns with date and time, or None where there are none."""
+def _calendar(values: Float) -> tuple[NDArray[np.int64], Mask] | None:
+    """Return UTC ns of the columns with date and time and which rows have one, or None where few have."""
     if values.shape[1] < CALENDAR.stop:
         return None
-    year, month, day, hour, minute, second = values[:, CALENDAR].T
-    whole = np.all(values[:, CALENDAR.start : CALENDAR.stop - 1] % 1.0 == 0.0)
-    low = (year >= 1990) & (month >= 1) & (day >= 1) & (hour >= 0) & (minute >= 0) & (second >= 0.0)
-    high = (year < 2200) & (month <= 12) & (day <= 31) & (hour < 24) & (minute < 60) & (second < 61.0)
-    if not (whole and np.all(low & high)):
+    stamp = values[:, CALENDAR]
+    good = np.all((stamp >= CALENDAR_LOW) & (stamp < CALENDAR_HIGH), axis=1)
+    good &= np.all(np.floor(stamp[:, :-1]) == stamp[:, :-1], axis=1)
+    if np.mean(good) < DATED_SHARE:
         return None
+    year, month, day, hour, minute, second = np.where(good[:, None], stamp, CALENDAR_LOW).T
     months = ((year - 1970) * 12 + month - 1).astype(np.int64).astype("datetime64[M]")
     days = months.astype("datetime64[D]").astype(np.int64) + day.astype(np.int64) - 1
-    seconds = (days * 24 + hour.astype(np.int64)) * 60 + minute.astype(np.int64)
-    return np.asarray(seconds * 60 * NS_PER_S + np.rint(second * NS_PER_S).astype(np.int64), dtype=np.int64)
+    of_day = (hour * 60 + minute) * 60 + second
+    return days * S_PER_DAY * NS_PER_S + np.rint(of_day * NS_PER_S).astype(np.int64), good
