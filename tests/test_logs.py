@@ -12,8 +12,8 @@ from dronesense.manifest import discover
 from dronesense.manifest.logs import TRAJECTORY, choose_logs
 
 sys.path.insert(0, str(Path(__file__).parent))
-import nmea_writer  # noqa: E402
-import rtklib_writer  # noqa: E402
+import nmea_writer
+import rtklib_writer
 
 GPX = """<?xml version="1.0"?><gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1"><trk><trkseg>
 <trkpt lat="48.0" lon="9.0"><ele>500</ele><time>{day}T10:00:00Z</time></trkpt>
