@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dronesense.errors import DronesenseError, ReadError
-from dronesense.readers import line_times
+from dronesense.model import LineScan
+from dronesense.readers import envi, line_times
 from dronesense.readers.nmea_sentences import checksum
 from dronesense.readers.tally import Tally
 
@@ -169,3 +172,19 @@ def test_two_nav_files_belong_to_nobody(tmp_path):
     assert line_times.find(cube) == tmp_path / "a.nav"
     (tmp_path / "a.nav").write_text("     2.11           N: GPS NAV DATA                         RINEX\n")
     assert line_times.find(cube) is None
+
+
+def test_the_cube_says_what_its_times_are(tmp_path):
+    keys = ["samples = 2", "lines = 3", "bands = 1", "data type = 1", "interleave = bil"]
+    cube = tmp_path / "a.bil.hdr"
+    cube.write_text("ENVI\n" + "\n".join(keys) + "\n")
+    (tmp_path / "a.bil").write_bytes(bytes(6))
+    (tmp_path / "a.lcf").write_text(LCF)
+    (tmp_path / "a.bil.times").write_text("5.0\n5.1\n5.2\n")
+    read, report = envi.read(cube, label="a", name="a")
+    assert isinstance(read.geometry, LineScan)
+    np.testing.assert_array_equal(read.geometry.time, LCF_START + np.arange(3) * 100_000_000)
+    assert report.details["line_times"] == "a.bil.times + a.lcf"
+    assert {Path(each).name for each in report.companions} == {"a.bil", "a.lcf", "a.bil.times"}
+    assert any("of the same moment" in each for each in report.assumptions)
+    assert envi.read(cube, label="a", name="a", line_times="none")[1].details["line_times"] is None

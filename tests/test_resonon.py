@@ -189,9 +189,14 @@ def test_a_first_row_marked_as_not_to_be_used_still_ties_the_lines(tmp_path):
 
 def test_damaged_times(tmp_path):
     (tmp_path / "a.lcf").write_bytes(lcf())
-    for text, match in (("5.0\n5.1\n", "2 line times for 3"), ("5.0\n5.1\n9e19\n", "more than a day"), ("5.0\nx\n5.2\n", "one time a line"),
-                        ("5.0\n5.2\n5.1\n", "do not follow"), ("5.0 1\n5.1 1\n5.2 1\n", "one time a line"),
-                        ("5.000\n5.100\n5.2", "one time a line")):  # fmt: skip
+    for text, match in (
+        ("5.0\n5.1\n", "2 line times for 3"),
+        ("5.0\nx\n5.2\n", "one time a line"),
+        ("5.0\n5.2\n5.1\n", "do not follow"),
+        ("5.0 1\n5.1 1\n5.2 1\n", "one time a line"),
+        ("5.000\n5.100\n5.2", "one time a line"),
+        ("5.0\n5.1\n9e19\n", "more than a day"),
+    ):
         (tmp_path / "a.times").write_text(text)
         with pytest.raises(ReadError, match=match):
             line_times.read(tmp_path / "a.times", 3, warnings=[])
