@@ -91,16 +91,29 @@ def test_the_width_is_the_one_that_predicts_lines_it_has_not_seen() -> None:
     quiet = survey(np.random.default_rng(3), noise=0.02)
     loud = survey(np.random.default_rng(3), noise=3.0)
     widths = [2.0, 4.0, 8.0, 16.0, 32.0]
-    of_quiet, scores = kernel_map.choose_sigma(*quiet, candidates_m=widths, crs=CRS)
-    of_loud, _ = kernel_map.choose_sigma(*loud, candidates_m=widths, crs=CRS)
+    of_quiet, scores = kernel_map.choose_sigma(*quiet, candidates_m=widths)
+    of_loud, _ = kernel_map.choose_sigma(*loud, candidates_m=widths)
     assert sorted(scores) == widths
     assert of_quiet < of_loud  # noise wants more averaging
     with pytest.raises(ValueError, match="at least two"):
-        kernel_map.choose_sigma(
-            quiet[0],
-            quiet[1],
-            quiet[2],
-            np.zeros(quiet[0].size, dtype=np.int64),
-            candidates_m=[1.0],
-            crs=CRS,
+        kernel_map.choose_sigma(*quiet[:3], np.zeros(quiet[0].size, dtype=np.int64), candidates_m=[1.0])
+
+
+def test_leaving_a_line_out_equals_mapping_without_it() -> None:
+    """The vectorized score against the map itself, made anew without each line."""
+    rng = np.random.default_rng(7)
+    leg = np.repeat(np.arange(3), 4)
+    x, y = rng.integers(0, 8, size=(2, 12)).astype(float)
+    value = rng.normal(size=12)
+    total = 0.0
+    for line in range(3):
+        seen = leg != line
+        mean, variance, _, _ = kernel_map.extrapolate(
+            x[seen], y[seen], value[seen], grid=Grid(0.0, 7.0, 1.0, (8, 8), CRS), kernel=Kernel(2.0)
         )
+        for i in np.flatnonzero(~seen):
+            row, column = int(7 - y[i]), int(x[i])
+            spread, error = variance[row, column], value[i] - mean[row, column]
+            total += 0.5 * np.log(2.0 * np.pi * spread) + 0.5 * error**2 / spread
+    _, scores = kernel_map.choose_sigma(x, y, value, leg, candidates_m=[2.0])
+    assert scores[2.0] == pytest.approx(total / 12, rel=1e-9)

@@ -192,18 +192,12 @@ def kernel_map(
 
 
 def choose_sigma(
-    x: Floats,
-    y: Floats,
-    value: Floats,
-    leg: NDArray[np.int64],
-    *,
-    candidates_m: Sequence[float],
-    crs: str,
+    x: Floats, y: Floats, value: Floats, leg: NDArray[np.int64], *, candidates_m: Sequence[float]
 ) -> tuple[float, dict[float, float]]:
     """Return the kernel width that predicts flight lines it has not seen best, and the score of each width.
 
-    For each leg the map of all others predicts its readings; the score is the mean negative log predictive
-    density (lower is better), per sample.
+    For each leg the samples of all others predict its readings; the score is the mean negative log
+    predictive density (lower is better), per sample. All pairs are held at once: average long series first.
 
     Parameters
     ----------
@@ -213,31 +207,36 @@ def choose_sigma(
         Which flight line a sample belongs to; at least two.
     candidates_m : sequence of float
         Widths to try.
-    crs : str
-        Of x and y.
 
     Raises
     ------
     ValueError
         If there are fewer than two legs.
     """
-    legs = np.unique(leg)
+    legs, member = np.unique(leg, return_inverse=True)
     if legs.size < 2:
         raise ValueError("leaving a flight line out needs at least two of them")
     floor = max(float(np.var(value)) * 1e-6, 1e-300)
+    own = np.zeros((x.size, legs.size))
+    own[np.arange(x.size), member] = 1.0
+    others = 1.0 - own  # (sample, leg that is left out)
+    count = others.sum(axis=0)
+    overall = (value @ others) / count
+    squared = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2
     scores: dict[float, float] = {}
     for sigma in candidates_m:
-        grid = grid_around(x, y, cell_m=sigma / 2.0, margin_m=sigma, crs=crs)
-        total = 0.0
-        for left_out in legs:
-            seen, there = leg != left_out, leg == left_out
-            mean, variance, _, _ = extrapolate(x[seen], y[seen], value[seen], grid=grid, kernel=Kernel(sigma))
-            column = np.rint((x[there] - grid.west) / grid.cell).astype(np.int64)
-            row = np.rint((grid.north - y[there]) / grid.cell).astype(np.int64)
-            spread = np.maximum(variance[row, column], floor)
-            error = value[there] - mean[row, column]
-            total += float(np.sum(0.5 * np.log(2.0 * math.pi * spread) + 0.5 * error**2 / spread))
-        scores[float(sigma)] = total / value.size
+        relative = np.exp(-0.5 * squared / sigma**2)
+        omega = relative @ others
+        alpha = -np.expm1(-omega)
+        safe = np.where(omega > 0.0, omega, 1.0)
+        mean = alpha * (relative @ (others * value[:, None])) / safe + (1.0 - alpha) * overall
+        residual = others * (value[:, None] - mean) ** 2
+        variance = alpha * (relative @ residual) / safe + (1.0 - alpha) * residual.sum(axis=0) / count
+        rows = np.arange(x.size)
+        spread = np.maximum(variance[rows, member], floor)
+        error = value - mean[rows, member]
+        density = 0.5 * np.log(2.0 * math.pi * spread) + 0.5 * error**2 / spread
+        scores[float(sigma)] = float(density.mean())
     return min(scores, key=lambda sigma: scores[sigma]), scores
 
 
