@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,23 +10,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.errors import ManifestError, UnitsError
+from dronesense.errors import ManifestError, ReadError, UnitsError
 from dronesense.model import Ambient, Column, Flag, GasInstrument, GasSeries, IngestReport, Instrument
-from dronesense.model.gas import UNIT_OF_QUANTITY
-from dronesense.readers.stamps import SAME_STAMP, StampedRows, named_columns, stamped_rows
-from dronesense.readers.table import DELIMITERS, read_table
+from dronesense.readers import gas_flags, gas_headings, gas_units
+from dronesense.readers.gas_clock import value_of
+from dronesense.readers.stamps import SAME_STAMP, StampedRows, stamped_rows
+from dronesense.readers.table import DELIMITERS
 from dronesense.timescale import NS_PER_S, to_iso
-from dronesense.units import convert, quantity_of
+from dronesense.units import convert
 
 MAD_TO_SIGMA: Final = 1.4826
 """Median absolute deviation -> standard deviation of a normal distribution: 1 / 0.67449."""
-
-STUCK_REPEATS: Final = 20
-"""Equal readings in a row beyond which a sensor counts as stuck.
-
-With steps no larger than the noise, the next reading falls on the same step with a chance of at most 0.38
-(the share of a normal distribution within half a sigma): 21 equal ones by chance come below 1e-8.
-"""
 
 GAP_FACTOR: Final = 5.0
 """A step of more than this many median steps is reported as a gap."""
@@ -38,11 +32,13 @@ MIN_FOR_NOISE: Final = 10
 """Fewer readings tell nothing about their noise."""
 
 INFINITE: Final = "infinite reading"
+HELD: Final = "reading held by the logger until the next one"
 
 _AMBIENT: Final = {
     "pressure": ("pressure_hpa", "hPa"),
     "temperature": ("temperature_k", "K"),
     "humidity": ("humidity_percent", "percent"),
+    "water": ("water_ppm", "ppm"),
 }
 
 
@@ -90,25 +86,46 @@ def read(path: Path, *, label: str, instrument: Instrument) -> tuple[tuple[GasSe
         raise ManifestError(
             f'"{instrument.id}" is a {instrument.kind} camera, not an analyser', where=instrument.path
         )
-    species = {name: column for name, column in spec.columns.items() if column.species is not None}
+    table = gas_headings.open_table(path, spec)
+    headings = gas_headings.resolve(table.names, spec, where=path)
+    columns = gas_units.stated_in_file(table, headings.columns)
+    species = {name: column for name, column in columns.items() if column.species is not None}
     if not species:
-        raise ManifestError(
-            "names no column with a species", where=instrument.path, fix="add one under [columns]"
-        )
-    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing, headings=named_columns(spec))
+        raise _no_species(instrument, spec, path, table.names)
     rows = stamped_rows(table, spec, where=path)
-    notes = _Notes([*table.assumptions], rows.warnings, rows.dropped)
+    gas_units.check_lines_below(rows.units, columns, where=path)
+    notes = _Notes(
+        [*spec.notes, *table.assumptions, *rows.assumptions, *headings.assumptions],
+        rows.warnings,
+        rows.dropped,
+    )
     rows = _in_order(rows)
-    source = _Source(label, instrument, spec, rows, notes)
-    ambient, status = _ambient(source), _status(source)
-    series = [_series(name, column, source, ambient, status) for name, column in species.items()]
-    return tuple(series), IngestReport(
+    source = _Source(label, instrument, spec, columns, headings.in_ppm, rows, notes)
+    ambient = _ambient(source)
+    checks = gas_flags.status_checks(rows.table, columns, notes.warnings)
+    series = gas_flags.mark_derived(
+        [_series(name, column, source, ambient, checks) for name, column in species.items()], notes.warnings
+    )
+    said = {name: value_of(key, table.preamble) for name, key in spec.preamble.items()}
+    details: dict[str, Any] = {"instrument": instrument.id, "series": [_detail(each) for each in series]}
+    return series, IngestReport(
         format="gas table",
         records=len(table),
         dropped=notes.dropped,
         assumptions=tuple(notes.assumptions),
         warnings=tuple(notes.warnings),
-        details={"instrument": instrument.id, "series": [_detail(each) for each in series]},
+        details=details | ({"preamble": said} if said else {}),
+    )
+
+
+def _no_species(instrument: Instrument, spec: GasInstrument, path: Path, names: list[str]) -> Exception:
+    """Return the error for a table without a gas: the instrument's fault, or the table's."""
+    if spec.gases or any(column.species or column.of for column in spec.columns.values()):
+        return ReadError(
+            f'has no gas column of "{instrument.id}"', where=path, fix=f"the columns are: {', '.join(names)}"
+        )
+    return ManifestError(
+        "names no column with a species", where=instrument.path, fix="add one under [columns]"
     )
 
 
@@ -130,6 +147,8 @@ class _Source:
     label: str
     instrument: Instrument
     spec: GasInstrument
+    columns: Mapping[str, Column]
+    in_ppm: frozenset[str]
     rows: StampedRows
     notes: _Notes
 
@@ -140,7 +159,7 @@ class _Source:
     def converted(self, name: str, to: str) -> NDArray[np.float64]:
         """Return column *name* in order of time, in unit *to*."""
         try:
-            return convert(self.numbers(name), self.spec.columns[name].unit, to)
+            return convert(self.numbers(name), self.columns[name].unit, to)
         except UnitsError as error:
             raise self.unit_error(name, error) from error
 
@@ -153,10 +172,10 @@ class _Source:
     def fields(self, *wanted: str) -> dict[str, str]:
         """Return field -> heading for the *wanted* fields that the instrument names and the table has."""
         found: dict[str, str] = {}
-        for name, column in self.spec.columns.items():
-            if column.field not in wanted:
+        for name, column in self.columns.items():
+            if column.field not in wanted or column.of is not None:
                 continue
-            if name not in self.rows.table.names:
+            if name not in self.rows.table.all_names:
                 self.notes.warnings.append(f'no column "{name}": the {column.field} is not known')
             elif column.field in found:
                 self.notes.warnings.append(f'a second column for the {column.field}, "{name}", is not used')
@@ -183,44 +202,50 @@ def _ambient(source: _Source) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _status(source: _Source) -> NDArray[np.bool_]:
-    """Return True for rows whose status is not one of the good ones."""
-    bad = np.zeros(source.rows.time.size, dtype=bool)
-    for name in source.fields("status").values():
-        ok = source.spec.columns[name].ok
-        if ok:
-            bad |= ~np.isin(source.numbers(name), ok)
-    return bad
-
-
 def _series(
     name: str,
     column: Column,
     source: _Source,
     ambient: Mapping[str, NDArray[np.float64]],
-    status: NDArray[np.bool_],
+    checks: Sequence[gas_flags.Check],
 ) -> GasSeries:
     assert column.species is not None
-    try:
-        quantity = quantity_of(column.unit)
-    except UnitsError as error:
-        raise source.unit_error(name, error) from error
-    unit = UNIT_OF_QUANTITY[quantity]
     reading = source.numbers(name)
     source.notes.drop(INFINITE, int(np.isinf(reading).sum()))
     sample = _first_of_each_stamp(np.flatnonzero(np.isfinite(reading)), column.species, source)
+    new = gas_flags.fresh(reading[sample], column)
+    source.notes.drop(f"{column.species}: {HELD}", int((~new).sum()))
+    sample = sample[new]
     reading = reading[sample]
-    noise = _noise(reading, column, source.notes)
+    air = Ambient(**{field: values[sample] for field, values in ambient.items()})
+    sigma = _sigma(reading, sample, column, source)
+    try:
+        quantity, scale = gas_units.scale_of(column, air)
+        value = scale(reading)
+        sigma = scale(sigma)
+    except UnitsError as error:
+        raise source.unit_error(name, error) from error
+    if quantity == "mole_fraction" and gas_units.is_mass(column):
+        source.notes.assumptions.append(f"{column.species}: {gas_units.state_text(column)}")
     series = GasSeries(
         time=source.rows.time[sample],
         species=column.species,
         quantity=quantity,
-        value=convert(reading, column.unit, unit),
-        sigma=np.full(sample.size, convert(noise, column.unit, unit)),
+        value=value,
+        sigma=sigma,
         basis=column.basis,
-        flags=_flags(reading, column, source.spec, status[sample]),
+        flags=gas_flags.flags_of(
+            reading,
+            value if name in source.in_ppm else reading,
+            column,
+            time=source.rows.time[sample],
+            start=int(source.rows.time[0]),
+            warm_up_s=source.spec.warm_up_s,
+            valid_range=source.spec.valid_range.get(column.species, (-np.inf, np.inf)),
+            checks=[(each.flag, each.bad[sample]) for each in checks if each.of in (None, column.species)],
+        ),
         level="raw",
-        ambient=Ambient(**{field: values[sample] for field, values in ambient.items()}),
+        ambient=air,
         instrument=source.instrument.id,
         source=source.label,
         row=source.rows.table.row[sample],
@@ -228,6 +253,20 @@ def _series(
     )
     _warn(series, source.notes)
     return series
+
+
+def _sigma(
+    reading: NDArray[np.float64], sample: NDArray[np.int64], column: Column, source: _Source
+) -> NDArray[np.float64]:
+    """Return the uncertainty of each reading: as the file states it, else the noise."""
+    sigma = np.full(sample.size, np.nan)
+    for name, other in source.columns.items():
+        if other.field == "sigma" and other.of == column.species and name in source.rows.table.all_names:
+            stated = source.numbers(name)[sample]
+            sigma = np.where(stated > 0.0, stated, np.nan)
+    if np.isfinite(sigma).all() and sigma.size:
+        return sigma
+    return np.where(np.isfinite(sigma), sigma, _noise(reading, column, source.notes))
 
 
 def _first_of_each_stamp(sample: NDArray[np.int64], species: str, source: _Source) -> NDArray[np.int64]:
@@ -238,20 +277,6 @@ def _first_of_each_stamp(sample: NDArray[np.int64], species: str, source: _Sourc
     if repeated:
         source.notes.warnings.append(f"{species}: {repeated} of {first.size} rows repeat a time stamp")
     return sample[first]
-
-
-def _flags(
-    reading: NDArray[np.float64], column: Column, spec: GasInstrument, status: NDArray[np.bool_]
-) -> NDArray[np.uint16]:
-    low, high = spec.valid_range.get(column.species or "", (-np.inf, np.inf))
-    flags = np.zeros(reading.size, dtype=np.uint16)
-    for flag, where in (
-        (Flag.RANGE, (reading < low) | (reading > high)),
-        (Flag.STATUS, status),
-        (Flag.STUCK, _stuck(reading, column.sigma)),
-    ):
-        flags[where] |= np.uint16(flag)
-    return flags
 
 
 def _noise(reading: NDArray[np.float64], column: Column, notes: _Notes) -> float:
@@ -265,29 +290,11 @@ def _noise(reading: NDArray[np.float64], column: Column, notes: _Notes) -> float
         return float("nan")
     steps = np.diff(reading)
     mad = float(np.median(np.abs(steps - np.median(steps))))
-    sigma = max(MAD_TO_SIGMA * mad / np.sqrt(2.0), _resolution(reading) / np.sqrt(12.0))
+    sigma = max(MAD_TO_SIGMA * mad / np.sqrt(2.0), gas_flags.resolution(reading) / np.sqrt(12.0))
     notes.assumptions.append(
         f"{column.species}: sigma {sigma:.3g} {column.unit} estimated from differences of successive readings"
     )
     return float(sigma)
-
-
-def _resolution(reading: NDArray[np.float64]) -> float:
-    """Return the smallest step between two different readings; 0 if all are equal."""
-    steps = np.diff(np.unique(reading))
-    return float(steps.min()) if steps.size else 0.0
-
-
-def _stuck(reading: NDArray[np.float64], sigma: float) -> NDArray[np.bool_]:
-    """Return True for readings in a run of more than :data:`STUCK_REPEATS` equal ones.
-
-    Only where noise is expected: a stated sigma greater than 0 and not below the step of the display.
-    """
-    if not (sigma > 0.0 and reading.size > STUCK_REPEATS and _resolution(reading) <= sigma):
-        return np.zeros(reading.size, dtype=bool)
-    start = np.flatnonzero(np.diff(reading, prepend=np.nan) != 0.0)  # NaN differs from everything
-    length = np.diff(start, append=reading.size)
-    return np.repeat(length > STUCK_REPEATS, length)
 
 
 def _gaps(series: GasSeries) -> tuple[float, NDArray[np.int64]]:

@@ -26,9 +26,10 @@ from dronesense.readers.assembly import (
     plausible,
     rate_hz,
 )
-from dronesense.readers.stamps import named_columns, stamped_rows
+from dronesense.readers.gas_headings import open_table, resolve
+from dronesense.readers.stamps import stamped_rows
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, increasing, quaternions_of
-from dronesense.readers.table import Table, read_table
+from dronesense.readers.table import Table
 from dronesense.readers.tally import Tally
 from dronesense.timescale import NS_PER_S
 from dronesense.units import convert
@@ -96,10 +97,10 @@ def read(
     if source != "auto":
         raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
     assert instrument is not None
-    table = read_table(path, delimiter=spec.delimiter, missing=spec.missing, headings=named_columns(spec))
+    table = open_table(path, spec)
     rows = stamped_rows(table, spec, where=label)
     columns = _columns(rows.table, spec, instrument.path)
-    tally = Tally(Counter(rows.dropped), rows.warnings, list(table.assumptions))
+    tally = Tally(Counter(rows.dropped), rows.warnings, [*spec.notes, *table.assumptions, *rows.assumptions])
     keep = _gate(rows.time, columns, tally, label)
     time = rows.time[keep]
     columns = {name: values[keep] for name, values in columns.items()}
@@ -153,7 +154,7 @@ def _spec(instrument: Instrument | None, label: str) -> GasInstrument:
 def _columns(table: Table, spec: GasInstrument, where: str) -> dict[str, Float]:
     """Return field -> values in the unit of the record."""
     found: dict[str, Float] = {}
-    for heading, column in spec.columns.items():
+    for heading, column in resolve(table.names, spec, where=where).columns.items():
         if column.field not in _UNIT_OF_FIELD:
             continue
         if column.field in found:

@@ -2,111 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ManifestError, ReadError, did_you_mean
-from dronesense.model import (
-    Column,
-    FrameCamera,
-    GasInstrument,
-    Instrument,
-    LineCamera,
-    Mount,
-    TimeColumn,
-)
-from dronesense.readers import toml
-from dronesense.readers.stamps import named_columns
-from dronesense.readers.table import read_names, read_table
+from dronesense.model import FrameCamera, GasInstrument, Instrument, LineCamera, Mount
+from dronesense.readers import gas_headings, toml
+from dronesense.readers.gas_instrument import DateOrder, GasFile, to_gas
+from dronesense.readers.instrument_keys import MountKeys, Strict
+from dronesense.readers.table import read_head, read_table
 
 KINDS: Final = ("gas", "line_scan", "frame")
-
-FIELDS: Final = (
-    "pressure",
-    "temperature",
-    "humidity",
-    "water",
-    "status",
-    "latitude",
-    "longitude",
-    "height",
-    "roll",
-    "pitch",
-    "yaw",
-    "velocity_north",
-    "velocity_east",
-    "velocity_down",
-    "velocity_up",
-)
-"""What a column without a species may hold; docs/formats/instrument-toml.md says what each means."""
-
-TIME_FORMATS: Final = ("iso", "unix", "unix_ms", "unix_s_ns")
-"""Beside strptime patterns, which hold a percent sign."""
 
 MAX_LOOK_DEG: Final = 90.0
 """A pixel that looks 90° or more away from the optical axis never meets a plane in front of it."""
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An unknown key is an error."""
-
-
-class _Angles(_Strict, frozen=True):
-    roll: float = 0.0
-    pitch: float = 0.0
-    yaw: float = 0.0
-
-
-class _MountSigma(_Strict, frozen=True):
-    boresight_deg: float = 0.0
-    lever_arm_m: float = 0.0
-
-
-class _Mount(_Strict, frozen=True):
-    rotation: str = "nadir"
-    boresight_deg: _Angles = _Angles()
-    lever_arm_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    sigma: _MountSigma = _MountSigma()
-
-
-class _Time(_Strict, frozen=True):
-    column: str | list[str]
-    format: str = "iso"
-    zone: str | None = None
-
-
-class _Column(_Strict, frozen=True):
-    species: str | None = None
-    field: str | None = None
-    unit: str = "1"
-    basis: Literal["dry", "wet", "unknown"] = "unknown"
-    sigma: float | None = None
-    ok: list[float] = []
-
-
-class _Radiometry(_Strict, frozen=True):
+class _Radiometry(Strict, frozen=True):
     saturation_dn: float = float("inf")
 
 
-class _Gas(_Strict, frozen=True):
-    schema: Literal[1]
-    id: str
-    kind: Literal["gas"]
-    time: _Time
-    columns: dict[str, _Column]
-    valid_range: dict[str, tuple[float, float]] = {}
-    missing: list[str] = []
-    delimiter: str | None = None
-    height_ref: Literal["ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown"] | None = None
-    mount: _Mount = _Mount()
-
-
-class _LineScan(_Strict, frozen=True):
+class _LineScan(Strict, frozen=True):
     schema: Literal[1]
     id: str
     kind: Literal["line_scan"]
@@ -114,15 +34,15 @@ class _LineScan(_Strict, frozen=True):
     fov_deg: float | None = None
     look_angles: str | None = None
     first_sample: Literal["port", "starboard"] | None = None
-    mount: _Mount = _Mount()
+    mount: MountKeys = MountKeys()
     radiometry: _Radiometry = _Radiometry()
 
 
-class _Frame(_Strict, frozen=True):
+class _Frame(Strict, frozen=True):
     schema: Literal[1]
     id: str
     kind: Literal["frame"]
-    mount: _Mount = _Mount()
+    mount: MountKeys = MountKeys()
     radiometry: _Radiometry = _Radiometry()
 
 
@@ -147,10 +67,10 @@ def read(path: Path) -> Instrument:
     path = Path(path)
     kind = toml.read(path).get("kind")
     spec: GasInstrument | LineCamera | FrameCamera
-    entry: _Gas | _LineScan | _Frame
+    entry: GasFile | _LineScan | _Frame
     if kind == "gas":
-        entry = toml.load(path, _Gas)
-        spec = _gas(path, entry)
+        entry = toml.load(path, GasFile)
+        spec = to_gas(path, entry)
     elif kind == "line_scan":
         entry = toml.load(path, _LineScan)
         spec = _line_camera(path, entry)
@@ -171,22 +91,42 @@ def read(path: Path) -> Instrument:
 
 
 def header_matches(instrument: Instrument, path: Path) -> bool:
-    """Return whether the heading line of *path* has the time columns and all species columns of *instrument*.
+    """Return whether the head of *path* is that of a file of *instrument*.
 
-    Only the head of the file is read. False for cameras and for files that are not text.
+    The heading line has the time columns, at least one gas and all that are not optional, and agrees with
+    `[match]`. Only the head of the file is read. False for cameras and for files that are not text.
     """
     if not isinstance(instrument.spec, GasInstrument):
         return False
     spec = instrument.spec
     try:
-        names = set(read_names(path, delimiter=spec.delimiter, headings=named_columns(spec)))
+        names, preamble = read_head(path, delimiter=spec.delimiter, headings=gas_headings.named_columns(spec))
     except ReadError:
         return False
-    needed = {name for name, column in spec.columns.items() if column.species is not None}
-    return bool(needed) and needed.union(spec.time.columns) <= names
+    above = spec.match.text
+    return (not above or any(above in line for line in preamble)) and gas_headings.matches(names, spec)
 
 
-def _mount(path: Path, mount: _Mount) -> Mount:
+def with_clock(
+    instrument: Instrument, *, zone: str | None = None, date_order: DateOrder | None = None
+) -> Instrument:
+    """Return *instrument* with the zone and the order of dates of one file; None leaves them as they are.
+
+    For the keys that a shipped description cannot know, as the same analyser runs on local time everywhere.
+
+    Raises
+    ------
+    ManifestError
+        If *instrument* is a camera.
+    """
+    spec = instrument.spec
+    if not isinstance(spec, GasInstrument):
+        raise ManifestError(f'"{instrument.id}" is a camera: it has no zone', where=instrument.path)
+    time = replace(spec.time, zone=zone or spec.time.zone, date_order=date_order or spec.time.date_order)
+    return replace(instrument, spec=replace(spec, time=time))
+
+
+def _mount(path: Path, mount: MountKeys) -> Mount:
     angles = mount.boresight_deg
     numbers = [angles.roll, angles.pitch, angles.yaw, *mount.lever_arm_m]
     sigmas = [mount.sigma.boresight_deg, mount.sigma.lever_arm_m]
@@ -200,65 +140,6 @@ def _mount(path: Path, mount: _Mount) -> Mount:
         lever_arm_m=mount.lever_arm_m,
         sigma_boresight_deg=mount.sigma.boresight_deg,
         sigma_lever_arm_m=mount.sigma.lever_arm_m,
-    )
-
-
-def _gas(path: Path, entry: _Gas) -> GasInstrument:
-    columns = tuple([entry.time.column] if isinstance(entry.time.column, str) else entry.time.column)
-    if not columns or not all(columns):
-        raise ManifestError("no column is named", where=f"{path}, key time.column")
-    if entry.time.format not in TIME_FORMATS and "%" not in entry.time.format:
-        raise ManifestError(
-            f'unknown time format "{entry.time.format}"{did_you_mean(entry.time.format, TIME_FORMATS)}',
-            where=f"{path}, key time.format",
-            fix=f"one of {', '.join(TIME_FORMATS)}, or a strptime pattern such as %Y-%m-%d %H:%M:%S.%f",
-        )
-    for name, column in entry.columns.items():
-        _check_column(f'{path}, key columns."{name}"', column)
-    species = [column.species for column in entry.columns.values() if column.species is not None]
-    for gas, (low, high) in entry.valid_range.items():
-        where = f"{path}, key valid_range.{gas}"
-        if gas not in species:
-            what = f'no column has the species "{gas}"{did_you_mean(gas, species)}'
-            raise ManifestError(what, where=where)
-        if not low < high:
-            raise ManifestError(f"the range [{low}, {high}] is empty", where=where, fix="write [low, high]")
-    if entry.delimiter is not None and len(entry.delimiter) != 1:
-        fix = 'such as ";" or "\\t"; " " stands for any run of blanks'
-        raise ManifestError("must be one character", where=f"{path}, key delimiter", fix=fix)
-    return GasInstrument(
-        time=TimeColumn(columns, entry.time.format, entry.time.zone or _zone_in(columns)),
-        columns={name.strip(): _column(column) for name, column in entry.columns.items()},
-        valid_range=dict(entry.valid_range),
-        missing=tuple(entry.missing),
-        delimiter=entry.delimiter,
-        height_ref=entry.height_ref,
-    )
-
-
-def _check_column(where: str, column: _Column) -> None:
-    if (column.species is None) == (column.field is None):
-        raise ManifestError(
-            "a column holds either a species or a field", where=where, fix="state one of them"
-        )
-    if column.field is not None and column.field not in FIELDS:
-        raise ManifestError(
-            f'unknown field "{column.field}"{did_you_mean(column.field, FIELDS)}',
-            where=where,
-            fix=f"one of {', '.join(FIELDS)}",
-        )
-    if column.sigma is not None and not (np.isfinite(column.sigma) and column.sigma >= 0.0):
-        raise ManifestError(f"sigma must be 0 or greater, not {column.sigma}", where=where)
-
-
-def _column(column: _Column) -> Column:
-    return Column(
-        unit=column.unit,
-        species=column.species,
-        field=column.field,
-        basis=column.basis,
-        sigma=float("nan") if column.sigma is None else column.sigma,
-        ok=tuple(column.ok),
     )
 
 
@@ -325,8 +206,3 @@ def _look_from_file(path: Path, entry: _LineScan) -> NDArray[np.float64]:
             fix="across_deg is positive to starboard; correct the table or leave first_sample out",
         )
     return look
-
-
-def _zone_in(headings: tuple[str, ...]) -> str | None:
-    """Return ``"UTC"`` when the heading itself says so, as in ``Time (UTC)``."""
-    return "UTC" if any(re.search(r"\bUTC\b", heading) for heading in headings) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
 from dronesense.model import GasInstrument
+from dronesense.readers import gas_clock
 from dronesense.readers.table import MAX_NAMED_LINES, Table, tolerated
-from dronesense.timescale import parse_times
 
 EARLIEST_NS: Final = int(np.datetime64("1980-01-06", "ns").astype(np.int64))
 LATEST_NS: Final = int(np.datetime64("2100-01-01", "ns").astype(np.int64))
@@ -23,6 +24,7 @@ NO_STAMP: Final = "no time stamp"
 GARBLED: Final = "garbled time stamp"
 SAME_STAMP: Final = "same time stamp as a row before"
 UNITS_ROW: Final = "row of units below the headings"
+HEADINGS_AGAIN: Final = "headings once more"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +41,18 @@ class StampedRows:
         Reason -> rows left out, those that the table left out included.
     warnings : list of str
         What a user should know, those of the table included.
+    units : tuple of dict
+        Heading -> cell of each line below the headings that holds no readings.
+    assumptions : tuple of str
+        What the file was asked for: its zone, the order of its dates, the start of its clock.
     """
 
     table: Table
     time: NDArray[np.int64]
     dropped: dict[str, int]
     warnings: list[str]
+    units: tuple[dict[str, str], ...] = ()
+    assumptions: tuple[str, ...] = ()
 
 
 def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> StampedRows:
@@ -67,25 +75,21 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
         if count:
             dropped[reason] = dropped.get(reason, 0) + count
 
-    cells = list(zip(*map(table.text, spec.time.columns), strict=True))
-    texts = [" ".join(row) for row in cells]
-    stamped = np.array(
-        [text not in table.missing and all(cell not in table.missing for cell in row)
-         for text, row in zip(texts, cells, strict=True)],
-        dtype=bool,
-    )  # fmt: skip
-    digits = np.array([any(char.isdigit() for char in text) for text in texts], dtype=bool)
-    first = int(digits.argmax()) if digits.any() else 0
-    drop(UNITS_ROW, int(stamped[:first].sum()))
+    texts, stamped, first = _stamps(table, spec)
+    drop(UNITS_ROW, int(stamped[:first].sum()) + len(table.below))
     drop(NO_STAMP, int((~stamped).sum()))
     stamped[:first] = False
+    again = " ".join(spec.time.columns)
+    repeats = [number for number, text in enumerate(texts) if text == again and stamped[number]]
+    drop(HEADINGS_AGAIN, len(repeats))
+    stamped[repeats] = False
     index = np.flatnonzero(stamped)
-    index, garbled = _parseable(index, texts, spec, table, where)
+    clock = gas_clock.of_file(spec.time, [texts[each] for each in index], table.preamble, where)
+    index, time, garbled = _parseable(index, texts, clock, table, where)
     drop(GARBLED, len(garbled))
     if garbled:
         lines = ", ".join(map(str, garbled[:MAX_NAMED_LINES]))
         warnings.append(f"{len(garbled)} row(s) left out: {GARBLED} (line {lines})")
-    time = _parsed([texts[each] for each in index], spec, table.row[index], where)
     plausible = (time > EARLIEST_NS) & (time < LATEST_NS)
     unset = int((~plausible).sum())
     drop(CLOCK_NOT_SET, unset)
@@ -99,34 +103,45 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
             where=where,
             fix="check the time column of the instrument file, or copy the table again from the card",
         )
-    return StampedRows(table.take(index), time, dropped, warnings)
+    units = [dict(zip(table.names, cells, strict=False)) for cells in table.below]
+    units += [
+        {name: column[each] for name, column in zip(table.names, table.columns, strict=True)}
+        for each in range(first)
+    ]
+    return StampedRows(table.take(index), time, dropped, warnings, tuple(units), clock.assumptions)
 
 
-def _parsed(
-    texts: list[str], spec: GasInstrument, rows: NDArray[np.int64], where: str | Path
-) -> NDArray[np.int64]:
-    return parse_times(texts, format=spec.time.format, zone=spec.time.zone, rows=rows, where=where)
+def _stamps(table: Table, spec: GasInstrument) -> tuple[list[str], NDArray[np.bool_], int]:
+    """Return the stamps as written, which are there, and how many rows of units stand above the first."""
+    columns = [table.text(name) for name in spec.time.columns]
+    texts = columns[0] if len(columns) == 1 else list(map(" ".join, zip(*columns, strict=True)))
+    missing = table.missing
+    stamped = np.array([text not in missing for text in texts], dtype=bool)
+    for column in columns if len(columns) > 1 else ():
+        stamped &= np.array([cell not in missing for cell in column], dtype=bool)
+    first = next((row for row, text in enumerate(texts) if any(map(str.isdigit, text))), 0)
+    return texts, stamped, first
 
 
 def _parseable(
-    index: NDArray[np.intp], texts: list[str], spec: GasInstrument, table: Table, where: str | Path
-) -> tuple[NDArray[np.intp], list[int]]:
-    """Return *index* without rows whose stamp is garbled, if they are few, and the lines of those."""
+    index: NDArray[np.intp],
+    texts: Sequence[str],
+    clock: gas_clock.GasClock,
+    table: Table,
+    where: str | Path,
+) -> tuple[NDArray[np.intp], NDArray[np.int64], list[int]]:
+    """Return *index* without rows of garbled stamps, if they are few; their times; the lines left out."""
     try:
-        _parsed([texts[each] for each in index], spec, table.row[index], where)
+        return index, clock.parse([texts[each] for each in index], rows=table.row[index], where=where), []
     except ReadError:
+        time = np.zeros(len(index), dtype=np.int64)
         good = np.ones(len(index), dtype=bool)
         for number, each in enumerate(index):
             try:
-                _parsed([texts[each]], spec, table.row[each : each + 1], where)
+                row = table.row[each : each + 1]
+                time[number] = clock.parse([texts[each]], rows=row, where=where)[0]
             except ReadError:
                 good[number] = False
                 if np.count_nonzero(~good) > tolerated(len(index)):
                     raise
-        return index[good], table.row[index[~good]].tolist()
-    return index, []
-
-
-def named_columns(spec: GasInstrument) -> list[str]:
-    """Return every heading that *spec* names, by which the heading line is found."""
-    return [*spec.time.columns, *spec.columns]
+        return index[good], time[good], table.row[index[~good]].tolist()

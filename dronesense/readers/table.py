@@ -36,6 +36,7 @@ __all__ = [
     "SHORT_ROW",
     "Table",
     "qualified",
+    "read_head",
     "read_names",
     "read_table",
     "tolerated",
@@ -109,6 +110,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def all_names(self) -> frozenset[str]:
+        """Every name that :meth:`text` knows a column by."""
+        return frozenset(self.names).union(qualified(self.names))
 
     def text(self, name: str) -> list[str]:
         """Return the cells of column *name*.
@@ -326,9 +332,16 @@ def read_table(
 
 
 def read_names(path: Path, *, delimiter: str | None = None, headings: Iterable[str] = ()) -> list[str]:
-    """Return the headings of *path* from its first :data:`HEAD_BYTES` only, as :func:`read_table` finds them.
+    """Return the headings of *path*; see :func:`read_head`."""
+    return read_head(path, delimiter=delimiter, headings=headings)[0]
 
-    Empty if there is none.
+
+def read_head(
+    path: Path, *, delimiter: str | None = None, headings: Iterable[str] = ()
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the headings of *path* and the lines above them, from its first :data:`HEAD_BYTES` only.
+
+    Found as :func:`read_table` finds them; empty if there are none.
 
     Raises
     ------
@@ -342,7 +355,9 @@ def read_names(path: Path, *, delimiter: str | None = None, headings: Iterable[s
         raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
     if len(raw) == HEAD_BYTES:
         raw = raw[: raw.rfind(b"\n")]  # not within a character
-    return find_heading(decode(path, raw, []), delimiter, frozenset(headings)).names
+    text = decode(path, raw, [])
+    head = find_heading(text, delimiter, frozenset(headings))
+    return head.names, tuple(text[: head.start].splitlines())
 
 
 def _proves_comma(cell: str) -> bool:

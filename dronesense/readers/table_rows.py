@@ -50,7 +50,8 @@ def find_heading(head: str, delimiter: str | None, wanted: frozenset[str]) -> He
     marks = (delimiter,) if delimiter else (*DELIMITERS, BLANKS) if wanted else DELIMITERS
     best, score, start = Heading(1, 0, marks[0], []), (-1, 0), 0
     for line, text in enumerate(io.StringIO(head, newline=""), 1):
-        if text.strip():
+        # A line that holds none of the names cannot win, but for the first one.
+        if text.strip() and (best.names == [] or any(name in text for name in wanted)):
             for mark in marks:
                 names = _split(text, mark)
                 matches = len(wanted.intersection(names))

@@ -1,0 +1,240 @@
+"""The clock of a table: what its stamps mean once the lines above the headings have been asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ManifestError, ReadError
+from dronesense.model import TimeColumn
+from dronesense.timescale import NS_PER_S, parse_times
+
+NUMERIC: Final = "numeric"
+"""A date in figures, in the order that `date_order` states: ``28/09/2022 12:10:45.205``."""
+ELAPSED: Final = "elapsed"
+"""Seconds since a start that stands above the headings, or in the instrument file."""
+
+Order = Literal["dmy", "mdy", "ymd"]
+
+_DATE: Final = re.compile(
+    r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{4}|\d{1,2})[\sT-]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII
+)
+_PLACES: Final[dict[Order, tuple[int, int, int]]] = {"dmy": (2, 1, 0), "mdy": (2, 0, 1), "ymd": (0, 1, 2)}
+"""Where year, month and day stand."""
+_CENTURY: Final = 2000
+"""Added to years of two figures: no analyser of the 1900s flies."""
+_MAX_SECONDS: Final = 1e9
+"""Seconds since a start: beyond 30 years they are something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class GasClock:
+    """How the stamps of one file turn into UTC.
+
+    Parameters
+    ----------
+    column : TimeColumn
+        With the zone and the order of dates that the file itself states.
+    start_ns : int
+        For seconds since a start: that start, UTC ns.
+    assumptions : tuple of str
+        What the file was asked for.
+    """
+
+    column: TimeColumn
+    start_ns: int = 0
+    assumptions: tuple[str, ...] = ()
+
+    def parse(
+        self, texts: Sequence[str], *, rows: NDArray[np.int64] | None, where: str | Path
+    ) -> NDArray[np.int64]:
+        """Return stamps as UTC ns.
+
+        Raises
+        ------
+        ReadError
+            If one is not what the instrument says.
+        ManifestError
+            If the zone is unknown.
+        """
+        column = self.column
+        if column.format == ELAPSED:
+            return self.start_ns + _elapsed(texts, rows, where)
+        if column.format == NUMERIC:
+            assert column.date_order is not None
+            texts, form = _as_iso(texts, column.date_order, rows, where), "iso"
+        else:
+            form = column.format
+        return parse_times(texts, format=form, zone=column.zone, rows=rows, where=where)
+
+
+def of_file(column: TimeColumn, texts: Sequence[str], preamble: Sequence[str], where: str | Path) -> GasClock:
+    """Return the clock of one file.
+
+    Parameters
+    ----------
+    column : TimeColumn
+        What the instrument file says.
+    texts : sequence of str
+        The stamps, by which the order of dates in figures may be proven.
+    preamble : sequence of str
+        The lines above the headings.
+    where : str or Path
+        The file, for messages.
+
+    Raises
+    ------
+    ManifestError
+        If dates may be read in more than one way, or a start is not known: the key to set is named.
+    ReadError
+        If no order of day and month fits all dates.
+    """
+    assumptions: list[str] = []
+    if column.zone_line is not None and column.zone is None:
+        zone = value_of(column.zone_line, preamble)
+        if zone is not None:
+            assumptions.append(f'zone "{zone}" as the file states')
+            column = replace(column, zone=zone)
+    if column.format == NUMERIC:
+        column = _ordered(column, texts, assumptions, where)
+    start = 0 if column.format != ELAPSED else _start(column, preamble, assumptions, where)
+    return GasClock(column, start, tuple(assumptions))
+
+
+def value_of(key: str, preamble: Sequence[str]) -> str | None:
+    """Return what stands behind *key* in a line of the *preamble*, or on the line below it; None if nothing.
+
+    Examples
+    --------
+    >>> value_of("Timezone:", ["SN: TG10", "Timezone: Europe/Oslo"])
+    'Europe/Oslo'
+    >>> value_of("Path length (m)", ["Path length (m)", "   34.89"])
+    '34.89'
+    """
+    for number, line in enumerate(preamble):
+        _, found, rest = line.partition(key)
+        if not found:
+            continue
+        rest = rest.strip(" \t:=,;\"'")
+        if rest:
+            return rest
+        below = preamble[number + 1].strip(" \t\"'") if number + 1 < len(preamble) else ""
+        return below or None
+    return None
+
+
+def _ordered(
+    column: TimeColumn, texts: Sequence[str], assumptions: list[str], where: str | Path
+) -> TimeColumn:
+    """Return *column* with the order of day, month and year, as stated or as the dates prove."""
+    dates = [match.groups() for match in map(_DATE.fullmatch, texts) if match is not None]
+    if not dates:
+        return column if column.date_order else replace(column, date_order="ymd")  # refused stamp by stamp
+    possible = [order for order in _PLACES if _fits(dates, order)]
+    if column.date_order is not None:
+        if column.date_order not in possible:
+            raise ManifestError(
+                f'no dates such as "{_first_misfit(texts, column.date_order)}" in the order '
+                f'"{column.date_order}"',
+                where=where,
+                fix="correct date_order under [time] of the instrument",
+            )
+        return column
+    if len(possible) == 1:
+        assumptions.append(f'dates are written "{possible[0]}": no other order fits all of them')
+        return replace(column, date_order=possible[0])
+    if not possible:
+        raise ReadError("no order of day and month fits all dates", where=where, fix="correct the dates")
+    example = next(text for text in texts if _DATE.fullmatch(text))
+    raise ManifestError(
+        f'the date of "{example}" may be read as {" or ".join(possible)}',
+        where=where,
+        fix=f'set date_order = "{possible[0]}" or "{possible[1]}" under [time] of the instrument',
+    )
+
+
+def _fits(dates: list[tuple[str, ...]], order: Order) -> bool:
+    """Return whether all *dates* exist when read in *order*, the year with two or four figures."""
+    year, month, day = _PLACES[order]
+    return all(
+        len(date[year]) in (2, 4)
+        and len(date[month]) <= 2
+        and len(date[day]) <= 2
+        and 1 <= int(date[month]) <= 12
+        and 1 <= int(date[day]) <= 31
+        for date in {each[:3] for each in dates}
+    )
+
+
+def _first_misfit(texts: Sequence[str], order: Order) -> str:
+    matches = ((text, _DATE.fullmatch(text)) for text in texts)
+    return next(text for text, match in matches if match and not _fits([match.groups()], order))
+
+
+def _as_iso(
+    texts: Sequence[str], order: Order, rows: NDArray[np.int64] | None, where: str | Path
+) -> list[str]:
+    """Return dates in figures as ISO texts."""
+    year, month, day = _PLACES[order]
+    result: list[str] = []
+    for number, text in enumerate(texts):
+        match = _DATE.fullmatch(text.strip())
+        if match is None:
+            place = number if rows is None else rows[number]
+            raise ReadError(
+                f'time stamp "{text}" is not a date in figures and a time',
+                where=f"{where}, row {place}",
+                fix="correct format under [time] of the instrument",
+            )
+        part = match.groups()
+        full = int(part[year]) + (_CENTURY if len(part[year]) == 2 else 0)
+        clock = f"{int(part[3]):02d}:{part[4]}:{part[5] or '00'}.{part[6] or '0'}"
+        result.append(f"{full:04d}-{int(part[month]):02d}-{int(part[day]):02d}T{clock}")
+    return result
+
+
+def _start(column: TimeColumn, preamble: Sequence[str], assumptions: list[str], where: str | Path) -> int:
+    """Return the moment that seconds count from, UTC ns."""
+    text = column.start
+    if text is None and column.start_line is not None:
+        text = value_of(column.start_line, preamble)
+        if text is None:
+            raise ReadError(f'no line "{column.start_line}" above the headings states the start', where=where)
+    if text is None:
+        raise ManifestError(
+            "its stamps are seconds since a start that it does not state",
+            where=where,
+            fix='set start = "2026-06-14T05:00:00Z" under [time] of the instrument',
+        )
+    numeric = _DATE.fullmatch(text) is not None
+    own = replace(column, format=NUMERIC if numeric else "iso")
+    if numeric:
+        own = _ordered(own, [text], assumptions, where)
+    start = int(GasClock(own).parse([text], rows=None, where=where)[0])
+    assumptions.append(f'seconds count from "{text}"')
+    return start
+
+
+def _elapsed(texts: Sequence[str], rows: NDArray[np.int64] | None, where: str | Path) -> NDArray[np.int64]:
+    """Return seconds as ns."""
+    seconds = np.full(len(texts), np.nan)
+    for number, text in enumerate(texts):
+        try:
+            seconds[number] = float(text)
+        except ValueError:
+            continue
+    bad = np.flatnonzero(~(np.abs(seconds) < _MAX_SECONDS))
+    if bad.size:
+        place = bad[0] if rows is None else rows[bad[0]]
+        raise ReadError(
+            f'time stamp "{texts[bad[0]]}" is not a number of seconds',
+            where=f"{where}, row {place}",
+            fix="correct format under [time] of the instrument",
+        )
+    return np.rint(seconds * NS_PER_S).astype(np.int64)
