@@ -52,6 +52,7 @@ def test_run_leaves_the_input_untouched_and_the_products_complete(
         "track.geojson",
         "run.json",
         "gas/CH4.csv",
+        "gas/CH4_map.tif",
         "quicklooks/CH4.png",
         "quicklooks/line_1.png",
     ):

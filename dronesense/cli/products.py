@@ -131,7 +131,7 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     from dronesense import plot
     from dronesense.writers import raster, table, track
 
-    steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.cubes)
+    steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
     done = 0
 
     def step() -> None:
@@ -153,6 +153,9 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
         table.write_gas(trace, folder / "gas" / f"{name}.csv")
         step()
         plot.series_quicklook(trace, folder / "quicklooks" / f"{name}.png", title=f"{flight.id}: {name}")
+        step()
+    for gas_map in layer.maps:
+        raster.write_map(gas_map, folder / "gas" / f"{file_name(gas_map.species)}_map.tif")
         step()
     for view in layer.cubes:
         plot.cube_quicklook(view, folder / "quicklooks" / f"{file_name(view.cube.name)}.png")

@@ -365,6 +365,7 @@ class Opener:
             name=_stem(path),
             instrument=instrument,
             line_times=line_times,
+            track=TrackOptions() if self.manifest.track is None else track.options(self.manifest.track, None),
         )
         self._used(path, role, report)
         assert isinstance(cube, SpectralCube)

@@ -15,6 +15,7 @@ from dronesense import plugins
 from dronesense.model.checks import freeze
 from dronesense.model.cube import SpectralCube
 from dronesense.model.detection import Detection, ScoreMap
+from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
 from dronesense.model.gas import GasSeries
 from dronesense.model.trajectory import Trajectory
 
@@ -229,6 +230,10 @@ class HotspotLayer:
         Calibrated cubes with their score maps.
     rasters : tuple of GroundRaster
         Ground-projected scores.
+    maps : tuple of GasMap
+        Gas maps.
+    sources, sectors, fluxes : tuple
+        What was inferred about sources, see :mod:`dronesense.model.emission`.
     statements : mapping
         False alarms, clocks, heights, coverage, in words and numbers, JSON-ready.
     warnings : tuple of str
@@ -243,6 +248,10 @@ class HotspotLayer:
     gas: tuple[GasTrace, ...] = ()
     cubes: tuple[CubeView, ...] = ()
     rasters: tuple[GroundRaster, ...] = ()
+    maps: tuple[GasMap, ...] = ()
+    sources: tuple[SourceEstimate, ...] = ()
+    sectors: tuple[SearchSector, ...] = ()
+    fluxes: tuple[FluxEstimate, ...] = ()
     statements: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()

@@ -13,6 +13,7 @@ from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
 from dronesense.pipeline.gas_lane import GasFinds, follow_gas
+from dronesense.pipeline.map_lane import gas_maps
 from dronesense.pipeline.site import Site
 
 __all__ = ["Progress", "process"]
@@ -71,11 +72,13 @@ def process(
         ellipse=uncertainty.ellipse,
     )
     tell("merge", 1, 1)
+    traces = tuple(trace for each in gas for trace in each.traces)
     return HotspotLayer(
         flight=flight.id,
         hotspots=hotspots,
         trajectory=flight.trajectory,
-        gas=tuple(trace for each in gas for trace in each.traces),
+        gas=traces,
+        maps=gas_maps(traces, account),
         cubes=tuple(each.view for each in cubes),
         rasters=tuple(raster for each in cubes for raster in each.rasters),
         statements=account.statements(site.crs, [each.view for each in cubes]),

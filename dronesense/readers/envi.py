@@ -24,6 +24,7 @@ from dronesense.model import (
     LineScan,
     MapGrid,
     SpectralCube,
+    TrackOptions,
 )
 from dronesense.readers import envi_header, envi_keys
 from dronesense.readers import line_times as line_time_files
@@ -223,6 +224,7 @@ def read(
     name: str,
     instrument: Instrument | None = None,
     line_times: str | Path = "auto",
+    track: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[SpectralCube, IngestReport]:
     """Open an ENVI cube; only its header is read.
 
@@ -239,6 +241,8 @@ def read(
     line_times : str or Path
         ``"auto"``: the files of line times that cameras write beside a cube, else keys of its header (see
         :mod:`~dronesense.readers.line_times`); ``"none"``; or a file.
+    track : TrackOptions
+        What the user says of the flight log: files of line times may lack the same (a day, a time scale).
 
     Returns
     -------
@@ -270,7 +274,7 @@ def read(
         divisor=radiometry.divisor,
     )
     tally = Tally(warnings=warnings, assumptions=assumptions)
-    geometry, times = _geometry(header, layout, line_times, tally)
+    geometry, times = _geometry(header, layout, line_times, track, tally)
     companions = [header_path, data_path, *(() if times is None else times.files)]
     kind = f"{layout.interleave.upper()} {layout.dtype.name}"
     cube = SpectralCube(
@@ -326,13 +330,15 @@ def _saturation(instrument: Instrument | None, layout: Layout, path: Path) -> fl
 
 
 def _geometry(
-    header: Header, layout: Layout, line_times: str | Path, tally: Tally
+    header: Header, layout: Layout, line_times: str | Path, track: TrackOptions, tally: Tally
 ) -> tuple[LineScan | MapGrid | None, LineTimes | None]:
     """Return how the pixels relate to the ground, and the line times where it is they that tell."""
     grid = envi_keys.map_grid(header, warnings=tally.warnings)
     if grid is not None:
         return grid, None
-    times = line_time_files.resolve(header.path, line_times, layout.lines, header=header.values, tally=tally)
+    times = line_time_files.resolve(
+        header.path, line_times, layout.lines, header=header.values, tally=tally, options=track
+    )
     return (None if times is None else LineScan(times.time)), times
 
 

@@ -20,6 +20,7 @@ from dronesense.model import (
     LineScan,
     MapGrid,
     SpectralCube,
+    TrackOptions,
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
 from dronesense.readers import line_times as line_time_files
@@ -91,6 +92,7 @@ def read(
     name: str,
     instrument: Instrument | None = None,
     line_times: str | Path = "auto",
+    track: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[SpectralCube, IngestReport]:
     """Open a GeoTIFF as a cube; no pixel is read.
 
@@ -106,6 +108,8 @@ def read(
         Camera: its id, and the counts from which a pixel is saturated.
     line_times : str or Path
         Without map coordinates: ``"auto"`` (``<name>.lines.csv`` beside it), ``"none"``, or a file.
+    track : TrackOptions
+        Not used: line times beside a GeoTIFF are on UTC.
 
     Returns
     -------
@@ -119,6 +123,7 @@ def read(
     ReadError
         If the file is not a GeoTIFF, is cut, or holds what is no cube.
     """
+    del track
     path = Path(path)
     tiff_directory.check(path)
     assumptions: list[str] = []
