@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dronesense.model import Flag, GasSeries, Response
 
@@ -24,6 +24,11 @@ MIN_SEGMENT: Final = 5
 """Samples that a second difference of a first derivative spans."""
 UNUSABLE: Final = Flag.STATUS | Flag.RANGE | Flag.SATURATED | Flag.STUCK
 """Readings that say nothing about the gas; the others (on the ground, warming up) still carry the signal."""
+
+SIGN_SIGMAS: Final = 2.0
+"""The cell is known to rise or fall where the lag term ``tau ds/dt`` is this many of its sigmas from 0."""
+MAX_SIGN_ROUNDS: Final = 6
+"""Rounds in which the time constant of each sample is chosen; the choice settles after two or three."""
 
 _GAIN_FREQUENCIES: Final = 1024
 _LOG_STRENGTH: Final = (-12.0, 12.0)
@@ -66,6 +71,10 @@ def deconvolve(
     zero/span calibration commute with it; deconvolve first if `sigma` shall hold noise and common errors each
     with its own gain.
 
+    With ``response.tau_down_s`` the time constant of each sample is the one of the cell's slope there: rising
+    or falling where the slope is :data:`SIGN_SIGMAS` from 0, the mean of both where it is not (to choose by
+    the sign of noise would bias the air). The bound of the noise gain is kept for the longer one.
+
     Parameters
     ----------
     series : GasSeries
@@ -105,7 +114,8 @@ def deconvolve(
 
     seconds = (series.time - series.time[0]) / _NS
     step = float(np.median(np.diff(seconds[usable]))) if usable.size > 1 else response.tau_s
-    strength = regularization(response.tau_s / step, noise_gain)
+    longest = max(response.tau_s, response.falling_s)
+    strength = regularization(longest / step, noise_gain)
     value, sigma, flags = series.value.copy(), series.sigma.copy(), series.flags.copy()
     independent = sigma if noise is None else np.minimum(sigma, noise)
     breaks = np.flatnonzero(np.diff(seconds[usable]) > GAP_INTERVALS * step) + 1
@@ -113,8 +123,10 @@ def deconvolve(
         if part.size < MIN_SEGMENT:
             flags[part] |= int(Flag.EDGE)
             continue
-        done = _restore(seconds[part], value[part], independent[part], response.tau_s, step, strength)
-        from_tau = response.sigma_tau_s * (done.air - done.cell) / response.tau_s
+        done, tau_s, sigma_tau_s = _choose_tau(
+            seconds[part], value[part], independent[part], response, step, strength
+        )
+        from_tau = sigma_tau_s * (done.air - done.cell) / tau_s
         common = np.maximum(sigma[part] ** 2 - independent[part] ** 2, 0.0)
         value[part] = done.air
         sigma[part] = np.sqrt(done.variance + common + from_tau**2)
@@ -122,10 +134,56 @@ def deconvolve(
         edge[[0, -1]] = True
         flags[part[edge]] |= int(Flag.EDGE)
     history.append(
-        f"deconvolve: first-order lag of {response.tau_s:g} s undone, Tikhonov strength {strength:.3g} "
+        f"deconvolve: first-order lag of {_lag_text(response)} undone, Tikhonov strength {strength:.3g} "
         f"(interval {step:g} s), gain of white noise at most {noise_gain:g}"
     )
     return replace(series, time=time, value=value, sigma=sigma, flags=flags, history=tuple(history))
+
+
+def lag(seconds: ArrayLike, air: ArrayLike, response: Response) -> NDArray[np.float64]:
+    """Return what a first-order cell reads: exact for air that is constant between stamps.
+
+    ``s[k] = s[k-1] + (1 - exp(-(t[k] - t[k-1]) / tau)) (x[k] - s[k-1])`` with x[k] the air from t[k-1] to
+    t[k], and tau that of rising (x above s) or falling; s[0] = x[0]. The delay plays no part. The recursion
+    is solved as a bidiagonal system for a guess of where the cell rises, and the guess corrected until it
+    holds (Howard's policy iteration, which ends because the map is monotone).
+
+    Parameters
+    ----------
+    seconds : (n,) array_like
+        Stamps, strictly increasing.
+    air : (n,) array_like
+        Air at the inlet.
+    response : Response
+        Time constants.
+
+    Examples
+    --------
+    >>> lag([0.0, 10.0, 20.0], [0.0, 1.0, 1.0], Response(tau_s=10.0)).round(4)
+    array([0.    , 0.6321, 0.8647])
+    """
+    from scipy.linalg import solve_banded
+
+    time, inlet = np.asarray(seconds, dtype=np.float64), np.asarray(air, dtype=np.float64)
+    if time.ndim != 1 or time.shape != inlet.shape:
+        raise ValueError(f"seconds and air must be of one length, not {time.shape} and {inlet.shape}")
+    if time.size == 0 or response.tau_s == 0.0:
+        return inlet.copy()
+    step = np.diff(time)
+    if np.any(step <= 0.0):
+        raise ValueError("seconds must increase")
+    rise, fall = (-np.expm1(-step / tau) for tau in (response.tau_s, response.falling_s))
+    rising = np.diff(inlet) >= 0.0
+    for _ in range(time.size):
+        share = np.where(rising, rise, fall)
+        banded = np.ones((2, time.size))
+        banded[1, :-1] = share - 1.0
+        cell = solve_banded((1, 0), banded, np.r_[inlet[0], share * inlet[1:]], check_finite=False)
+        now = inlet[1:] > cell[:-1]
+        if response.tau_down_s is None or np.array_equal(now, rising):
+            break
+        rising = now
+    return np.asarray(cell)
 
 
 def regularization(tau_intervals: float, noise_gain: float) -> float:
@@ -159,36 +217,70 @@ def regularization(tau_intervals: float, noise_gain: float) -> float:
     return float(10.0 ** brentq(excess, low, high, xtol=1e-6))
 
 
+def _lag_text(response: Response) -> str:
+    if response.tau_down_s is None:
+        return f"{response.tau_s:g} s"
+    return f"{response.tau_s:g} s rising and {response.tau_down_s:g} s falling"
+
+
+def _choose_tau(
+    seconds: NDArray[np.float64],
+    reading: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    response: Response,
+    step_s: float,
+    strength: float,
+) -> tuple[_Restored, NDArray[np.float64], NDArray[np.float64]]:
+    """Restore one stretch with the time constant of each sample; return that and its sigma as well."""
+    rising, falling = response.tau_s, response.falling_s
+    tau_s = np.full(reading.size, 0.5 * (rising + falling))
+    sigma_tau_s = np.full(reading.size, 0.5 * (response.sigma_tau_s + response.sigma_falling_s))
+    done = _restore(seconds, reading, sigma, tau_s, step_s, strength)
+    if response.tau_down_s is None:
+        return done, tau_s, sigma_tau_s
+    for _ in range(MAX_SIGN_ROUNDS):
+        moves, clear = done.air - done.cell, SIGN_SIGMAS * np.sqrt(done.variance)
+        known = [moves > clear, moves < -clear]
+        chosen = np.select(known, [rising, falling], 0.5 * (rising + falling))
+        half_gap = abs(rising - falling) / math.sqrt(12.0)  # rectangular between the two
+        sigma_tau_s = np.select(known, [response.sigma_tau_s, response.sigma_falling_s], half_gap)
+        if np.array_equal(chosen, tau_s):
+            break
+        tau_s = chosen
+        done = _restore(seconds, reading, sigma, tau_s, step_s, strength)
+    return done, tau_s, sigma_tau_s
+
+
 def _restore(
     seconds: NDArray[np.float64],
     reading: NDArray[np.float64],
     sigma: NDArray[np.float64],
-    tau_s: float,
+    tau_s: NDArray[np.float64],
     step_s: float,
     strength: float,
 ) -> _Restored:
     """Solve one stretch without gaps, and propagate its noise."""
     from scipy.linalg import cho_solve_banded, cholesky_banded
 
-    lag = _lag_inverse(seconds, tau_s)
-    bend = _compose(_second_difference(seconds, step_s), lag)
+    inverse = _lag_inverse(seconds, tau_s)
+    bend = _compose(_second_difference(seconds, step_s), inverse)
     system = strength * _gram(bend)
     system[0] += 1.0
     factor = (cholesky_banded(system, lower=True, check_finite=False), True)
     middle = float(np.mean(reading))
     cell = cho_solve_banded(factor, reading - middle, check_finite=False)
-    air = _apply(lag, cell)
+    air = _apply(inverse, cell)
 
     # Rows of the restoring matrix, found for every P-th sample at once: P exceeds twice the reach of a row.
     n = reading.size
-    smoothing = (strength * (tau_s / step_s) ** 2) ** (1.0 / 6.0) + strength**0.25
+    smoothing = (strength * (float(tau_s.max()) / step_s) ** 2) ** (1.0 / 6.0) + strength**0.25
     reach = min(n, max(_MIN_REACH, math.ceil(_KERNEL_REACH * smoothing)))
     spacing = min(n, 2 * reach + 1)
     gain_squared, variance = np.empty(n), np.empty(n)
     offsets = np.arange(-reach, reach + 1)
     for first in range(spacing):
         at = np.arange(first, n, spacing)
-        rows = cho_solve_banded(factor, _apply_transposed(lag, at, n), check_finite=False)
+        rows = cho_solve_banded(factor, _apply_transposed(inverse, at, n), check_finite=False)
         near = at[:, None] + offsets
         inside = (near >= 0) & (near < n)
         near = np.clip(near, 0, n - 1)
@@ -202,7 +294,7 @@ def _restore(
 # width//2.
 
 
-def _lag_inverse(seconds: NDArray[np.float64], tau_s: float) -> NDArray[np.float64]:
+def _lag_inverse(seconds: NDArray[np.float64], tau_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the weights of ``1 + tau d/dt``: three-point derivative, second order on irregular stamps."""
     n = seconds.size
     weight = np.zeros((n, 3))
@@ -212,7 +304,7 @@ def _lag_inverse(seconds: NDArray[np.float64], tau_s: float) -> NDArray[np.float
     weight[1:-1, 2] = before / (after * (before + after))
     weight[0, 1:] = np.array([-1.0, 1.0]) / (seconds[1] - seconds[0])
     weight[-1, :2] = np.array([-1.0, 1.0]) / (seconds[-1] - seconds[-2])
-    weight *= tau_s
+    weight *= tau_s[:, None]
     weight[:, 1] += 1.0
     return weight
 

@@ -41,21 +41,43 @@ class Response:
     Parameters
     ----------
     tau_s : float
-        Time constant (63 %), s.
+        Time constant (63 %) while the reading rises, s; also while it falls if `tau_down_s` is None.
     delay_s : float
         Transport delay from inlet to cell, s.
     sigma_tau_s, sigma_delay_s : float
         Standard uncertainties.
+    tau_down_s : float or None
+        Time constant while the reading falls, s, where it differs: sticky gases leave more slowly.
+    sigma_tau_down_s : float
+        Its standard uncertainty.
+    covariance_tau_delay, covariance_tau_down_delay : float
+        Covariance of the delay with either time constant, s²: a fit trades one for the other.
     """
 
     tau_s: float = 0.0
     delay_s: float = 0.0
     sigma_tau_s: float = 0.0
     sigma_delay_s: float = 0.0
+    tau_down_s: float | None = None
+    sigma_tau_down_s: float = 0.0
+    covariance_tau_delay: float = 0.0
+    covariance_tau_down_delay: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.tau_s >= 0.0 and np.isfinite(self.delay_s)):
             raise ValueError(f"tau_s must be >= 0 and delay_s finite, not {self.tau_s} and {self.delay_s}")
+        if self.tau_down_s is not None and not (self.tau_down_s > 0.0 and self.tau_s > 0.0):
+            raise ValueError(f"tau_s and tau_down_s must be > 0, not {self.tau_s} and {self.tau_down_s}")
+
+    @property
+    def falling_s(self) -> float:
+        """Time constant while the reading falls, s."""
+        return self.tau_s if self.tau_down_s is None else self.tau_down_s
+
+    @property
+    def sigma_falling_s(self) -> float:
+        """Standard uncertainty of :attr:`falling_s`, s."""
+        return self.sigma_tau_s if self.tau_down_s is None else self.sigma_tau_down_s
 
 
 @dataclass(frozen=True, slots=True)

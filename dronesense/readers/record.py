@@ -42,6 +42,10 @@ class _Response(_Strict, frozen=True):
     delay_s: float = 0.0
     sigma_tau_s: float = 0.0
     sigma_delay_s: float = 0.0
+    tau_down_s: float | None = None
+    sigma_tau_down_s: float = 0.0
+    covariance_tau_delay: float = 0.0
+    covariance_tau_down_delay: float = 0.0
 
 
 class _File(_Strict, frozen=True):
@@ -109,12 +113,31 @@ def read(path: Path) -> GasCalibration | CameraCalibration:
 
 
 def _response(path: Path, entry: _Response) -> Response:
-    numbers = [entry.tau_s, entry.delay_s, entry.sigma_tau_s, entry.sigma_delay_s]
-    if not np.isfinite(numbers).all() or min(entry.tau_s, entry.sigma_tau_s, entry.sigma_delay_s) < 0.0:
-        raise ManifestError(
-            "times must be finite, and all but delay_s not negative", where=f"{path}, key response"
-        )
-    return Response(*numbers)
+    where = f"{path}, key response"
+    falling = entry.tau_s if entry.tau_down_s is None else entry.tau_down_s
+    sigmas = (entry.sigma_tau_s, entry.sigma_delay_s, entry.sigma_tau_down_s)
+    shared = (entry.covariance_tau_delay, entry.covariance_tau_down_delay)
+    if (
+        not np.isfinite([entry.tau_s, entry.delay_s, falling, *sigmas, *shared]).all()
+        or min(entry.tau_s, *sigmas) < 0.0
+    ):
+        raise ManifestError("times must be finite, and all but delay_s not negative", where=where)
+    if entry.tau_down_s is not None and not min(entry.tau_s, falling) > 0.0:
+        raise ManifestError("tau_s and tau_down_s must be greater than 0", where=where)
+    sigma_falling = entry.sigma_tau_s if entry.tau_down_s is None else entry.sigma_tau_down_s
+    for covariance, sigma_tau in zip(shared, (entry.sigma_tau_s, sigma_falling), strict=True):
+        if abs(covariance) > sigma_tau * entry.sigma_delay_s * (1.0 + 1e-9):
+            raise ManifestError("a covariance exceeds the product of its sigmas", where=where)
+    return Response(
+        tau_s=entry.tau_s,
+        delay_s=entry.delay_s,
+        sigma_tau_s=entry.sigma_tau_s,
+        sigma_delay_s=entry.sigma_delay_s,
+        tau_down_s=entry.tau_down_s,
+        sigma_tau_down_s=entry.sigma_tau_down_s,
+        covariance_tau_delay=entry.covariance_tau_delay,
+        covariance_tau_down_delay=entry.covariance_tau_down_delay,
+    )
 
 
 def _line(where: str, name: str, entry: _Species) -> tuple[SpeciesCalibration, list[str]]:
