@@ -369,7 +369,8 @@ def test_real_merged_flight(shared_data):
         np.testing.assert_allclose(each.time / 1e9, seconds, atol=1e-6, rtol=0)
         np.testing.assert_array_equal(each.ambient.pressure_hpa, [float(row["P"]) for _, row in truth])
         assert each.unit == "ppm"
-        assert not each.flags.any()
+        ground = [Flag.ON_GROUND if float(row["Sts"]) == 0.0 else Flag.OK for _, row in truth]
+        np.testing.assert_array_equal(each.flags, ground)
     # counted with awk -F, 'NR>1 && $21!=""', first and last line likewise
     assert [len(each) for each in series] == [1418, 1418]
     np.testing.assert_allclose(series[0].value[[0, -1]], [2.17984, 2.47227])

@@ -69,8 +69,9 @@ class Column:
         Other headings of the same column: other languages, other versions.
     saturation : float
         Reading from which the sensor is saturated, in `unit`; inf when not stated.
-    hold : bool
-        The logger repeats the last reading until there is a new one.
+    hold : bool or str
+        The logger repeats the last reading until there is a new one; or the heading of the column by which
+        repetitions are told (a dry mole fraction changes with the water, its wet one does not).
     derived : bool
         Computed from another channel, not measured (eCO2).
     stuck : int
@@ -94,7 +95,7 @@ class Column:
     optional: bool = False
     also: tuple[str, ...] = ()
     saturation: float = float("inf")
-    hold: bool = False
+    hold: bool | str = False
     derived: bool = False
     stuck: int = 20
     molar_mass: float = float("nan")

@@ -213,7 +213,8 @@ def _series(
     reading = source.numbers(name)
     source.notes.drop(INFINITE, int(np.isinf(reading).sum()))
     sample = _first_of_each_stamp(np.flatnonzero(np.isfinite(reading)), column.species, source)
-    new = gas_flags.fresh(reading[sample], column)
+    repeats = source.numbers(column.hold) if isinstance(column.hold, str) else reading
+    new = gas_flags.fresh(repeats[sample], column)
     source.notes.drop(f"{column.species}: {HELD}", int((~new).sum()))
     sample = sample[new]
     reading = reading[sample]
@@ -236,8 +237,9 @@ def _series(
         basis=column.basis,
         flags=gas_flags.flags_of(
             reading,
-            value if name in source.in_ppm else reading,
             column,
+            in_range=value if name in source.in_ppm else reading,
+            repeats=repeats[sample],
             time=source.rows.time[sample],
             start=int(source.rows.time[0]),
             warm_up_s=source.spec.warm_up_s,

@@ -152,10 +152,11 @@ def _ordered(
     if not possible:
         raise ReadError("no order of day and month fits all dates", where=where, fix="correct the dates")
     example = next(text for text in texts if _DATE.fullmatch(text))
+    choices = " or ".join(f'"{order}"' for order in possible)
     raise ManifestError(
         f'the date of "{example}" may be read as {" or ".join(possible)}',
         where=where,
-        fix=f'set date_order = "{possible[0]}" or "{possible[1]}" under [time] of the instrument',
+        fix=f"set date_order = {choices} under [time] of the instrument",
     )
 
 

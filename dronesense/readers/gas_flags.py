@@ -90,9 +90,10 @@ def _bad(table: Table, name: str, column: Column, warnings: list[str]) -> Bools:
 
 def flags_of(
     reading: Floats,
-    in_range: Floats,
     column: Column,
     *,
+    in_range: Floats,
+    repeats: Floats,
     time: NDArray[np.int64],
     start: int,
     warm_up_s: float,
@@ -105,10 +106,12 @@ def flags_of(
     ----------
     reading : (m,) float64
         In the column's own unit.
-    in_range : (m,) float64
-        In the unit of *valid_range*.
     column : Column
         Of the species.
+    in_range : (m,) float64
+        In the unit of *valid_range*.
+    repeats : (m,) float64
+        By what repetitions are told, in the column's own unit: the readings, or those of `column.hold`.
     time : (m,) int64
         UTC ns.
     start : int
@@ -124,7 +127,7 @@ def flags_of(
         (Flag.RANGE, (in_range < low) | (in_range > high)),
         (Flag.SATURATED, reading >= column.saturation),
         (Flag.WARM_UP, time < start + int(warm_up_s * NS_PER_S)),
-        (Flag.STUCK, stuck(reading, column)),
+        (Flag.STUCK, stuck(repeats, column)),
         (Flag.DERIVED, np.full(reading.size, column.derived)),
         *checks,
     ):

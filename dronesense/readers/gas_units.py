@@ -112,7 +112,7 @@ def stated_in_file(table: Table, columns: Mapping[str, Column]) -> dict[str, Col
         where = f'{table.path}, column "{name}"'
         if len(said) > 1:
             raise ReadError(f"says {' and '.join(said)}", where=where, fix="split the file")
-        for heading, gas in columns.items():
+        for heading, gas in list(result.items()):
             if gas.species != column.of or not said:
                 continue
             if column.field == "unit":
