@@ -691,3 +691,13 @@ def test_known_facts_of_the_real_logs(shared_data: Path) -> None:
     assert report.dropped["POS: before the filter's origin was set"] == 21
     assert report.details["clock"]["latency_spread_s"] == pytest.approx(0.1003, abs=1e-3)
     assert report.details["firmware"].startswith("ArduPlane V4.2.3")
+
+
+def test_a_damaged_format_that_makes_a_number_a_text_is_not_used_as_a_number(tmp_path: Path) -> None:
+    """Found by fuzzing: one flipped byte of FMT made the speed of the receiver four letters."""
+    sound = Flight().data()
+    damaged = sound.replace(b"QBBIHBcLLeffffB", b"QBBIHBcLLenfffB")
+    assert damaged != sound
+    track, _ = read(tmp_path, damaged, "GPS")
+    assert np.isnan(track.velocity_ned[:, :2]).all()
+    assert np.isfinite(track.lon).all()

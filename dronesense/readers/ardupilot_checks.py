@@ -58,7 +58,7 @@ def _last_armed(log: MessageLog) -> bool | None:
         ("EV", "Id", EVENT_ARMED, EVENT_DISARMED),
         ("ARM", "ArmState", 1, 0),
     ):
-        if name in log and {"TimeUS", column} <= set(log[name]):
+        if name in log and {"TimeUS", column} <= log[name].numeric:
             rows = zip(log[name]["TimeUS"].tolist(), log[name][column].tolist(), strict=True)
             events += [(time, state == armed) for time, state in rows if state in (armed, disarmed)]
     return max(events)[1] if events else None

@@ -51,7 +51,7 @@ ACCELERATION_M_S2: Final = 10.0
 def filter_rows(stamps: Stamps, found: list[Receiver], fit: ClockFit, tally: Tally) -> Rows | None:
     """Return the ``POS`` rows from the filter's origin on: before, the altitude is a relative height."""
     pos = stamps.rows("POS", tally)
-    if pos is None or not {"Lat", "Lng", "Alt"} <= set(pos.messages):
+    if pos is None or not {"Lat", "Lng", "Alt"} <= pos.messages.numeric:
         return None
     if "RelOriginAlt" in pos:
         ready = np.isfinite(pos["RelOriginAlt"])
@@ -114,7 +114,7 @@ class Filter:
         """Return the generation of the filter that flew most: of those in the log, the newest."""
         there = [number for number, (states, _) in FILTERS.items() if f"{states}1" in self._stamps.log]
         log = self._stamps.log
-        if len(there) > 1 and "ATT" in log and "AEKF" in log["ATT"]:
+        if len(there) > 1 and "ATT" in log and "AEKF" in log["ATT"].numeric:
             named = Counter(log["ATT"]["AEKF"].tolist()).most_common()
             there = [number for number, _ in named if number in there] or there
         return there[0] if there else next(iter(FILTERS))
@@ -123,7 +123,7 @@ class Filter:
         """Return core -> rows of a message; *number* None: of the quaternions."""
         log, found = self._stamps.log, {}
         plain = start if number is None else f"{start}{number}"
-        if plain in log and "C" in log[plain]:
+        if plain in log and "C" in log[plain].numeric:
             names = dict.fromkeys(instances(log[plain]["C"]), plain)
         elif number is None:
             names = {0: f"{start}1", 1: f"{start}2"}
@@ -140,7 +140,7 @@ class Filter:
     ) -> tuple[str, NDArray[np.int64], Float] | None:
         """Return name, boot clock (µs) and columns of the rows of the core that was primary at their time."""
         cores = {
-            k: rows for k, rows in self._cores(start, number).items() if set(columns) <= set(rows.messages)
+            k: rows for k, rows in self._cores(start, number).items() if set(columns) <= rows.messages.numeric
         }
         parts = []
         for core, rows in cores.items():
@@ -170,7 +170,7 @@ class Filter:
         """Return the attitude: ATT, or the quaternions of the filter or of the backup estimator."""
         tally = self._tally
         att = self._stamps.rows("ATT", tally)
-        if att is not None and {"Roll", "Pitch", "Yaw"} <= set(att.messages):
+        if att is not None and {"Roll", "Pitch", "Yaw"} <= att.messages.numeric:
             angles = att.numbers("Roll", "Pitch", "Yaw")
             good = tally.keep(np.abs(angles).max(axis=1) <= FULL_TURN_DEG, f"{att.name}: angle out of range")
             if good.any():
@@ -191,7 +191,7 @@ class Filter:
         found = self.of_primary(self.turns, None, *columns)
         backup = self._stamps.rows("AHR2", self._tally)
         streams = [] if found is None else [found]
-        if backup is not None and set(columns) <= set(backup.messages):
+        if backup is not None and set(columns) <= backup.messages.numeric:
             streams.append((backup.name, backup.time_us, backup.numbers(*columns)))
         return streams
 
@@ -214,7 +214,7 @@ class Filter:
         for core, rows in health.items():
             primary = self.cores[np.searchsorted(self.switches, rows.time_us, side="right") - 1]
             jumped = np.zeros(max(rows.index.size - 1, 0), dtype=bool)
-            if {"OFN", "OFE"} <= set(rows.messages):
+            if {"OFN", "OFE"} <= rows.messages.numeric:
                 jumped = np.any(np.diff(rows.numbers("OFN", "OFE"), axis=0) != 0.0, axis=1)
             after = np.flatnonzero(jumped & (primary[1:] == core)) + 1
             reasons["position reset of the filter"] += after.size

@@ -172,7 +172,7 @@ def _receiver_rows(stamps: Stamps, tally: Tally) -> list[tuple[int, Rows, Rows |
 
 def _with_fix(rows: Rows, tally: Tally) -> Rows | None:
     """Return the rows with a fix, a date and a plausible position; None if there are none."""
-    missing = sorted({"Status", "Lat", "Lng", "Alt"} - set(rows.messages))
+    missing = sorted({"Status", "Lat", "Lng", "Alt"} - rows.messages.numeric)
     tow, week = rows.epoch_columns()
     if missing or tow is None:
         tally.warnings.append(f"{rows.name} has no column {', '.join(missing or ['GMS'])} and is not used")
@@ -229,7 +229,7 @@ def _receiver(index: int, rows: Rows, utc_ns: NDArray[np.int64], gpa: Rows | Non
             ellipsoidal = np.where(near, alt - gpa["Und"][take], np.nan)
         away = np.abs(ellipsoidal - alt)
         ellipsoidal = np.where((away > 0.0) & (away <= UNDULATION_LIMIT_M), ellipsoidal, np.nan)
-        if {"HAcc", "VAcc"} <= set(gpa.messages):
+        if {"HAcc", "VAcc"} <= gpa.messages.numeric:
             h, v = gpa["HAcc"][take], gpa["VAcc"][take]
             known = near & (h > 0.0) & (h < ACCURACY_LIMIT_M) & (v > 0.0) & (v < ACCURACY_LIMIT_M)
             horizontal, vertical = np.where(known, h, horizontal), np.where(known, v, vertical)
@@ -275,7 +275,7 @@ def pictures(stamps: Stamps, clock: ClockFit, fixes: NDArray[np.int64], tally: T
         return None
     number = rows["Img"].astype(np.int64) if "Img" in rows else np.full(rows.index.size, -1)
     time, source = clock.to_utc(rows.time_us * NS_PER_US), f"{rows.name} (boot clock)"
-    if {"GPSTime", "GPSWeek"} <= set(rows.messages):
+    if {"GPSTime", "GPSWeek"} <= rows.messages.numeric:
         epoch = gps_to_utc_ns(rows["GPSWeek"], rows["GPSTime"])
         sound = increasing(epoch) & (rows["GPSWeek"] > 0) & (np.abs(epoch - time) <= OUTLIER_S * NS_PER_S)
         if sound.all() and not np.isin(epoch, fixes).all():

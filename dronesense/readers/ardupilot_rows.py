@@ -58,7 +58,7 @@ class Rows:
     time_us: NDArray[np.int64]
 
     def __contains__(self, column: str) -> bool:
-        return column in self.messages
+        return column in self.messages.numeric
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         values = self.messages[column]
@@ -91,7 +91,7 @@ class Stamps:
     def __init__(self, log: MessageLog) -> None:
         self.log = log
         gps = log.get("GPS")
-        self.by_order = gps is not None and _own_clock("GPS", gps) is None and "Time" in gps
+        self.by_order = gps is not None and _own_clock("GPS", gps) is None and "Time" in gps.numeric
 
     def rows(
         self, name: str, tally: Tally, *, instance: int | None = None, column: str = "", regular: bool = True
@@ -122,7 +122,7 @@ class Stamps:
         index = np.arange(messages.count)
         if instance is not None:
             column = messages.format.instance or column
-        if instance is not None and column in messages:
+        if instance is not None and column in messages.numeric:
             own = messages[column] == instance
             label = name if own.all() else f"{name}[{instance}]"
             index = index[own]
@@ -177,14 +177,14 @@ def _own_clock(name: str, messages: Messages) -> NDArray[np.int64] | None:
     tow, _ = _epoch_columns(messages) if name.startswith("GPS") else (None, None)
     for column, factor in (("TimeUS", 1), ("T", US_PER_MS), ("TimeMS", US_PER_MS)):
         of_boot = column != tow and (column != "T" or tow == "TimeMS")
-        if column in messages and of_boot and messages[column].dtype.kind in "iu":
+        if column in messages.numeric and of_boot and messages[column].dtype.kind in "iu":
             return messages[column].astype(np.int64) * factor
     return None
 
 
 def _epoch_columns(messages: Messages) -> tuple[str | None, str | None]:
-    tow = next((column for column in TOW_COLUMNS if column in messages), None)
-    return tow, next((column for column in WEEK_COLUMNS if column in messages), None)
+    tow = next((column for column in TOW_COLUMNS if column in messages.numeric), None)
+    return tow, next((column for column in WEEK_COLUMNS if column in messages.numeric), None)
 
 
 def _stray(time_us: NDArray[np.int64]) -> Mask:

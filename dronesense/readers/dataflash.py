@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
 from dronesense.readers.dataflash_chain import find_headers, follow
-from dronesense.readers.dataflash_formats import FMT_TYPE, Format, layout, read_formats, text_of
+from dronesense.readers.dataflash_formats import FMT_TYPE, NOT_NUMBERS, Format, layout, read_formats, text_of
 
 INSTANCE_UNIT: Final = "#"
 """Unit letter of `FMTU` for "this column tells the sensor"."""
@@ -66,6 +66,12 @@ class Messages(Mapping[str, NDArray[Any]], ABC):
     def count(self) -> int:
         """Number of records."""
         return len(self.offsets)
+
+    @property
+    def numeric(self) -> frozenset[str]:
+        """Columns with one number a record."""
+        pairs = zip(self._form.columns, self._form.letters, strict=True)
+        return frozenset(column for column, letter in pairs if letter not in NOT_NUMBERS)
 
     @property
     def format(self) -> Format:

@@ -42,6 +42,9 @@ LETTERS: Final[dict[str, tuple[Any, float | None]]] = {
 }
 """Format letter -> numpy type and divisor (ArduPilot, libraries/AP_Logger/LogStructure.h)."""
 
+NOT_NUMBERS: Final = frozenset("anNZ")
+"""Letters of text and of arrays: a damaged format may put them on a column that is a number."""
+
 _DTYPES: Final = {letter: np.dtype(kind) for letter, (kind, _) in LETTERS.items()}
 _SIZES: Final = {letter: kind.itemsize for letter, kind in _DTYPES.items()}
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,4}")
