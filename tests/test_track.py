@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ import pytest
 from dronesense.errors import ManifestError
 from dronesense.manifest import track
 from dronesense.manifest.schema import TrackTable
-from dronesense.model import Clock, IngestReport, Trajectory, Triggers
+from dronesense.model import (
+    Clock,
+    Column,
+    GasInstrument,
+    IngestReport,
+    Instrument,
+    Mount,
+    TimeColumn,
+    Trajectory,
+    Triggers,
+)
 from dronesense.readers.streams import quaternions_of
 
 S = 1_000_000_000
@@ -110,3 +121,22 @@ def test_answers_that_no_log_asked_for_are_named() -> None:
     assert track.not_used(table, [IngestReport("x", 1, answered=("tz",))]) == [
         "[track] time_scale is not used: the log says it itself"
     ]
+
+
+def test_an_analyser_with_a_receiver_brings_its_own_positions(tmp_path: Path) -> None:
+    columns = {
+        "CH4": Column("ppm", species="CH4"),
+        "Lat": Column("deg", field="latitude"),
+        "Lon": Column("deg", field="longitude"),
+    }
+    spec = GasInstrument(TimeColumn(("t",), "unix"), columns)
+    logger = Instrument("logger", "gas", spec, Mount(), "logger.toml")
+    path = tmp_path / "gas.csv"
+    path.write_text("t,CH4,Lat,Lon\n1700000000,2.0,48.0,9.0\n1700000001,2.1,48.00001,9.0\n", "utf-8")
+    own = track.of_analyser(path, logger)
+    assert own is not None
+    assert own.lat.tolist() == [48.0, 48.00001]
+    blind = GasInstrument(TimeColumn(("t",), "unix"), {"CH4": columns["CH4"]})
+    assert track.of_analyser(path, replace(logger, spec=blind)) is None
+    path.write_text("t,CH4,Lat,Lon\n1700000000,2.0,0,0\n", "utf-8")
+    assert track.of_analyser(path, logger) is None

@@ -295,7 +295,8 @@ class Opener:
         self._used(path, "gas series", report)
         log = self.manifest.track
         shares = log is not None and any(path in self._paths(each, "[track] path") for each in log.paths())
-        return GasInput(series, instrument, record, table.clock_offset_s, shares)
+        own = None if shares else track.of_analyser(path, instrument)
+        return GasInput(series, instrument, record, table.clock_offset_s, shares, own)
 
     def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
         if table.instrument is not None:

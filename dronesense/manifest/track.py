@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from dronesense.errors import ManifestError
+from dronesense.errors import DronesenseError, ManifestError
 from dronesense.manifest.schema import TrackTable
-from dronesense.model import IngestReport, Instrument, TrackOptions, Trajectory, Triggers
+from dronesense.model import GasInstrument, IngestReport, Instrument, TrackOptions, Trajectory, Triggers
+from dronesense.readers import csv_track
 from dronesense.readers.assembly import Attitude, Positions, Pressure, Rank, assemble, residuals
 from dronesense.readers.tally import Tally
 from dronesense.timescale import to_iso
@@ -42,6 +44,18 @@ _OPTIONS: Final = ("date", "tz", "time_scale", "roll_positive")
 def options(table: TrackTable, instrument: Instrument | None) -> TrackOptions:
     """Return what ``[track]`` says for the reader."""
     return TrackOptions(table.source, instrument, table.date, table.tz, table.time_scale, table.roll_positive)
+
+
+def of_analyser(path: Path, instrument: Instrument) -> Trajectory | None:
+    """Return the positions that an analyser with a receiver wrote beside its readings; None without any."""
+    spec = instrument.spec
+    fields = {column.field for column in spec.columns.values()} if isinstance(spec, GasInstrument) else set()
+    if not {"latitude", "longitude"} <= fields:
+        return None
+    try:
+        return csv_track.read(path, label=path.name, options=TrackOptions(instrument=instrument))[0]
+    except DronesenseError:
+        return None
 
 
 def not_used(table: TrackTable, reports: Sequence[IngestReport]) -> list[str]:

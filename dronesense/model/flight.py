@@ -65,6 +65,8 @@ class GasInput:
         What to add to the analyser's time to get UTC.
     shares_track_clock : bool
         The track stands in the same file, row by row: no offset to find.
+    own_track : Trajectory or None
+        Positions that the analyser's own receiver wrote into the file, on its own clock.
     """
 
     series: tuple[GasSeries, ...]
@@ -72,6 +74,7 @@ class GasInput:
     calibration: GasCalibration | None
     clock_offset_s: float | Literal["auto"]
     shares_track_clock: bool = False
+    own_track: Trajectory | None = None
 
 
 @dataclass(frozen=True, slots=True)

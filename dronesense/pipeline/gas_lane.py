@@ -63,6 +63,10 @@ def _clock_offset(given: GasInput, site: Site, account: Account) -> tuple[float,
         account.clock(first.source, 0.0, 0.0, "the positions stand in the same file")
         return 0.0, 0.0
     found = clock.estimate_offset(first, trajectory)
+    if not found.accepted and given.own_track is not None:
+        by_place = clock.estimate_track_offset(given.own_track, trajectory)
+        both = f"{found.reason}; by its own positions: {by_place.reason}"
+        found = by_place if by_place.accepted else dataclasses.replace(found, reason=both)
     if not found.accepted:
         raise CalibrationError(
             f"the clock of {given.instrument.id} (stamps {span(first.time)}) against the track "
