@@ -1,4 +1,4 @@
-"""What an analyser can see: Allan deviation of its noise, critical value, detection and quantification limits.
+"""What an analyser can see: Allan deviation, critical value, limits of detection and quantification.
 
 "Three sigma" is none of these; every limit here is named for what it is and for the probabilities behind it.
 """

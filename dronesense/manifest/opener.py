@@ -14,7 +14,7 @@ from dronesense.calibrate.clock import shift_track
 from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
 from dronesense.geodesy.geoid import GeoidGrid
 from dronesense.geotag import course, heights
-from dronesense.manifest import spans, track
+from dronesense.manifest import spans, track, wind
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY
 from dronesense.manifest.schema import (
@@ -43,8 +43,9 @@ from dronesense.model import (
     Terrain,
     TrackOptions,
     Trajectory,
+    Wind,
 )
-from dronesense.readers import geoid_grid, height_model
+from dronesense.readers import csv_wind, geoid_grid, height_model
 
 
 class Opener:
@@ -89,7 +90,6 @@ class Opener:
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
         rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
         self.warnings += spans.remarks(trajectory, gas, cubes)
-        self._note_wind()
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
             raise ReadError(
@@ -104,6 +104,7 @@ class Opener:
             gas=tuple(gas),
             cubes=tuple(cubes),
             terrain=terrain,
+            wind=self._wind(trajectory),
             rules=tuple(rules),
             crs=manifest.flight.crs,
             merge_radius_m=manifest.hotspots.merge_radius_m,
@@ -421,14 +422,26 @@ class Opener:
             values.setdefault("false_alarms_per_hour", DEFAULT_FALSE_ALARMS_PER_HOUR)
         return DetectRule(**values)
 
-    def _note_wind(self) -> None:
-        """Keep the wind on the books; its numbers stand among the settings."""
+    def _wind(self, trajectory: Trajectory | None) -> Wind | None:
         table = self.manifest.wind
         if table is None:
-            return
-        self.warnings.append("[wind] is recorded; this version derives no source or emission rate from it")
-        if table.path is not None:
-            self._used(self._one(table.path, "[wind] path"), "wind")
+            return None
+        if table.path is None:
+            start = 0 if trajectory is None else int(trajectory.time[0])
+            made, remarks = wind.stated(table, time=start, where=str(self.where))
+            self.warnings += remarks
+            return made
+        path = self._one(table.path, "[wind] path")
+        if table.instrument is None:
+            raise ManifestError(
+                "[wind] path needs an instrument that says which column is what",
+                where=self.where,
+                fix='set instrument = "..." under [wind]; its columns have field = "wind_speed", ...',
+            )
+        instrument = self._instrument(table.instrument, "[wind] instrument")
+        columns, report = csv_wind.read(path, label=self._label(path), instrument=instrument)
+        self._used(path, "wind", report)
+        return wind.from_columns(columns, trajectory, label=self._label(path))
 
 
 def _stem(path: Path) -> str:

@@ -126,6 +126,7 @@ class WindTable(Table):
     """``[wind]``: a file, or a mean wind with its uncertainty."""
 
     path: str | None = None
+    instrument: str | None = None
     speed_m_s: float | None = None
     from_deg: float | None = None
     sigma_speed_m_s: float | None = None

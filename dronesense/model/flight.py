@@ -15,6 +15,7 @@ from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
 from dronesense.model.terrain import Terrain
 from dronesense.model.trajectory import Trajectory
+from dronesense.model.wind import Wind
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ class Flight:
         Inputs.
     terrain : Terrain or None
         None: the pipeline falls back to the take-off height, with a warning.
+    wind : Wind or None
+        Of the flight; None: nothing upwind is inferred.
     rules : tuple of DetectRule
         What to look for.
     crs : str
@@ -148,6 +151,7 @@ class Flight:
     gas: tuple[GasInput, ...] = ()
     cubes: tuple[CubeInput, ...] = ()
     terrain: Terrain | None = None
+    wind: Wind | None = None
     rules: tuple[DetectRule, ...] = ()
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
