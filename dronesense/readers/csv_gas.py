@@ -28,6 +28,9 @@ GAP_FACTOR: Final = 5.0
 MAX_GAPS: Final = 50
 """Gaps that are listed one by one; all are counted."""
 
+MAX_NAMES: Final = 20
+"""Headings that a message repeats."""
+
 MIN_FOR_NOISE: Final = 10
 """Fewer readings tell nothing about their noise."""
 
@@ -121,8 +124,9 @@ def read(path: Path, *, label: str, instrument: Instrument) -> tuple[tuple[GasSe
 def _no_species(instrument: Instrument, spec: GasInstrument, path: Path, names: list[str]) -> Exception:
     """Return the error for a table without a gas: the instrument's fault, or the table's."""
     if spec.gases or any(column.species or column.of for column in spec.columns.values()):
+        some = ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         return ReadError(
-            f'has no gas column of "{instrument.id}"', where=path, fix=f"the columns are: {', '.join(names)}"
+            f'has no gas column of "{instrument.id}"', where=path, fix=f"the columns are: {some}"
         )
     return ManifestError(
         "names no column with a species", where=instrument.path, fix="add one under [columns]"
