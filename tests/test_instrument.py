@@ -119,6 +119,29 @@ def test_frame(read):
         ("[columns]", "[mount]\nsigma = { lever_arm_m = -1.0 }\n[columns]", "0 or greater"),
         ("[columns]", "[mount]\nlever_arm_m = [nan, 0.0, 0.0]\n[columns]", "finite"),
         ("[time]", 'delimiter = ";;"\n[time]', "one character"),
+        ("sigma = 0.1", "ok = [1.0]", 'are for field = "status"'),
+        ('species = "CH4"', 'field = "status", flag = "stuk"', "stuk"),
+        ('species = "CH4"', 'field = "status", within = [2.0, 1.0]', "within is empty"),
+        ('species = "CH4"', 'field = "we"', 'add of = "CH4"'),
+        ('species = "CH4"', 'field = "pressure", of = "CH4"', "of is for"),
+        ("sigma = 0.1", "molar_mass = 0.0", "molar_mass"),
+        ("sigma = 0.1", "stuck = -1", "stuck"),
+        ("sigma = 0.1", 'state = "smple"', "state"),
+        ('column = "t"', 'column = "t"\nformat = "unix"\ndate_order = "dmy"', "dates in figures"),
+        ('column = "t"', 'column = "t"\nformat = "numeric"\ndate_order = "dym"', "date_order"),
+        ('column = "t"', 'column = "t"\nstart = "2026-06-14T05:00:00Z"', "seconds since a start"),
+        ("[columns]", '[[gases]]\nheading = "{nam}"\nnames = {}\n[columns]', "must hold {name} once"),
+        ("[columns]", '[[gases]]\nheading = "{name}"\nnames = {}\n[columns]', "either in the heading or"),
+        (
+            "[columns]",
+            '[[gases]]\nheading = "{name}_{unit}"\nnames = { Tol = "Toluene" }\nmolar_mass = { Toluen = 92.0 }\n'
+            "[columns]",
+            'molar_mass of "Toluen".*did you mean "Toluene"',
+        ),
+        ("[columns]", "[layout]\nskip_rows = -1\n[columns]", "0 or greater"),
+        ("[columns]", '[layout]\ndecimal = ";"\n[columns]', "decimal"),
+        ("[time]", "warm_up_s = -1.0\n[time]", "0 or greater"),
+        ("[columns]", '[match]\nheading = ["a"]\n[columns]', 'did you mean "headings"'),
     ],
 )
 def test_mistakes_in_a_gas_description(read, old, new, match):
@@ -166,3 +189,34 @@ def test_a_heading_that_says_utc_is_a_zone(read, heading, zone):
 def test_a_stated_zone_wins_over_the_heading(read):
     text = GAS.replace('column = "t"', 'column = "Time (UTC)"\nzone = "+05:00"')
     assert read(text).spec.time.zone == "+05:00"
+
+
+def test_zone_and_order_of_dates_of_one_file(read):
+    analyser = read(GAS.replace('column = "t"', 'column = "t"\nformat = "numeric"\nzone = "UTC"'))
+    told = instrument.with_clock(analyser, zone="+05:00", date_order="mdy")
+    assert (told.spec.time.zone, told.spec.time.date_order) == ("+05:00", "mdy")
+    assert instrument.with_clock(analyser).spec.time == analyser.spec.time
+    with pytest.raises(ManifestError, match="is a camera"):
+        instrument.with_clock(read(LINE), zone="UTC")
+
+
+def test_match_tells_relatives_apart(read, tmp_path):
+    text = GAS + '[match]\nheadings = ["x"]\nwithout = ["y"]\ntext = "Model: A"\n'
+    table = tmp_path / "g.csv"
+    for head, claimed in (
+        ("Model: A-1\nt,a,x\n", True),
+        ("Model: B\nt,a,x\n", False),
+        ("Model: A-1\nt,a\n", False),
+        ("Model: A-1\nt,a,x,y\n", False),
+    ):
+        table.write_text(head + "1,2,3,4\n")
+        assert instrument.header_matches(read(text), table) is claimed
+
+
+def test_optional_columns_alone_claim_nothing(read, tmp_path):
+    analyser = read(GAS.replace("sigma = 0.1", "optional = true"))
+    table = tmp_path / "g.csv"
+    table.write_text("t,b\n1,2\n")
+    assert not instrument.header_matches(analyser, table)
+    table.write_text("t,a\n1,2\n")
+    assert instrument.header_matches(analyser, table)
