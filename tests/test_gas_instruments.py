@@ -245,7 +245,7 @@ def test_a_file_is_claimed_by_its_own_instrument_only(shared_data, file, name):
          ManifestError, "set zone"),
         ("gas/uci_air_quality/AirQualityUCI.csv", "uci-air-quality", {}, ManifestError, "set zone"),
         ("gas/gasflux_testdata/testdata.csv", "gasflux-merged", {}, ManifestError, "set zone"),
-        # No headings: which of 133 columns is what, the file does not say.
+        # No headings: which of 121 columns is what, the file does not say.
         (f"{FORMATS}eosMX12.log", "generic-csv", {}, ReadError, "no heading line"),
         # No headings and no clock: a table of features, not a time series.
         ("gas/uci_gas_drift/batch1.dat", "generic-csv", {}, ReadError, "no gas column"),

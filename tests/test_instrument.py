@@ -134,8 +134,7 @@ def test_frame(read):
         ("[columns]", '[[gases]]\nheading = "{name}"\nnames = {}\n[columns]', "either in the heading or"),
         (
             "[columns]",
-            '[[gases]]\nheading = "{name}_{unit}"\nnames = { Tol = "Toluene" }\nmolar_mass = { Toluen = 92.0 }\n'
-            "[columns]",
+            '[[gases]]\nheading = "{name}_{unit}"\nnames.T = "Toluene"\nmolar_mass.Toluen = 92.0\n[columns]',
             'molar_mass of "Toluen".*did you mean "Toluene"',
         ),
         ("[columns]", "[layout]\nskip_rows = -1\n[columns]", "0 or greater"),

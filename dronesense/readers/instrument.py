@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from dronesense.errors import ManifestError, ReadError, did_you_mean
 from dronesense.model import FrameCamera, GasInstrument, Instrument, LineCamera, Mount
 from dronesense.readers import gas_headings, toml
-from dronesense.readers.gas_instrument import DateOrder, GasFile, to_gas
+from dronesense.readers.gas_instrument import FIELDS, DateOrder, GasFile, to_gas
 from dronesense.readers.instrument_keys import MountKeys, Strict
 from dronesense.readers.table import read_head, read_table
+
+__all__ = ["FIELDS", "KINDS", "MAX_LOOK_DEG", "header_matches", "read", "with_clock"]
 
 KINDS: Final = ("gas", "line_scan", "frame")
 

@@ -20,6 +20,7 @@ from dronesense.readers.table_rows import (
     LONG_ROW,
     MAX_NAMED_LINES,
     SHORT_ROW,
+    Heading,
     find_heading,
     fitting,
     records_of,
@@ -282,23 +283,12 @@ def read_table(
         raise ReadError("is empty", where=path, fix=COPY_AGAIN)
     assumptions: list[str] = []
     text = until(text, layout.end, assumptions)
-    wanted = frozenset(headings)
-    head = find_heading(text[:HEAD_BYTES], delimiter, wanted)
-    if wanted and all(map(_is_number, head.names)):
-        raise ReadError(
-            "has no heading line, and columns are found by their headings",
-            where=path,
-            fix="put a line with the names of the columns first",
-        )
+    head = _heading(path, text, delimiter, frozenset(headings))
     open_ended = not text.endswith(("\n", "\r"))
     if open_ended:
         warnings.append(OPEN_END)
     records = records_of(path, text, head)
-    names = [name.strip() for name in records[0][1]] if records else []
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise ReadError("has no heading line", where=path)
+    names = _names(records, path)
     dropped: dict[str, int] = {}
     below, records = records[1 : 1 + layout.skip_rows], records[1 + layout.skip_rows :]
     # A last row without a line end has lost cells; one with a line end is ragged, not cut.
@@ -307,12 +297,8 @@ def read_table(
     stripped = tuple([list(map(str.strip, column)) for column in columns])
     if head.line > 1:
         assumptions.insert(0, f"headings found on line {head.line}")
-    decimal_comma = layout.decimal == "," or (
-        layout.decimal is None
-        and head.delimiter != ","
-        and "," in text
-        and any("," in cell and _proves_comma(cell) for column in stripped for cell in column)
-    )
+    may_have_comma = layout.decimal is None and head.delimiter != "," and "," in text
+    decimal_comma = layout.decimal == "," or (may_have_comma and _any_proves_comma(stripped))
     if decimal_comma:
         assumptions.append("decimals are written with a comma")
     return Table(
@@ -358,6 +344,32 @@ def read_head(
     text = decode(path, raw, [])
     head = find_heading(text, delimiter, frozenset(headings))
     return head.names, tuple(text[: head.start].splitlines())
+
+
+def _heading(path: Path, text: str, delimiter: str | None, wanted: frozenset[str]) -> Heading:
+    """Return where the headings of *text* stand; refuse a table that has none of those *wanted*."""
+    head = find_heading(text[:HEAD_BYTES], delimiter, wanted)
+    if wanted and all(map(_is_number, head.names)):
+        raise ReadError(
+            "has no heading line, and columns are found by their headings",
+            where=path,
+            fix="put a line with the names of the columns first",
+        )
+    return head
+
+
+def _names(records: list[tuple[int, list[str]]], path: Path) -> list[str]:
+    """Return the headings, the first of *records*, without unnamed ones at the end."""
+    names = [name.strip() for name in records[0][1]] if records else []
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise ReadError("has no heading line", where=path)
+    return names
+
+
+def _any_proves_comma(columns: Iterable[list[str]]) -> bool:
+    return any("," in cell and _proves_comma(cell) for column in columns for cell in column)
 
 
 def _proves_comma(cell: str) -> bool:
