@@ -909,3 +909,39 @@ def test_an_hour_at_10_hz_is_read_in_a_second(tmp_path):
         taken.append(time.process_time() - begin)
     assert [len(each) for each in series] == [count] * 4
     assert min(taken) < 1.0
+
+
+# --- damage
+
+
+MADE = {
+    "licor-li7810": LICOR,
+    "abb-lgr": LGR.format("14/06/2026") + BLOCK,
+    "gasmet-ftir": GASMET.format(unit="ppb", basis="wet"),
+    "sniffer4d-mapper": SNIFFER.format(pressure="气压 Pa"),
+    "mirico-lds": LDS,
+}
+
+
+@given(
+    st.sampled_from(sorted(MADE)),
+    st.lists(
+        st.tuples(st.integers(0, 2000), st.integers(0, 8), st.text('0129-:/,;\t\n" .eE+nNaA[]ÿ', max_size=4)),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_damaged_files_are_read_or_refused_and_never_break(tmp_path_factory, name, edits):
+    text = MADE[name]
+    for at, cut, put in edits:
+        at %= len(text)
+        text = text[:at] + put + text[at + cut :]
+    path = tmp_path_factory.mktemp("damaged") / "x.txt"
+    path.write_bytes(text.encode())
+    try:
+        series, _ = read(path, name, zone="UTC")
+    except DronesenseError:
+        return
+    for each in series:
+        assert np.isfinite(each.value).all() or each.quantity != "mole_fraction"
+        assert np.all(np.diff(each.time) > 0)
