@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model import Bands, CubeView, Detection, GasTrace, ScoreMap, SpectralCube
+from dronesense.model import Bands, CubeView, Detection, GasSeries, GasTrace, ScoreMap, SpectralCube
 from dronesense.writers.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from dronesense.calibrate.plateaus import StandardsFit
+    from dronesense.calibrate.response_fit import ResponseFit
 
 MAX_SIDE_PIXELS: Final = 1600
 """Longest side of a decimated picture."""
@@ -129,6 +132,69 @@ def series_quicklook(trace: GasTrace, path: Path, *, title: str = "") -> None:
         axes[0].set_title(title or f"{series.species} from {series.source}", loc="left")
         _time_axis(axes[-1], series.time)
         _save(figure, path)
+
+
+def calibration_quicklook(
+    series: GasSeries, standards: StandardsFit | None, response: ResponseFit | None, path: Path
+) -> None:
+    """Write a PNG of a calibration: the recording with what was averaged, the residuals, the response.
+
+    Raises
+    ------
+    OSError
+        If the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    parts = 1 + (standards is not None) + (response is not None)
+    with _style():
+        figure = Figure(
+            figsize=(SERIES_INCHES[0], 0.5 * SERIES_INCHES[1] * parts), dpi=DPI, layout="constrained"
+        )
+        axes = iter(figure.subplots(parts, 1, squeeze=False)[:, 0])
+        ax = next(axes)
+        time = series.time.astype("datetime64[ns]")
+        ax.plot(time, series.value, color=VALUE_COLOR, lw=0.8, label=f"{series.species}, {series.level}")
+        for each in () if standards is None else standards.plateaus:
+            stretch = np.array([each.start, each.end]).astype("datetime64[ns]")
+            ax.plot(stretch, [each.mean, each.mean], color=EVENT_COLOR, lw=2.0)
+        ax.set_ylabel(f"reading [{series.unit}]")
+        ax.set_title(f"{series.species} from {series.source}", loc="left")
+        _time_axis(ax, series.time)
+        if standards is not None:
+            _draw_residuals(next(axes), series, standards)
+        if response is not None:
+            ax = next(axes)
+            ax.plot(response.seconds, response.reading, ".", color=FLAG_COLOR, ms=3.0, label="reading")
+            ax.plot(response.seconds, response.fitted, color=EVENT_COLOR, lw=1.0, label="fit")
+            ax.set_title(response.note, loc="left", fontsize=TITLE_SIZE)
+            ax.set_xlabel("seconds since the first sample")
+            ax.legend(loc="upper right")
+        _save(figure, path)
+
+
+def _draw_residuals(ax: Axes, series: GasSeries, standards: StandardsFit) -> None:
+    """Draw reading minus line against the standards, with both uncertainties."""
+    line = standards.fitted.line
+    true = np.array([each.value for each in standards.standards])
+    mean = np.array([each.mean for each in standards.plateaus])
+    sigma = np.array([each.sigma for each in standards.plateaus])
+    sigma_true = np.array([each.sigma for each in standards.standards])
+    both = np.hypot(sigma, line.span * sigma_true)
+    ax.errorbar(true, mean - line.zero - line.span * true, yerr=both, fmt="o", color=VALUE_COLOR, capsize=3.0)
+    grid = np.linspace(true.min(), true.max(), 101)
+    variance = line.sigma_zero**2 + (grid * line.sigma_span) ** 2 + 2.0 * grid * line.covariance
+    band = np.sqrt(np.maximum(variance, 0.0))
+    ax.fill_between(grid, -band, band, color=VALUE_COLOR, alpha=0.15, lw=0.0)
+    ax.axhline(0.0, color=FLAG_COLOR, lw=0.8)
+    ax.set_xlabel(f"standard [{series.unit}]")
+    ax.set_ylabel(f"reading - line [{series.unit}]")
+    ax.set_title(
+        f"reading = {line.zero:.4g} + {line.span:.5g} true, "
+        f"sigma {line.sigma_zero:.2g} and {line.sigma_span:.2g}",
+        loc="left",
+        fontsize=TITLE_SIZE,
+    )
 
 
 # -- cube --

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "inspect": "Say what is in a flight folder or file; changes nothing.",
     "init": "Write a flight.toml for a folder.",
     "demo": "Write a synthetic flight in vendor formats and run it.",
+    "calibrate": "Fit a dated calibration record from a recording of standards.",
     "plugins": "List the readers, detectors and writers.",
 }
 """Name -> one line; the modules are imported only when they are needed."""

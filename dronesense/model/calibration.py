@@ -117,3 +117,49 @@ class CameraCalibration:
     def __post_init__(self) -> None:
         freeze(self, np.float64, (None, None), "dark", "gain")
         freeze(self, np.bool_, (None, None), "bad_pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """A reference gas that an analyser was given.
+
+    Parameters
+    ----------
+    species : str
+    value, sigma : float
+        Its content and standard uncertainty, in ppm or ppm m.
+    start, end : int or None
+        UTC ns between which it was read; None: to be found.
+    max_drift : float
+        Drift of the reading over the plateau that is accepted, ppm or ppm m.
+    """
+
+    species: str
+    value: float
+    sigma: float = 0.0
+    start: int | None = None
+    end: int | None = None
+    max_drift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Times at which the inlet was switched (UTC ns), and what was there before the first and after each."""
+
+    species: str
+    times: tuple[int, ...]
+    levels: tuple[float, ...]
+    asymmetric: bool | None = None
+    max_delay_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """What was done with an analyser to calibrate it; `valid_from` int64 UTC ns or None: when it was done."""
+
+    standards: tuple[Standard, ...] = ()
+    switches: Switches | None = None
+    valid_from: int | None = None
+    min_duration_s: float = 60.0
+    note: str = ""
+    path: str = ""

@@ -1,0 +1,191 @@
+"""``dronesense calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from dronesense.calibrate.plateaus import StandardsFit
+    from dronesense.calibrate.response_fit import ResponseFit
+    from dronesense.model import GasCalibration, GasSeries, Instrument
+    from dronesense.model.calibration import Standards
+
+
+@click.group("calibrate")
+def command() -> None:
+    """Fit a dated calibration record from a recording of standards."""
+
+
+@command.command("analyzer")
+@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--instrument", "name", required=True, help="Id of the instrument that made the recording.")
+@click.option(
+    "--standards",
+    "standards_path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML: which standards it was given, and when the inlet was switched.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The record.  [default: calibration/records/ID/DATE.toml]",
+)
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG of the fit.")
+@click.option(
+    "--calibration", type=click.Path(file_okay=False, path_type=Path), help="Folder with instruments/."
+)
+@click.option("--force", is_flag=True, help="Replace an existing record.")
+def analyzer(
+    recording: Path,
+    name: str,
+    standards_path: Path,
+    output: Path | None,
+    picture: Path | None,
+    calibration: Path | None,
+    force: bool,
+) -> None:
+    """Fit zero, span and response of a gas analyser to RECORDING and write a record."""
+    from dronesense.readers import record as record_reader
+    from dronesense.readers import standards as standards_reader
+    from dronesense.writers.atomic import write_bytes
+    from dronesense.writers.record import to_toml
+
+    given = standards_reader.read(standards_path)
+    instrument = _instrument(name, recording, calibration)
+    series = _read(recording, instrument)
+    fits, response = _fit(series, given)
+    record = _record(instrument.id, recording, given, fits, response)
+    target = output or _place(record)
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} exists; use --force to replace it")
+    remarks = [
+        f"dronesense calibrate analyzer {recording.name} --standards {standards_path.name}",
+        *_told(fits),
+    ]
+    write_bytes(target, to_toml(record, remarks=remarks).encode("utf-8"))
+    record_reader.read(target)
+    if picture is not None:
+        _draw(picture, series, given, fits, response)
+    for text in _told(fits):
+        click.echo(text, err=True)
+    if response is not None:
+        click.echo(response.note, err=True)
+    for each in fits:
+        for warning in each.warnings:
+            click.echo(f"Warning: {each.species}: {warning}", err=True)
+    click.echo(str(target))
+
+
+def _instrument(name: str, recording: Path, calibration: Path | None) -> Instrument:
+    from dronesense.manifest.catalog import Catalog, shipped_folder
+
+    folders = [] if calibration is None else [calibration]
+    catalog = Catalog(*folders, recording.parent / "calibration", Path("calibration"), shipped_folder())
+    return catalog.instrument(name, key="--instrument", where=recording)
+
+
+def _read(recording: Path, instrument: Instrument) -> dict[str, GasSeries]:
+    from dronesense import plugins
+
+    series, report = plugins.find("dronesense.readers.gas", "csv").read(
+        recording, label=recording.name, instrument=instrument
+    )
+    for warning in report.warnings:
+        click.echo(f"Warning: {recording.name}: {warning}", err=True)
+    return {each.species: each for each in series if len(each)}
+
+
+def _fit(series: dict[str, GasSeries], given: Standards) -> tuple[list[StandardsFit], ResponseFit | None]:
+    from dronesense.calibrate import plateaus, response_fit
+
+    fits = []
+    for species in dict.fromkeys(each.species for each in given.standards):
+        mine = [each for each in given.standards if each.species == species]
+        fits.append(plateaus.fit(_of(series, species, given), mine, min_duration_s=given.min_duration_s))
+    if given.switches is None:
+        return fits, None
+    switches = given.switches
+    response = response_fit.fit_steps(
+        _of(series, switches.species, given),
+        switches.times,
+        switches.levels,
+        asymmetric=switches.asymmetric,
+        max_delay_s=switches.max_delay_s,
+    )
+    return fits, response
+
+
+def _of(series: dict[str, GasSeries], species: str, given: Standards) -> GasSeries:
+    from dronesense.errors import ManifestError, did_you_mean
+
+    if species not in series:
+        raise ManifestError(
+            f'the recording has no "{species}"{did_you_mean(species, series)}',
+            where=given.path,
+            fix=f"use one of: {', '.join(series)}",
+        )
+    return series[species]
+
+
+def _record(
+    instrument: str, recording: Path, given: Standards, fits: list[StandardsFit], response: ResponseFit | None
+) -> GasCalibration:
+    from dronesense.model import GasCalibration, Response
+
+    done = [plateau.end for each in fits for plateau in each.plateaus]
+    done += [] if given.switches is None else [given.switches.times[-1]]
+    notes = [given.note, f"from {recording.name}", *(each.note for each in fits)]
+    notes += [] if response is None else [response.note]
+    return GasCalibration(
+        instrument=instrument,
+        valid_from=max(done) if given.valid_from is None else given.valid_from,
+        species={each.species: each.fitted.line for each in fits},
+        response=Response() if response is None else response.response,
+        note="; ".join(each for each in notes if each),
+    )
+
+
+def _place(record: GasCalibration) -> Path:
+    from dronesense.timescale import to_iso
+
+    return Path("calibration") / "records" / record.instrument / f"{to_iso(record.valid_from)[:10]}.toml"
+
+
+def _told(fits: list[StandardsFit]) -> list[str]:
+    """Return a line for each plateau and each fitted line."""
+    from dronesense.timescale import to_iso
+
+    lines = []
+    for each in fits:
+        for standard, plateau in zip(each.standards, each.plateaus, strict=True):
+            lines.append(
+                f"{each.species} {standard.value:g} ± {standard.sigma:g}: {plateau.samples} readings "
+                f"from {to_iso(plateau.start)} to {to_iso(plateau.end)}, "
+                f"mean {plateau.mean:.6g} ± {plateau.sigma:.2g}"
+            )
+        line = each.fitted.line
+        lines.append(
+            f"{each.species}: zero {line.zero:.4g} ± {line.sigma_zero:.2g}, "
+            f"span {line.span:.5g} ± {line.sigma_span:.2g}"
+        )
+    return lines
+
+
+def _draw(
+    picture: Path,
+    series: dict[str, GasSeries],
+    given: Standards,
+    fits: list[StandardsFit],
+    response: ResponseFit | None,
+) -> None:
+    """Draw the first species that was fitted."""
+    from dronesense.plot import calibration_quicklook
+
+    switched = "" if given.switches is None else given.switches.species
+    species = fits[0].species if fits else switched
+    calibration_quicklook(series[species], fits[0] if fits else None, response, picture)

@@ -1,0 +1,59 @@
+"""Dated calibration records of gas analysers, as :mod:`dronesense.readers.record` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from dronesense.model import GasCalibration
+from dronesense.timescale import to_iso
+
+
+def to_toml(record: GasCalibration, *, remarks: Sequence[str] = ()) -> str:
+    """Return *record* as TOML.
+
+    Parameters
+    ----------
+    record : GasCalibration
+    remarks : sequence of str
+        Lines for people, written as comments at its head.
+
+    Returns
+    -------
+    str
+        Numbers in full precision: what is read back is equal to the last bit.
+    """
+    lines = [f"# {' '.join(each.split())}" for each in remarks]
+    lines += [
+        "schema = 1",
+        f"instrument = {_text(record.instrument)}",
+        f"valid_from = {to_iso(record.valid_from, 6)}",
+    ]
+    if record.note:
+        lines.append(f"note = {_text(record.note)}")
+    for name, each in record.species.items():
+        lines += ["", f"[species.{_text(name)}]"]
+        for key in ("zero", "span", "sigma_zero", "sigma_span", "covariance"):
+            lines.append(f"{key} = {float(getattr(each, key))!r}")
+    response = record.response
+    if response.tau_s > 0.0 or response.delay_s != 0.0:
+        lines += ["", "[response]"]
+        for key in (
+            "tau_s",
+            "sigma_tau_s",
+            "tau_down_s",
+            "sigma_tau_down_s",
+            "delay_s",
+            "sigma_delay_s",
+            "covariance_tau_delay",
+            "covariance_tau_down_delay",
+        ):
+            value = getattr(response, key)
+            if value is not None:
+                lines.append(f"{key} = {float(value)!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """Return *value* as a basic string of TOML: that of JSON, which escapes the same characters."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
