@@ -122,7 +122,7 @@ def test_inputs_by_hand(manifest: dict[str, Any]) -> None:
     }  # fmt: skip
     assert rows["raw/log.bin"]["report"] == {
         "format": "ArduPilot DataFlash", "records": 7, "dropped": {"before fix": 2}, "holes": [[3, 4]],
-        "assumptions": ["UTC"], "warnings": ["gap"], "details": {"rate": None},
+        "assumptions": ["UTC"], "warnings": ["gap"], "answered": [], "details": {"rate": None},
     }  # fmt: skip
     assert ".../records/a/may.toml" in rows
 

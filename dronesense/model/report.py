@@ -26,10 +26,10 @@ class IngestReport:
         What a user should know before trusting the result.
     companions : tuple of str
         Further files that were read (data file of a header, side files), as absolute paths.
-    answered : tuple of str
-        Keys of the user's options that the file left open and that were used, e.g. ``("date",)``.
     details : mapping
         Format-specific facts (rates, clock fit, firmware), JSON-ready.
+    answered : tuple of str
+        Keys of the user's options that the file left open and that were used, e.g. ``("date",)``.
     """
 
     format: str
@@ -39,5 +39,5 @@ class IngestReport:
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
-    answered: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
+    answered: tuple[str, ...] = ()

@@ -156,7 +156,7 @@ def _ordered(
     raise ManifestError(
         f'the date of "{example}" may be read as {" or ".join(possible)}',
         where=where,
-        fix=f"set date_order = {choices} under [time] of the instrument",
+        fix=f"set date_order = {choices} under [[gas]], or under [time] of the instrument",
     )
 
 
