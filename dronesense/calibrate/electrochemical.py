@@ -187,28 +187,13 @@ def compensate(
         If the series do not belong together, the temperature is missing, the sheet lacks what is needed, or
         an oxidant cell is asked for O3 without the NO2.
     """
-    where = working.source or None
-    _check_pair(working, auxiliary)
-    kelvin = working.ambient.temperature_k
-    if kelvin is None:
-        raise CalibrationError(
-            f"{working.species} of an electrochemical cell needs its temperature, and the file has none",
-            where=where,
-            fix='name a column with field = "temperature" in the instrument file',
-        )
-    _need(cell, "sensitivity_mv_ppb")
-    if cell.no2_sensitivity_mv_ppb and no2 is None and working.species == "O3":
-        raise CalibrationError(
-            f"cell {cell.serial} sees O3 and NO2 alike: without NO2 it does not tell O3",
-            where=where,
-            fix='give the NO2 of a second cell, or call the column species = "OX"',
-        )
+    celsius = _checked(working, auxiliary, cell, no2)
     used = _algorithms(table, cell, algorithm)
     results = [
         corrected_mv(
             working.value * mv_per_unit,
             auxiliary.value * mv_per_unit,
-            kelvin - ZERO_CELSIUS_K,
+            celsius,
             cell=cell,
             table=table,
             algorithm=each,
@@ -225,7 +210,7 @@ def compensate(
         voltage, variance = _less_no2(voltage, variance, working, no2, cell)
     ppb = voltage / cell.sensitivity_mv_ppb
     variance = variance / cell.sensitivity_mv_ppb**2 + (ppb * cell.relative_sigma_sensitivity) ** 2
-    outside = np.where(first.inside, 0, int(Flag.RANGE)).astype(np.uint16)
+    flags = working.flags | auxiliary.flags | np.where(first.inside, 0, int(Flag.RANGE)).astype(np.uint16)
     step = _in_words(
         table, cell, used, apart, less_no2=no2 is not None and cell.no2_sensitivity_mv_ppb != 0.0
     )
@@ -235,7 +220,7 @@ def compensate(
         value=ppb / PPB_PER_PPM,
         sigma=np.sqrt(variance) / PPB_PER_PPM,
         basis="wet",
-        flags=working.flags | auxiliary.flags | outside,
+        flags=flags if no2 is None else flags | no2.flags,
         history=(*working.history, step),
     )
 
@@ -272,7 +257,8 @@ def _less_no2(
     return voltage - slope * no2.value, variance + (slope * no2.sigma) ** 2
 
 
-def _check_pair(working: GasSeries, auxiliary: GasSeries) -> None:
+def _checked(working: GasSeries, auxiliary: GasSeries, cell: Cell, no2: GasSeries | None) -> Floats:
+    """Return the temperature of the cell, degrees Celsius, if everything needed is there."""
     where = working.source or None
     for each in (working, auxiliary):
         if each.quantity != "relative" or each.level != "raw":
@@ -283,6 +269,21 @@ def _check_pair(working: GasSeries, auxiliary: GasSeries) -> None:
             )
     if not np.array_equal(working.time, auxiliary.time):
         raise CalibrationError("working and auxiliary electrode have different stamps", where=where)
+    kelvin = working.ambient.temperature_k
+    if kelvin is None:
+        raise CalibrationError(
+            f"{working.species} of an electrochemical cell needs its temperature, and the file has none",
+            where=where,
+            fix='name a column with field = "temperature" in the instrument file',
+        )
+    _need(cell, "sensitivity_mv_ppb")
+    if cell.no2_sensitivity_mv_ppb and no2 is None and working.species == "O3":
+        raise CalibrationError(
+            f"cell {cell.serial} sees O3 and NO2 alike: without NO2 it does not tell O3",
+            where=where,
+            fix='give the NO2 of a second cell, or call the column species = "OX"',
+        )
+    return np.asarray(kelvin - ZERO_CELSIUS_K)
 
 
 def _need(cell: Cell, *fields: str) -> None:

@@ -94,8 +94,6 @@ def deconvolve(
 
     Examples
     --------
-    The delay is taken off: the air of the reading at 10 s was at the inlet 2 s before.
-
     >>> import numpy as np
     >>> from dronesense.model import Ambient, GasSeries, Response
     >>> one = np.ones(1)
@@ -111,11 +109,9 @@ def deconvolve(
     usable = np.flatnonzero(np.isfinite(series.value) & ((series.flags & int(UNUSABLE)) == 0))
     if response.tau_s == 0.0 or usable.size == 0:
         return replace(series, time=time, history=tuple(history))
-
     seconds = (series.time - series.time[0]) / _NS
     step = float(np.median(np.diff(seconds[usable]))) if usable.size > 1 else response.tau_s
-    longest = max(response.tau_s, response.falling_s)
-    strength = regularization(longest / step, noise_gain)
+    strength = regularization(max(response.tau_s, response.falling_s) / step, noise_gain)
     value, sigma, flags = series.value.copy(), series.sigma.copy(), series.flags.copy()
     independent = sigma if noise is None else np.minimum(sigma, noise)
     breaks = np.flatnonzero(np.diff(seconds[usable]) > GAP_INTERVALS * step) + 1
@@ -123,20 +119,19 @@ def deconvolve(
         if part.size < MIN_SEGMENT:
             flags[part] |= int(Flag.EDGE)
             continue
-        done, tau_s, sigma_tau_s = _choose_tau(
+        done, from_tau = _restore_either(
             seconds[part], value[part], independent[part], response, step, strength
         )
-        from_tau = sigma_tau_s * (done.air - done.cell) / tau_s
         common = np.maximum(sigma[part] ** 2 - independent[part] ** 2, 0.0)
         value[part] = done.air
         sigma[part] = np.sqrt(done.variance + common + from_tau**2)
         edge = done.gain > EDGE_GAIN * np.median(done.gain)
         edge[[0, -1]] = True
         flags[part[edge]] |= int(Flag.EDGE)
-    history.append(
-        f"deconvolve: first-order lag of {_lag_text(response)} undone, Tikhonov strength {strength:.3g} "
-        f"(interval {step:g} s), gain of white noise at most {noise_gain:g}"
+    how = (
+        f"Tikhonov strength {strength:.3g} (interval {step:g} s), gain of white noise at most {noise_gain:g}"
     )
+    history.append(f"deconvolve: first-order lag of {_lag_text(response)} undone, {how}")
     return replace(series, time=time, value=value, sigma=sigma, flags=flags, history=tuple(history))
 
 
@@ -223,22 +218,20 @@ def _lag_text(response: Response) -> str:
     return f"{response.tau_s:g} s rising and {response.tau_down_s:g} s falling"
 
 
-def _choose_tau(
+def _restore_either(
     seconds: NDArray[np.float64],
     reading: NDArray[np.float64],
     sigma: NDArray[np.float64],
     response: Response,
     step_s: float,
     strength: float,
-) -> tuple[_Restored, NDArray[np.float64], NDArray[np.float64]]:
-    """Restore one stretch with the time constant of each sample; return that and its sigma as well."""
+) -> tuple[_Restored, NDArray[np.float64]]:
+    """Restore one stretch, each sample with its time constant; return the sigma from that one as well."""
     rising, falling = response.tau_s, response.falling_s
     tau_s = np.full(reading.size, 0.5 * (rising + falling))
     sigma_tau_s = np.full(reading.size, 0.5 * (response.sigma_tau_s + response.sigma_falling_s))
     done = _restore(seconds, reading, sigma, tau_s, step_s, strength)
-    if response.tau_down_s is None:
-        return done, tau_s, sigma_tau_s
-    for _ in range(MAX_SIGN_ROUNDS):
+    for _ in range(MAX_SIGN_ROUNDS if response.tau_down_s is not None else 0):
         moves, clear = done.air - done.cell, SIGN_SIGMAS * np.sqrt(done.variance)
         known = [moves > clear, moves < -clear]
         chosen = np.select(known, [rising, falling], 0.5 * (rising + falling))
@@ -248,7 +241,7 @@ def _choose_tau(
             break
         tau_s = chosen
         done = _restore(seconds, reading, sigma, tau_s, step_s, strength)
-    return done, tau_s, sigma_tau_s
+    return done, sigma_tau_s * (done.air - done.cell) / tau_s
 
 
 def _restore(
