@@ -125,12 +125,9 @@ def deconvolve(
         common = np.maximum(sigma[part] ** 2 - independent[part] ** 2, 0.0)
         value[part] = done.air
         sigma[part] = np.sqrt(done.variance + common + from_tau**2)
-        edge = done.gain > EDGE_GAIN * np.median(done.gain)
-        edge[[0, -1]] = True
-        flags[part[edge]] |= int(Flag.EDGE)
-    how = (
-        f"Tikhonov strength {strength:.3g} (interval {step:g} s), gain of white noise at most {noise_gain:g}"
-    )
+        flags[part[done.gain > EDGE_GAIN * np.median(done.gain)]] |= int(Flag.EDGE)
+        flags[part[[0, -1]]] |= int(Flag.EDGE)
+    how = f"Tikhonov strength {strength:.3g} (interval {step:g} s), white noise gain at most {noise_gain:g}"
     history.append(f"deconvolve: first-order lag of {_lag_text(response)} undone, {how}")
     return replace(series, time=time, value=value, sigma=sigma, flags=flags, history=tuple(history))
 
