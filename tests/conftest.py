@@ -14,6 +14,10 @@ hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+collect_ignore_glob = ["fuzz/*", "*_writer.py"]
+"""Fuzz targets and makers of files hold no tests; doctest would import them without their path."""
+
+
 def _find_shared() -> Path | None:
     named = os.environ.get("DRONESENSE_SHARED")
     candidates = [Path(named)] if named else [Path(__file__).parents[2] / "shared" / "data"]

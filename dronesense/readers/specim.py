@@ -220,8 +220,8 @@ def counted_on(number: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np
 
     Examples
     --------
-    >>> counted_on(np.array([1, 51, 101, 1, 51]), np.array([0, 10, 20, 30, 50])).tolist()
-    [1, 51, 101, 151, 251]
+    >>> counted_on(np.array([1, 51, 101, 1, 51]), np.array([0, 10, 20, 30, 40])).tolist()
+    [1, 51, 101, 151, 201]
     """
     step, passed = np.diff(number), np.diff(time).astype(np.float64)
     usual = step > 0
