@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dronesense.manifest.schema import Manifest
-from dronesense.readers import csv_signature
+from dronesense.readers import csv_signature, standards
 from dronesense.readers import instrument as instrument_reader
 from dronesense.readers import record as record_reader
 from dronesense.readers import toml as toml_reader
@@ -184,6 +184,10 @@ def test_toml_blocks_load(block: Block, tmp_path: Path) -> None:
     elif "valid_from" in content:
         path = tmp_path / "records" / content["instrument"] / "2026-06-01.toml"
         assert record_reader.read(written(path, block.text)).instrument == content["instrument"]
+    elif "standard" in content:
+        assert len(standards.read(written(tmp_path / "standards.toml", block.text)).standards) == len(
+            content["standard"]
+        )
     elif "kind" in content:
         path = tmp_path / "instruments" / f"{content['id']}.toml"
         read = instrument_reader.read(written(path, block.text))

@@ -175,3 +175,46 @@ def test_a_made_scene_on_a_map_grid_gives_the_planted_target(
     # the middle of the 2 x 2 pixels is the corner that rows 40, 41 and columns 20, 21 share
     assert x[0] == pytest.approx(484000.0 + 21 * 3.5, abs=1.8)
     assert y[0] == pytest.approx(3620000.0 - 41 * 3.5, abs=1.8)
+
+
+CURTAIN = """
+schema = 1
+[flight]
+id = "curtain"
+[track]
+path = "{table}"
+instrument = "gasflux-merged"
+height_ref = "ellipsoid"
+tz = "UTC"
+[[gas]]
+path = "{table}"
+instrument = "gasflux-merged"
+zone = "UTC"
+[wind]
+path = "{table}"
+instrument = "gasflux-merged"
+zone = "UTC"
+[[detect]]
+target = "CH4"
+species = "CH4"
+[[emission]]
+species = "CH4"
+method = "mass-balance"
+"""
+
+
+def test_a_table_of_a_curtain_becomes_an_emission_rate_that_covers_the_truth(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """2037.6 kg/h by the trapezoid rule with the known background; here the background is estimated."""
+    table = (shared_data / "gas/gasflux_testdata/testdata.csv").as_posix()
+    (tmp_path / "flight.toml").write_text(CURTAIN.format(table=table), "utf-8")
+    assert run_cli(["run", str(tmp_path)]) == 0
+    collection = json.loads((tmp_path / "products/sources.geojson").read_text("utf-8"))
+    (flux,) = collection["features"]
+    found = flux["properties"]
+    assert found["kind"] == "flux"
+    assert found["rate_kg_h"] == pytest.approx(2037.6, rel=0.05)
+    assert abs(found["rate_kg_h"] - 2037.6) < 1.645 * found["rate_sigma_kg_h"]
+    parts = [value for name, value in found.items() if name.startswith("sigma_")]
+    assert sum(part**2 for part in parts) ** 0.5 == pytest.approx(found["rate_sigma_kg_h"], rel=1e-3)

@@ -129,7 +129,7 @@ def file_name(*parts: str) -> str:
 
 def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
     from dronesense import plot
-    from dronesense.writers import raster, table, track
+    from dronesense.writers import emission, raster, table, track
 
     steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
     done = 0
@@ -157,6 +157,10 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for gas_map in layer.maps:
         raster.write_map(gas_map, folder / "gas" / f"{file_name(gas_map.species)}_map.tif")
         step()
+    if layer.sources or layer.sectors or layer.fluxes:
+        emission.write(
+            layer.sources, layer.sectors, layer.fluxes, folder / "sources.geojson", flight=flight.id
+        )
     for view in layer.cubes:
         plot.cube_quicklook(view, folder / "quicklooks" / f"{file_name(view.cube.name)}.png")
         step()

@@ -230,6 +230,13 @@ def flat_ground(
     return Terrain.flat(height_m + lift, sigma_m=sigma_m, source=source)
 
 
+def surface_heights(terrain: Terrain, x: Floats, y: Floats, crs: str) -> Floats:
+    """Return the height of the terrain at places of a metric CRS, m; NaN where it has none."""
+    if not terrain.is_flat and terrain.crs != crs:
+        x, y = geodesy.transform(x, y, crs, terrain.crs)
+    return surface_of(terrain).height_at(x, y)
+
+
 def ground_below(trajectory: Trajectory, terrain: Terrain) -> Floats:
     """Return the height of the terrain below every sample, m; NaN where it has none."""
     surface = surface_of(terrain)

@@ -23,6 +23,7 @@ from dronesense.manifest.schema import (
     CalibrationTable,
     CubeTable,
     DetectTable,
+    EmissionTable,
     GasTable,
     Manifest,
     PanelTable,
@@ -31,6 +32,7 @@ from dronesense.model import (
     CameraCalibration,
     CubeInput,
     DetectRule,
+    EmissionRule,
     Flight,
     GasCalibration,
     GasInput,
@@ -45,7 +47,8 @@ from dronesense.model import (
     Trajectory,
     Wind,
 )
-from dronesense.readers import csv_wind, geoid_grid, height_model
+from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers.instrument import with_clock
 
 
 class Opener:
@@ -89,6 +92,7 @@ class Opener:
         gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
         rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
+        emissions = [self._emission(table) for table in manifest.emission]
         self.warnings += spans.remarks(trajectory, gas, cubes)
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
@@ -106,6 +110,7 @@ class Opener:
             terrain=terrain,
             wind=self._wind(trajectory),
             rules=tuple(rules),
+            emissions=tuple(emissions),
             crs=manifest.flight.crs,
             merge_radius_m=manifest.hotspots.merge_radius_m,
             inputs=tuple(self.inputs.values()),
@@ -281,7 +286,9 @@ class Opener:
         return record
 
     def _gas(self, table: GasTable, path: Path, start: int | None) -> GasInput:
-        instrument = self._gas_instrument(table, path)
+        instrument = with_clock(
+            self._gas_instrument(table, path), zone=table.zone, date_order=table.date_order
+        )
         reader = plugins.find(GAS, table.reader or "csv")
         series, report = reader.read(path, label=self._label(path), instrument=instrument)
         if not series:
@@ -422,6 +429,20 @@ class Opener:
             values.setdefault("false_alarms_per_hour", DEFAULT_FALSE_ALARMS_PER_HOUR)
         return DetectRule(**values)
 
+    def _emission(self, table: EmissionTable) -> EmissionRule:
+        mass = table.molar_mass_g_mol
+        if mass is None:
+            gases = gas_tables.read_gases(shipped_folder() / "gases.toml")
+            if table.species not in gases:
+                raise ManifestError(
+                    f'[[emission]] species = "{table.species}" has no known molar mass'
+                    f"{did_you_mean(table.species, gases)}",
+                    where=self.where,
+                    fix="set molar_mass_g_mol",
+                )
+            mass = gases[table.species].molar_mass_g_mol
+        return EmissionRule(table.species, table.method, mass)
+
     def _wind(self, trajectory: Trajectory | None) -> Wind | None:
         table = self.manifest.wind
         if table is None:
@@ -438,7 +459,7 @@ class Opener:
                 where=self.where,
                 fix='set instrument = "..." under [wind]; its columns have field = "wind_speed", ...',
             )
-        instrument = self._instrument(table.instrument, "[wind] instrument")
+        instrument = with_clock(self._instrument(table.instrument, "[wind] instrument"), zone=table.zone)
         columns, report = csv_wind.read(path, label=self._label(path), instrument=instrument)
         self._used(path, "wind", report)
         return wind.from_columns(columns, trajectory, label=self._label(path))

@@ -88,6 +88,8 @@ class GasTable(Table):
     instrument: str | None = None
     reader: str | None = None
     clock_offset_s: float | Literal["auto"] = "auto"
+    zone: str | None = None
+    date_order: Literal["dmy", "mdy"] | None = None
 
 
 class PanelTable(Table):
@@ -127,6 +129,7 @@ class WindTable(Table):
 
     path: str | None = None
     instrument: str | None = None
+    zone: str | None = None
     speed_m_s: float | None = None
     from_deg: float | None = None
     sigma_speed_m_s: float | None = None
@@ -171,6 +174,18 @@ class DetectTable(Table):
             raise ValueError("give threshold_sigma or false_alarms_per_hour, not both")
 
 
+class EmissionTable(Table):
+    """``[[emission]]``: a question about a source."""
+
+    species: str
+    method: Literal["mass-balance"]
+    molar_mass_g_mol: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.molar_mass_g_mol is not None and not self.molar_mass_g_mol > 0.0:
+            raise ValueError(f"molar_mass_g_mol must be > 0, not {self.molar_mass_g_mol}")
+
+
 class HotspotsTable(Table):
     """``[hotspots]``."""
 
@@ -189,6 +204,7 @@ class Manifest(Table):
     calibration: CalibrationTable = field(default_factory=CalibrationTable)
     wind: WindTable | None = None
     detect: list[DetectTable] = field(default_factory=list)
+    emission: list[EmissionTable] = field(default_factory=list)
     hotspots: HotspotsTable = field(default_factory=HotspotsTable)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from dronesense.model.cube import (
 )
 from dronesense.model.detection import Detection, ScoreMap, TailModel
 from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
-from dronesense.model.flight import CubeInput, DetectRule, Flight, GasInput, InputFile, Panel
+from dronesense.model.flight import CubeInput, DetectRule, EmissionRule, Flight, GasInput, InputFile, Panel
 from dronesense.model.gas import Ambient, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
 from dronesense.model.instrument import (
@@ -46,6 +46,7 @@ __all__ = [
     "CubeView",
     "DetectRule",
     "Detection",
+    "EmissionRule",
     "Flag",
     "Flight",
     "FluxEstimate",

@@ -109,6 +109,25 @@ class DetectRule:
             raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
 
 
+@dataclass(frozen=True, slots=True)
+class EmissionRule:
+    """A question about a source.
+
+    Parameters
+    ----------
+    species : str
+        Gas.
+    method : {"mass-balance"}
+        What the wind carried through the flown curtain or circle.
+    molar_mass_g_mol : float
+        Of the gas.
+    """
+
+    species: str
+    method: Literal["mass-balance"]
+    molar_mass_g_mol: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flight:
     """An opened flight folder.
@@ -129,6 +148,8 @@ class Flight:
         Of the flight; None: nothing upwind is inferred.
     rules : tuple of DetectRule
         What to look for.
+    emissions : tuple of EmissionRule
+        What to infer about sources.
     crs : str
         ``"auto"`` or the metric work CRS.
     merge_radius_m : float or "auto"
@@ -153,6 +174,7 @@ class Flight:
     terrain: Terrain | None = None
     wind: Wind | None = None
     rules: tuple[DetectRule, ...] = ()
+    emissions: tuple[EmissionRule, ...] = ()
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
     inputs: tuple[InputFile, ...] = ()

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from dronesense import timescale
 from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
-from dronesense.model import CubeView, DetectRule, Flight, GasSeries, ScoreMap, Trajectory
+from dronesense.model import (
+    CubeView,
+    DetectRule,
+    Flight,
+    FluxEstimate,
+    GasSeries,
+    ScoreMap,
+    Trajectory,
+)
 
 RATE_SLACK: Final = 1.01
 """Above this the rate is another one than was asked for."""
@@ -41,6 +49,7 @@ class Account:
         self._false_alarms: list[str] = []
         self._clocks: list[dict[str, object]] = []
         self._searches: list[dict[str, object]] = []
+        self._emissions: list[str] = []
         self._check_rules()
 
     @contextmanager
@@ -130,6 +139,14 @@ class Account:
                 "signature states no sigma, so nobody knows how much it may differ"
             )
 
+    def flux(self, found: FluxEstimate) -> None:
+        """Note what passed a curtain or circle."""
+        self._emissions.append(
+            f"{found.species}: {found.rate_kg_h:.2g} ± {found.sigma_kg_h:.1g} kg/h through the flown "
+            f"{found.surface}: an indication, never proof"
+        )
+        self.warnings += [f"flux of {found.species}: {each}" for each in found.warnings]
+
     def all_warnings(self) -> list[str]:
         """Return every warning once; of detections without a place the first few and how many more."""
         lost = self.lost[:SHOWN_LOST]
@@ -143,6 +160,7 @@ class Account:
             "false_alarms": self._false_alarms,
             "gas_clock": self._clocks,
             "work_crs": crs,
+            "emissions": self._emissions,
             "searches": self._searches,
         }
         trajectory = self._flight.trajectory

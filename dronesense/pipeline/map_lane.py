@@ -25,7 +25,17 @@ LOOKS_PER_WIDTH: Final = 0.5
 """Samples within this part of a kernel width along the track are averaged to one look."""
 CHOICE_SAMPLES: Final = 1200
 """Averages from which the width is chosen: all pairs of them are held at once."""
-UNUSABLE: Final = Flag.STATUS | Flag.RANGE | Flag.SATURATED | Flag.STUCK | Flag.NO_POSITION | Flag.ON_GROUND
+UNUSABLE: Final = (
+    Flag.STATUS
+    | Flag.RANGE
+    | Flag.SATURATED
+    | Flag.STUCK
+    | Flag.WARM_UP
+    | Flag.NO_POSITION
+    | Flag.ON_GROUND
+    | Flag.DERIVED
+)
+"""Samples that say nothing about the gas at a place."""
 MIN_SAMPLES: Final = 20
 
 Floats = NDArray[np.float64]

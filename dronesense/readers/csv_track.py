@@ -27,6 +27,7 @@ from dronesense.readers.assembly import (
     rate_hz,
 )
 from dronesense.readers.gas_headings import open_table, resolve
+from dronesense.readers.instrument import with_clock
 from dronesense.readers.stamps import stamped_rows
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, increasing, quaternions_of
 from dronesense.readers.table import Table
@@ -93,6 +94,8 @@ def read(
         If the table lacks a column or no row has a position.
     """
     instrument, source = options.instrument, options.source
+    if instrument is not None and options.zone is not None:
+        instrument = with_clock(instrument, zone=options.zone)
     spec = _spec(instrument, label)
     if source != "auto":
         raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
@@ -101,6 +104,8 @@ def read(
     rows = stamped_rows(table, spec, where=label)
     columns = _columns(rows.table, spec, instrument.path)
     tally = Tally(Counter(rows.dropped), rows.warnings, [*spec.notes, *table.assumptions, *rows.assumptions])
+    if options.zone is not None:
+        tally.answered.append("tz")
     keep = _gate(rows.time, columns, tally, label)
     time = rows.time[keep]
     columns = {name: values[keep] for name, values in columns.items()}

@@ -1,0 +1,131 @@
+"""Emission rates: what the manifest's ``[[emission]]`` rules ask of the gas that was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.calibrate import wind as winds
+from dronesense.calibrate.wind import MeanWind
+from dronesense.errors import CoverageError
+from dronesense.geotag.heights import surface_heights
+from dronesense.hotspots.flux import Crossing, WindMean, mass_balance
+from dronesense.model import EmissionRule, Flight, FluxEstimate, GasTrace, Wind
+from dronesense.pipeline.account import Account
+from dronesense.pipeline.map_lane import UNUSABLE
+from dronesense.pipeline.site import Site
+
+AIR_K: Final = 288.15
+AIR_HPA: Final = 1013.25
+"""Of the standard atmosphere, where the analyser's file has no temperature and pressure."""
+SIGMA_BACKGROUND_SHARE: Final = 0.5
+"""Standard uncertainty of the background over a curtain, as a share of the noise of one reading: what a
+background that follows the series may hide over a whole leg."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Samples:
+    """The usable samples of a series, with the air they were taken in."""
+
+    time: NDArray[np.int64]
+    x: Floats
+    y: Floats
+    z: Floats
+    ground: Floats
+    enhancement: Floats
+    sigma: Floats
+    temperature_k: float
+    pressure_hpa: float
+
+
+def follow_emissions(
+    flight: Flight, traces: tuple[GasTrace, ...], *, site: Site, account: Account
+) -> tuple[FluxEstimate, ...]:
+    """Answer every rule of the flight; one that cannot be answered is rejected with its reason."""
+    fluxes: list[FluxEstimate] = []
+    for rule in flight.emissions:
+        with account.rejecting(f"[[emission]] {rule.species}, {rule.method}"):
+            wind = flight.wind
+            if wind is None:
+                raise CoverageError("no wind is known", fix="state it in [wind]")
+            trace = _trace_of(rule, traces)
+            samples = _samples(trace, site, account)
+            found = _flux(rule, trace, samples, wind)
+            fluxes.append(found)
+            account.flux(found)
+    return tuple(fluxes)
+
+
+def _trace_of(rule: EmissionRule, traces: tuple[GasTrace, ...]) -> GasTrace:
+    for trace in traces:
+        if trace.series.species == rule.species and trace.background is not None:
+            if trace.series.quantity != "mole_fraction":
+                raise CoverageError(f"{rule.species} is a {trace.series.quantity}, not a mole fraction")
+            return trace
+    raise CoverageError(
+        f"no series of {rule.species} with a background",
+        fix=f'add a [[detect]] rule with species = "{rule.species}"',
+    )
+
+
+def _samples(trace: GasTrace, site: Site, account: Account) -> _Samples:
+    series, points = trace.series, trace.points
+    assert trace.background is not None
+    value = series.value - trace.background
+    usable = np.isfinite(value) & ((series.flags & int(UNUSABLE)) == 0) & (points.status == 0)
+    usable &= np.isfinite(points.height_m)
+    if not usable.any():
+        raise CoverageError(f"no sample of {series.species} has a place and a height")
+    x, y = points.x[usable], points.y[usable]
+    air = []
+    for values, default, what in (
+        (series.ambient.temperature_k, AIR_K, "temperature"),
+        (series.ambient.pressure_hpa, AIR_HPA, "pressure"),
+    ):
+        known = np.array([]) if values is None else values[usable][np.isfinite(values[usable])]
+        air.append(float(known.mean()) if known.size else default)
+        if not known.size:
+            account.warnings.append(
+                f"{series.source}: the file has no {what} of the air: {default:g} is taken for emission rates"
+            )
+    return _Samples(
+        series.time[usable],
+        x,
+        y,
+        points.height_m[usable],
+        surface_heights(site.terrain, x, y, site.crs),
+        value[usable],
+        series.sigma[usable],
+        *air,
+    )
+
+
+def _mean(wind: Wind, samples: _Samples) -> MeanWind:
+    return winds.mean(wind, int(samples.time[0]), int(samples.time[-1]))
+
+
+def _flux(rule: EmissionRule, trace: GasTrace, samples: _Samples, wind: Wind) -> FluxEstimate:
+    mean = _mean(wind, samples)
+    noise = float(np.median(samples.sigma))
+    ground = samples.ground[np.isfinite(samples.ground)]
+    crossing = Crossing(
+        samples.x,
+        samples.y,
+        samples.z,
+        samples.enhancement,
+        rule.species,
+        rule.molar_mass_g_mol,
+        samples.temperature_k,
+        samples.pressure_hpa,
+        trace.points.crs,
+        wind_samples=None if wind.is_constant else winds.at(wind, samples.time),
+        sigma_background_ppm=SIGMA_BACKGROUND_SHARE * noise,
+        sigma_noise_ppm=noise,
+        ground_m=float(np.median(ground)) if ground.size else None,
+    )
+    return mass_balance(crossing, WindMean(mean.east, mean.north, mean.sigma_speed_m_s, mean.sigma_from_deg))
