@@ -238,4 +238,4 @@ def _elapsed(texts: Sequence[str], rows: NDArray[np.int64] | None, where: str | 
             where=f"{where}, row {place}",
             fix="correct format under [time] of the instrument",
         )
-    return np.rint(seconds * NS_PER_S).astype(np.int64)
+    return np.asarray(np.rint(seconds * NS_PER_S), dtype=np.int64)
