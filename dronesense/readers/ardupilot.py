@@ -33,7 +33,8 @@ from dronesense.readers.assembly import (
     gnss_rank,
     rate_hz,
 )
-from dronesense.readers.dataflash import DataFlash, MessageLog, load
+from dronesense.readers.content import load
+from dronesense.readers.dataflash import DataFlash, MessageLog
 from dronesense.readers.dataflash_chain import MAGIC
 from dronesense.readers.dataflash_formats import FMT_TYPE
 from dronesense.readers.dataflash_text import TEXT_SNIFF_BYTES, DataFlashText, looks_like_text

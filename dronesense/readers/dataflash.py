@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
+from dronesense.readers.content import load
 from dronesense.readers.dataflash_chain import find_headers, follow
 from dronesense.readers.dataflash_formats import FMT_TYPE, NOT_NUMBERS, Format, layout, read_formats, text_of
 
@@ -351,20 +352,3 @@ def _counted(types: NDArray[np.uint8]) -> NDArray[np.intp]:
     for first in range(0, types.size, SORTED_RECORDS):
         counts += np.bincount(types[first : first + SORTED_RECORDS], minlength=256)
     return counts
-
-
-def load(path: Path, where: str | Path) -> NDArray[np.uint8]:
-    """Return the bytes of *path*; not mapped, as pulling out the card would then kill the process.
-
-    Raises
-    ------
-    ReadError
-        If it cannot be read or is empty.
-    """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise ReadError(f"cannot be read ({error.strerror or error})", where=where) from error
-    if not data.size:
-        raise ReadError("is empty", where=where, fix="copy the log again from the autopilot's card")
-    return data

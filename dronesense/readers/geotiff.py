@@ -146,13 +146,7 @@ def read(
     geometry = _scan(times, shape[0], warnings) if grid is None else grid
     if geometry is None and line_times != "none":
         warnings.append("has no map coordinates of its own (sidecar files are not used) and no line times")
-    saturation = float("inf")
-    if (
-        instrument is not None
-        and isinstance(instrument.spec, LineCamera | FrameCamera)
-        and quantity == "counts"
-    ):
-        saturation = instrument.spec.saturation_dn
+    saturation = _saturation(instrument) if quantity == "counts" else float("inf")
     cube = SpectralCube(
         name=name,
         source=GeoTiffSource(path, shape, scale, offset, saturation),
@@ -171,6 +165,12 @@ def read(
         companions=() if times is None else (str(times.resolve()),),
         details=details,
     )
+
+
+def _saturation(instrument: Instrument | None) -> float:
+    if instrument is None or not isinstance(instrument.spec, LineCamera | FrameCamera):
+        return float("inf")
+    return instrument.spec.saturation_dn
 
 
 def _scan(times: Path | None, lines: int, warnings: list[str]) -> LineScan | None:
