@@ -93,19 +93,11 @@ def read(
     ReadError
         If the table lacks a column or no row has a position.
     """
-    instrument, source = options.instrument, options.source
-    if instrument is not None and options.zone is not None:
-        instrument = with_clock(instrument, zone=options.zone)
-    spec = _spec(instrument, label)
-    if source != "auto":
-        raise ReadError(f'a table has no position source "{source}"', where=label, fix='use source = "auto"')
-    assert instrument is not None
+    instrument, spec = _described(options, label)
     table = open_table(path, spec)
     rows = stamped_rows(table, spec, where=label)
     columns = _columns(rows.table, spec, instrument.path)
     tally = Tally(Counter(rows.dropped), rows.warnings, [*spec.notes, *table.assumptions, *rows.assumptions])
-    if options.zone is not None:
-        tally.answered.append("tz")
     keep = _gate(rows.time, columns, tally, label)
     time = rows.time[keep]
     columns = {name: values[keep] for name, values in columns.items()}
@@ -135,6 +127,7 @@ def read(
         f"position uncertainty {sigma_h} m horizontal, {sigma_v} m vertical: the table states none",
         "time stamps taken as UTC of the position",
     ]
+    tally.answered += ["tz"] if options.zone is not None else []
     details = {
         "instrument": instrument.id,
         "clock_step_s": step_s,
@@ -144,7 +137,12 @@ def read(
     return trajectory, tally.report(FORMAT, len(table), details=details)
 
 
-def _spec(instrument: Instrument | None, label: str) -> GasInstrument:
+def _described(options: TrackOptions, label: str) -> tuple[Instrument, GasInstrument]:
+    """Return the instrument, with the zone that the user knows, and what it says of the table."""
+    instrument = options.instrument
+    if options.source != "auto":
+        what = f'a table has no position source "{options.source}"'
+        raise ReadError(what, where=label, fix='use source = "auto"')
     if instrument is None:
         fix = 'set instrument = "..." under [track]: the instrument file names the columns'
         raise ManifestError("a table needs an instrument to be read as a track", where=label, fix=fix)
@@ -153,7 +151,9 @@ def _spec(instrument: Instrument | None, label: str) -> GasInstrument:
         raise ManifestError(
             f'instrument "{instrument.id}" does not describe a table', where=instrument.path, fix=fix
         )
-    return instrument.spec
+    instrument = with_clock(instrument, zone=options.zone)
+    assert isinstance(instrument.spec, GasInstrument)
+    return instrument, instrument.spec
 
 
 def _columns(table: Table, spec: GasInstrument, where: str) -> dict[str, Float]:
