@@ -204,7 +204,7 @@ def compensate(
         for each in used
     ]
     first = results[0]
-    apart = np.max([np.abs(each.value_mv - first.value_mv) for each in results], axis=0)
+    apart: Floats = np.abs(np.stack([each.value_mv - first.value_mv for each in results])).max(axis=0)
     voltage, variance = first.value_mv, first.sigma_mv**2 + apart**2 / 3.0
     if no2 is not None and cell.no2_sensitivity_mv_ppb:
         voltage, variance = _less_no2(voltage, variance, working, no2, cell)
