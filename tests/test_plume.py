@@ -159,7 +159,7 @@ def test_each_sample_of_a_moving_sensor_has_its_own_wind():
     x=st.floats(-40.0, 40.0),
     y=st.floats(-40.0, 40.0),
     climb=st.floats(-1.0, 3.0),
-    stability=st.sampled_from(["cone", "cone", *"ABCDEF"]),
+    stability=st.sampled_from("ABCDEF"),
 )
 def test_beams_equal_brute_force(angle, x, y, climb, stability):
     """The mean of 40 001 points on a beam, for beams across, along, upwind and beside the plume."""
@@ -169,7 +169,7 @@ def test_beams_equal_brute_force(angle, x, y, climb, stability):
     source = np.array([[0.0, 0.0, 0.5]])
     start = np.array([[x, y, 1.6]])
     end = start + np.array([60.0 * math.cos(angle), 60.0 * math.sin(angle), climb])
-    curves = plume.turbulent(12.0, 6.0) if stability == "cone" else plume.briggs(stability)
+    curves = plume.briggs(stability)
     given_all = {"wind_east": 2.0, "wind_north": 1.0, "dispersion": curves, "density_kg_m3": 0.68}
     share = (np.arange(40_001) + 0.5) / 40_001
     points = start + share[:, None] * (end - start)
@@ -179,9 +179,6 @@ def test_beams_equal_brute_force(angle, x, y, climb, stability):
     fine = plume.beam_coupling(source, start, end, nodes=64, **given_all)[0, 0]
     usual = plume.beam_coupling(source, start, end, **given_all)[0, 0]
     assert fine == pytest.approx(brute, rel=1e-2, abs=1e-5 * peak)
-    if stability == "cone":
-        assert fine == usual
-        assert fine == pytest.approx(brute, rel=1e-3, abs=1e-7 * peak)
     assert usual == pytest.approx(fine, rel=5e-2, abs=1e-4 * peak)
 
 

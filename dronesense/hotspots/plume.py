@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -23,10 +22,6 @@ BEAM_REACH_SIGMAS: Final = 5.5
 """A beam is integrated where it runs within this many sigma of the axis; 4e-8 of the plume lies beyond."""
 NEAREST_M: Final = 0.01
 """A source is no point: nearer than this downwind nothing is said."""
-NO_STEP: Final = 1e-30
-"""Added to steps so that none is 0; single precision still has it."""
-RADIAL_M2: Final = 1e-4
-"""A beam that points at the source passes it at this product of distance and length, at least."""
 GRAMS_PER_KG: Final = 1e3
 
 
@@ -57,11 +52,6 @@ class Growth:
             root = np.sqrt(bent) if abs(self.power) == 0.5 else bent ** abs(self.power)
             sigma = sigma * root if self.power > 0.0 else sigma / root
         return np.asarray(sigma + self.width_m if self.width_m else sigma)
-
-    @property
-    def is_cone(self) -> bool:
-        """True where the width is in proportion to the distance."""
-        return not self.width_m and not (self.bend_per_m and self.power)
 
     def scaled(self, factor: float | Real) -> Growth:
         """Return the growth with *factor* on its slope; the source keeps its width."""
@@ -174,7 +164,6 @@ def dilution(
     source_height: Real | float,
     speed: Real,
     dispersion: Dispersion,
-    virtual_m: Real | float = 0.0,
 ) -> Real:
     """Return the concentration for a unit rate, s/m³, with all gas reflected by the ground.
 
@@ -190,34 +179,16 @@ def dilution(
         Of the wind, m/s.
     dispersion : Dispersion
         Growth with distance.
-    virtual_m : array or float
-        Growth starts this far upwind of the source: a source with a size of its own (Turner 1970, Workbook of
-        atmospheric dispersion estimates, virtual distances).
     """
-    profile, on_axis = dilution_parts(
-        ahead, aside, height, source_height, speed=speed, dispersion=dispersion, virtual_m=virtual_m
-    )
-    return np.asarray(profile * on_axis)
-
-
-def dilution_parts(
-    ahead: Real,
-    aside: Real,
-    height: Real,
-    source_height: Real | float,
-    *,
-    speed: Real,
-    dispersion: Dispersion,
-    virtual_m: Real | float = 0.0,
-) -> tuple[Real, Real]:
-    """Return the two factors of :func:`dilution`: the profile, 0 to 2, and ``1 / (2π u σy σz)``."""
-    safe = np.maximum(ahead, NEAREST_M) + virtual_m
+    downwind = ahead > NEAREST_M
+    safe = np.where(downwind, ahead, 1.0)
     across, vertical = dispersion.across(safe), dispersion.vertical(safe)
     with np.errstate(under="ignore", over="ignore"):
         side = -0.5 * (aside / across) ** 2
         profile = np.exp(side - 0.5 * ((height - source_height) / vertical) ** 2)
         profile += np.exp(side - 0.5 * ((height + source_height) / vertical) ** 2)
-    return profile * (ahead > NEAREST_M), np.asarray(1.0 / (2.0 * math.pi * speed * across * vertical))
+        diluted = profile / (2.0 * math.pi * speed * across * vertical)
+    return np.asarray(np.where(downwind, diluted, 0.0))
 
 
 def point_coupling(
@@ -280,7 +251,7 @@ def beam_coupling(
     start, end : (n, 3) float64
         Ends of the beams, x, y, height above ground, m.
     nodes : int
-        Gauss-Legendre nodes on the part of the beam that lies in the plume, where it is no cone.
+        Gauss-Legendre nodes on the part of the beam that lies in the plume.
 
     Returns
     -------
@@ -290,98 +261,20 @@ def beam_coupling(
     along = end - start
     ahead, ahead_step = _component(source, start, along, east, north)
     aside, aside_step = _component(source, start, along, -north, east)
-    diluted = beam_dilution(
-        (ahead, ahead_step),
-        (aside, aside_step),
-        (start[:, 2], along[:, 2]),
+    # The vertical growth may be (n,) too: nodes go first, receptors stay last.
+    share, weight = beam_nodes(
+        ahead, ahead_step, aside, aside_step, slope=dispersion.across.slope, width=dispersion.across.width_m,
+        nodes=nodes,
+    )  # fmt: skip
+    diluted = dilution(
+        ahead + share * ahead_step,
+        aside + share * aside_step,
+        start[:, 2] + share * along[:, 2],
         source_height=source[:, None, 2],
         speed=speed,
         dispersion=dispersion,
-        nodes=nodes,
     )
-    return np.asarray(diluted * ppm_per_kg_h(density_kg_m3))
-
-
-def beam_dilution(
-    ahead: tuple[Real, Real],
-    aside: tuple[Real, Real],
-    height: tuple[Real, Real],
-    *,
-    source_height: Real | float,
-    speed: Real,
-    dispersion: Dispersion,
-    virtual_m: Real | float = 0.0,
-    nodes: int = BEAM_NODES,
-    reach_sigmas: float = BEAM_REACH_SIGMAS,
-) -> Real:
-    """Return the mean of :func:`dilution` along beams, s/m³; each pair is a start and the step to the end.
-
-    In closed form where the plume is a cone, by quadrature otherwise (see :func:`beam_nodes`).
-    """
-    if dispersion.across.is_cone and dispersion.vertical.is_cone:
-        return _cone_beam(ahead, aside, height, source_height, speed, dispersion, virtual_m)
-    share, weight = beam_nodes(
-        *ahead, *aside, slope=dispersion.across.slope,
-        width=dispersion.across.width_m + dispersion.across.slope * virtual_m,
-        nodes=nodes, reach_sigmas=reach_sigmas,
-    )  # fmt: skip
-    diluted = dilution(
-        ahead[0] + share * ahead[1],
-        aside[0] + share * aside[1],
-        height[0] + share * height[1],
-        source_height=source_height,
-        speed=speed,
-        dispersion=dispersion,
-        virtual_m=virtual_m,
-    )
-    return np.asarray(np.sum(weight * diluted, axis=0))
-
-
-def _cone_beam(
-    ahead: tuple[Real, Real],
-    aside: tuple[Real, Real],
-    height: tuple[Real, Real],
-    source_height: Real | float,
-    speed: Real,
-    dispersion: Dispersion,
-    virtual_m: Real | float,
-) -> Real:
-    """Return the mean along beams through a cone, in closed form.
-
-    Seen from the source a straight beam is a straight line in ``u = y/x, v = (z - h)/x``, and
-    ``dt = x² du / (x0 dy - y0 dx)``: along it the logarithm of the plume is a quadratic of u, and the mean a
-    difference of error functions. The mirror image below the ground adds its own.
-    """
-    from scipy.special import erf
-
-    wide, high = dispersion.across.slope, dispersion.vertical.slope
-    (x, dx), (y, dy), (z, dz) = ahead, aside, height
-    # Only the part downwind of the source; the cone begins farther upwind.
-    root = (NEAREST_M - x) / (dx + NO_STEP)
-    low, high_end = np.zeros_like(root), np.ones_like(root)
-    np.maximum(low, root, out=low, where=dx > 0.0)
-    np.minimum(high_end, root, out=high_end, where=dx < 0.0)
-    some = (high_end > low) & (x + 0.5 * (low + high_end) * dx > 0.0)
-    low, high_end = np.clip(low, 0.0, 1.0), np.clip(high_end, 0.0, 1.0)
-    x = x + virtual_m
-    turned = x * dy - y * dx
-    turned = np.where(np.abs(turned) < RADIAL_M2, RADIAL_M2, turned)
-    total = np.zeros_like(root)
-    for image in (source_height, -source_height):
-        above = z - image
-        slope = (x * dz - above * dx) / turned
-        offset = (above * dy - y * dz) / turned
-        curvature = 1.0 / wide**2 + (slope / high) ** 2
-        scale = 1.0 / np.sqrt(2.0 * curvature)
-
-        def end(t: Real, above: Real = above, slope: Real = slope, scale: Real = scale) -> Real:
-            place = (y + t * dy) / wide**2 + slope * (above + t * dz) / high**2
-            return np.asarray(erf(place * scale / np.maximum(x + t * dx, NEAREST_M)))
-
-        fall = np.exp(-0.5 * offset**2 / (high**2 + (wide * slope) ** 2))
-        total += fall * scale * (end(high_end) - end(low))
-    mean = total * (math.sqrt(math.pi) / (2.0 * math.pi)) / (speed * wide * high * turned)
-    return np.asarray(mean * some)
+    return np.asarray(np.sum(weight * diluted, axis=0) * ppm_per_kg_h(density_kg_m3))
 
 
 def beam_nodes(
@@ -391,44 +284,40 @@ def beam_nodes(
     aside_step: Real,
     *,
     slope: float | Real,
-    width: float | Real,
+    width: float,
     nodes: int,
-    reach_sigmas: float = BEAM_REACH_SIGMAS,
 ) -> tuple[Real, Real]:
     """Return where to look at beams, as shares of their length, and the weights; nodes are a new first axis.
 
     A beam runs from (*ahead*, *aside*) by (*ahead_step*, *aside_step*) in the plume's axes. Only the part
-    with ``ahead > 0`` and ``|aside| < reach_sigmas (slope ahead + width)`` counts; its ends are roots of linear
+    with ``ahead > 0`` and ``|aside| < 5.5 (slope ahead + width)`` counts; its ends are roots of linear
     equations, so sixteen nodes do what thousands on the whole beam would (*slope* must be the steepest of
     the growth).
     """
     low, high = np.zeros_like(ahead), np.ones_like(ahead)
-    reach, edge = reach_sigmas * slope, reach_sigmas * width
-    # Each limit reads value + share * step >= 0; a step of 0 passes or refuses the beam as a whole.
+    reach = BEAM_REACH_SIGMAS * slope
+    edge = BEAM_REACH_SIGMAS * width
+    # Each limit reads value + share * step >= 0.
     for value, step in (
         (ahead, ahead_step),
         (reach * ahead + edge - aside, reach * ahead_step - aside_step),
         (reach * ahead + edge + aside, reach * ahead_step + aside_step),
     ):
-        step = step + NO_STEP
-        root = -value / step
-        np.maximum(low, root, out=low, where=step > 0.0)
-        np.minimum(high, root, out=high, where=step < 0.0)
+        flat = step == 0.0
+        root = -value / np.where(flat, 1.0, step)
+        low = np.where(~flat & (step > 0.0), np.maximum(low, root), low)
+        high = np.where(~flat & (step < 0.0), np.minimum(high, root), high)
+        high = np.where(flat & (value < 0.0), low, high)
     span = np.maximum(high - low, 0.0)
     # Far outside low may be huge: such beams have no weight, any share does.
     low = np.clip(low, 0.0, 1.0)
-    place, weight = _gauss_legendre(nodes)
+    place, weight = np.polynomial.legendre.leggauss(nodes)
     shape = (nodes,) + (1,) * span.ndim
     kind = span.dtype
     return (
         low + span * (0.5 + 0.5 * place).reshape(shape).astype(kind),
         span * (0.5 * weight).reshape(shape).astype(kind),
     )
-
-
-@lru_cache
-def _gauss_legendre(nodes: int) -> tuple[Floats, Floats]:
-    return np.polynomial.legendre.leggauss(nodes)
 
 
 def _axes(wind_east: ArrayLike, wind_north: ArrayLike) -> tuple[Floats, Floats, Floats]:
