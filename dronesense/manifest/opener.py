@@ -113,6 +113,7 @@ class Opener:
             emissions=tuple(emissions),
             crs=manifest.flight.crs,
             merge_radius_m=manifest.hotspots.merge_radius_m,
+            search_reach_m=manifest.hotspots.search_reach_m,
             inputs=tuple(self.inputs.values()),
             rejected=tuple(self.rejected),
             settings=settings,

@@ -15,6 +15,8 @@ DEFAULT_TERRAIN_SIGMA_M: Final = 1.0
 DEFAULT_FALSE_ALARMS_PER_HOUR: Final = 1.0
 DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
 """Per pixel."""
+DEFAULT_SEARCH_REACH_M: Final = 150.0
+"""How far upwind of a gas hotspot its source is looked for, m."""
 
 
 class Table(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -190,6 +192,11 @@ class HotspotsTable(Table):
     """``[hotspots]``."""
 
     merge_radius_m: float | Literal["auto"] = "auto"
+    search_reach_m: float = DEFAULT_SEARCH_REACH_M
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.search_reach_m < float("inf"):
+            raise ValueError(f"search_reach_m must be > 0, not {self.search_reach_m}")
 
 
 class Manifest(Table):

@@ -154,6 +154,8 @@ class Flight:
         ``"auto"`` or the metric work CRS.
     merge_radius_m : float or "auto"
         How far apart two sightings of one target may be.
+    search_reach_m : float
+        How far upwind of a gas hotspot its source is looked for.
     inputs : tuple of InputFile
         Every file that was read.
     rejected : tuple of (path, reason)
@@ -177,6 +179,7 @@ class Flight:
     emissions: tuple[EmissionRule, ...] = ()
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
+    search_reach_m: float = 150.0
     inputs: tuple[InputFile, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()

@@ -15,6 +15,7 @@ from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
 from dronesense.pipeline.emission_lane import follow_emissions
 from dronesense.pipeline.gas_lane import GasFinds, follow_gas
 from dronesense.pipeline.map_lane import gas_maps
+from dronesense.pipeline.sector_lane import search_sectors
 from dronesense.pipeline.site import Site
 
 __all__ = ["Progress", "process"]
@@ -75,12 +76,14 @@ def process(
     tell("merge", 1, 1)
     traces = tuple(trace for each in gas for trace in each.traces)
     fluxes = follow_emissions(flight, traces, site=site, account=account)
+    sectors = search_sectors(flight, hotspots, site=site, account=account)
     return HotspotLayer(
         flight=flight.id,
         hotspots=hotspots,
         trajectory=flight.trajectory,
         gas=traces,
         maps=gas_maps(traces, account),
+        sectors=sectors,
         fluxes=fluxes,
         cubes=tuple(each.view for each in cubes),
         rasters=tuple(raster for each in cubes for raster in each.rasters),

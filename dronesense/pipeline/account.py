@@ -19,6 +19,7 @@ from dronesense.model import (
     FluxEstimate,
     GasSeries,
     ScoreMap,
+    SearchSector,
     Trajectory,
 )
 
@@ -50,6 +51,7 @@ class Account:
         self._clocks: list[dict[str, object]] = []
         self._searches: list[dict[str, object]] = []
         self._emissions: list[str] = []
+        self._sectors: list[str] = []
         self._check_rules()
 
     @contextmanager
@@ -147,6 +149,16 @@ class Account:
         )
         self.warnings += [f"flux of {found.species}: {each}" for each in found.warnings]
 
+    def sectors(self, found: Sequence[SearchSector]) -> None:
+        """Note what the sectors upwind of gas hotspots hold, and what they assume."""
+        if found:
+            first = found[0]
+            self._sectors.append(
+                f"{len(found)} upwind of gas hotspots; each holds {first.confidence:.0%} of sources that lie "
+                f"within {first.reach_m:g} m, if the wind was as stated and the gas came straight: an "
+                "indication of where to walk, never proof"
+            )
+
     def all_warnings(self) -> list[str]:
         """Return every warning once; of detections without a place the first few and how many more."""
         lost = self.lost[:SHOWN_LOST]
@@ -161,6 +173,7 @@ class Account:
             "gas_clock": self._clocks,
             "work_crs": crs,
             "emissions": self._emissions,
+            "search_sectors": self._sectors,
             "searches": self._searches,
         }
         trajectory = self._flight.trajectory
