@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dronesense.errors import CalibrationError
+from dronesense.errors import CalibrationError, did_you_mean
 from dronesense.model import GasSeries
 
 STANDARD_HPA: Final = 1013.25
@@ -16,6 +16,9 @@ STANDARD_K: Final = 298.15
 """Conditions that most non-dispersive infrared sensors are set to: 1 atm, 25 degrees Celsius."""
 BUCK_HPA: Final = 6.1121
 """Saturation pressure at 0 degrees Celsius, hPa (Buck 1981)."""
+
+FRACTION_PER_PPM: Final = 1e-6
+DILUTION: Final = "dilution"
 
 Floats = NDArray[np.float64]
 
@@ -103,7 +106,11 @@ def water_fraction(humidity_percent: ArrayLike, temperature_k: ArrayLike, pressu
 
 
 def dry(
-    series: GasSeries, *, water: ArrayLike | None = None, model: str = "dilution", sigma_water: float = 0.0
+    series: GasSeries,
+    *,
+    water: ArrayLike | None = None,
+    model: str | tuple[float, float] = DILUTION,
+    sigma_water: float = 0.0,
 ) -> GasSeries:
     """Return the dry mole fraction of a wet one.
 
@@ -112,17 +119,20 @@ def dry(
     series : GasSeries
         Basis ``"wet"``.
     water : (m,) array_like, optional
-        Mole fraction of water, 0 to 1, as the analyser states it; without it, from humidity, temperature and
-        pressure of the series.
-    model : str
-        Key of :data:`WATER_POLYNOMIALS`.
+        Mole fraction of water, 0 to 1, as the analyser states it. Default: ``ambient.water_ppm``; for a model
+        of dilution alone also from humidity, temperature and pressure of the series.
+    model : str or (linear, square)
+        Key of :data:`WATER_POLYNOMIALS`, or the coefficients of ``wet / dry = 1 + linear h + square h^2``,
+        h in percent.
     sigma_water : float
         Standard uncertainty of the water mole fraction; enters as a common part.
 
     Raises
     ------
     CalibrationError
-        If the series is not wet, no water is known, or *model* has no coefficients for the species.
+        If the series is not wet, no water is known, or *model* has no coefficients for the species; for
+        coefficients of an instrument, if the file lacks the water that this instrument measured: they hold
+        for its reading, not for the truth.
     """
     where = series.source or None
     if series.basis != "wet":
@@ -131,29 +141,52 @@ def dry(
             where=where,
             fix='state basis = "wet" or "dry" for the column in the instrument file',
         )
-    fraction = _water(series) if water is None else np.asarray(water, dtype=np.float64)
-    if model not in WATER_POLYNOMIALS:
-        raise CalibrationError(
-            f'no water model "{model}"', where=where, fix=f"use one of: {', '.join(WATER_POLYNOMIALS)}"
-        )
+    linear, square, name = _polynomial(series, model)
+    fraction = _water(series, own=name != DILUTION) if water is None else np.asarray(water, dtype=np.float64)
     percent = 100.0 * fraction
-    linear, square = -0.01, 0.0
-    if model != "dilution":
-        if series.species not in WATER_POLYNOMIALS[model]:
-            raise CalibrationError(f'"{model}" has no coefficients for {series.species}', where=where)
-        linear, square = WATER_POLYNOMIALS[model][series.species]
     wet_per_dry = 1.0 + linear * percent + square * percent**2
     slope = np.abs(linear + 2.0 * square * percent) * 100.0 / wet_per_dry
     known = np.isfinite(fraction)
     span = f"{np.nanmin(percent):.3g} to {np.nanmax(percent):.3g} %" if known.any() else "nowhere known"
-    step = f"ambient: dry = wet / (1 {linear:+g} h {square:+g} h^2), water {span} ({model})"
+    step = f"ambient: dry = wet / (1 {linear:+g} h {square:+g} h^2), water {span} ({name})"
     dried = _scaled(series, 1.0 / wet_per_dry, step)
     sigma = np.hypot(dried.sigma, np.abs(dried.value) * slope * sigma_water)
     return replace(dried, sigma=sigma, basis="dry")
 
 
-def _water(series: GasSeries) -> Floats:
+def _polynomial(series: GasSeries, model: str | tuple[float, float]) -> tuple[float, float, str]:
+    """Return the linear and square coefficient per percent of water, and what the model is called."""
+    if not isinstance(model, str):
+        return (*model, "stated coefficients")
+    where = series.source or None
+    if model not in WATER_POLYNOMIALS:
+        raise CalibrationError(
+            f'no water model "{model}"{did_you_mean(model, WATER_POLYNOMIALS)}',
+            where=where,
+            fix=f"use one of: {', '.join(WATER_POLYNOMIALS)}, or {{ linear = ..., square = ... }}",
+        )
+    if model == DILUTION:
+        return -0.01, 0.0, model
+    if series.species not in WATER_POLYNOMIALS[model]:
+        known = ", ".join(WATER_POLYNOMIALS[model])
+        raise CalibrationError(
+            f'"{model}" has no coefficients for {series.species}', where=where, fix=f"it has: {known}"
+        )
+    return (*WATER_POLYNOMIALS[model][series.species], model)
+
+
+def _water(series: GasSeries, *, own: bool) -> Floats:
+    """Return the mole fraction of water; *own*: only as the instrument itself measured it."""
     ambient = series.ambient
+    if ambient.water_ppm is not None:
+        return ambient.water_ppm * FRACTION_PER_PPM
+    if own:
+        raise CalibrationError(
+            f"the water coefficients of {series.species} hold for the water that the instrument itself "
+            "reads, and the file has none",
+            where=series.source or None,
+            fix='name a column with field = "water" in the instrument file, or use "dilution"',
+        )
     if ambient.humidity_percent is None or ambient.temperature_k is None or ambient.pressure_hpa is None:
         raise CalibrationError(
             f"{series.species} is wet, and nothing in the file tells the water",

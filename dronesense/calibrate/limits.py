@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,14 @@ ERROR_RATE: Final = 0.05
 """Probability of a false positive (alpha) and of a false negative (beta) that IUPAC recommends."""
 QUANTIFICATION_SIGMAS: Final = 10.0
 """L_Q: where the relative standard deviation is 10 % (Currie 1968)."""
+AVERAGING_S: Final = (1.0, 10.0)
+"""Averaging times at which an Allan deviation is reported, s."""
+MIN_AVERAGES: Final = 8
+"""Averages of a length that must fit into the samples, for its Allan deviation to mean something."""
+GAP_INTERVALS: Final = 1.5
+"""Stamps farther apart than this many median intervals are a gap."""
+MAX_STRETCH: Final = 1.25
+"""An average may be longer than asked for by this factor: readings every 0.8 s make no whole second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,113 @@ class Limits:
     detection: float
     quantification: float
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNoise:
+    """What the plume-free samples of a series tell about its noise: instrument and air together.
+
+    Parameters
+    ----------
+    samples : int
+        Plume-free samples.
+    interval_s : float
+        Between two of them (median), s.
+    adev : mapping of float to float
+        Averaging time, s -> Allan deviation; NaN where the series cannot tell.
+    least, least_s : float
+        Smallest Allan deviation found, and its averaging time: averaging longer does not help.
+    sigma : float
+        Standard deviation of one reading around the background.
+    limits : Limits
+        Of one reading above the background.
+    """
+
+    samples: int
+    interval_s: float
+    adev: Mapping[float, float]
+    least: float
+    least_s: float
+    sigma: float
+    limits: Limits
+
+
+def series_noise(
+    seconds: ArrayLike,
+    value: ArrayLike,
+    free: ArrayLike,
+    *,
+    sigma: float,
+    averaging_s: Sequence[float] = AVERAGING_S,
+) -> SeriesNoise:
+    """Return Allan deviations and Currie's limits of a series with gaps and plumes.
+
+    The overlapping Allan deviation is pooled over all stretches of *free* samples without a gap, so that no
+    difference reaches across one. Its least value is sought over averages of 1, 2, 4, ... readings of which
+    at least :data:`MIN_AVERAGES` fit into the samples.
+
+    Parameters
+    ----------
+    seconds, value : (n,) array_like
+        Stamps, increasing, and readings (not less the background: a drift must show).
+    free : (n,) array_like of bool
+        Samples that hold no plume and are to be trusted.
+    sigma : float
+        Standard deviation of one reading around the background.
+    averaging_s : sequence of float
+        Averaging times to report; NaN where a reading is already longer, or too few averages fit in.
+
+    Examples
+    --------
+    >>> noise = series_noise(range(8), [1.0, 2.0] * 4, [True] * 8, sigma=0.5)
+    >>> round(noise.adev[1.0], 6), noise.interval_s, round(noise.limits.critical, 3)
+    (0.707107, 1.0, 0.822)
+    """
+    time, reading = (np.asarray(each, dtype=np.float64) for each in (seconds, value))
+    good = np.asarray(free, dtype=bool) & np.isfinite(reading)
+    count = int(good.sum())
+    step = float(np.median(np.diff(time[good]))) if count > 1 else math.nan
+    lengths = [round(each / step) if step > 0.0 else 0 for each in averaging_s]
+    octaves = [1 << power for power in range(max(count // MIN_AVERAGES, 1).bit_length())]
+    found = _pooled(time, reading, good, step, sorted({*lengths, *octaves}))
+    reported = {
+        each: found.get(m, math.nan) if m * step <= MAX_STRETCH * each else math.nan
+        for each, m in zip(averaging_s, lengths, strict=True)
+    }
+    known = {m: found[m] for m in octaves if math.isfinite(found.get(m, math.nan))}
+    best = min(known, key=lambda m: known[m], default=0)
+    return SeriesNoise(
+        samples=count,
+        interval_s=step,
+        adev=reported,
+        least=known.get(best, math.nan),
+        least_s=best * step if known else math.nan,
+        sigma=sigma,
+        limits=currie(sigma),
+    )
+
+
+def _pooled(
+    time: NDArray[np.float64],
+    reading: NDArray[np.float64],
+    good: NDArray[np.bool_],
+    step: float,
+    lengths: Sequence[int],
+) -> dict[int, float]:
+    """Return the overlapping Allan deviation of each length, over pairs of averages without gap or plume."""
+    part = np.cumsum(~good | (np.diff(time, prepend=time[:1]) > GAP_INTERVALS * step))
+    part = np.where(good, part, -1)
+    middle = float(np.mean(reading[good])) if good.any() else 0.0
+    total = np.concatenate([[0.0], np.cumsum(np.where(good, reading - middle, 0.0))])
+    result = {}
+    for m in lengths:
+        if m < 1 or 2 * m > reading.size:
+            continue
+        whole = (part[: part.size - 2 * m + 1] == part[2 * m - 1 :]) & (part[2 * m - 1 :] >= 0)
+        change = (total[2 * m :] - 2.0 * total[m:-m] + total[: -2 * m])[whole] / m
+        if change.size >= (MIN_AVERAGES - 2) * m:  # as many as one stretch of so many averages gives
+            result[m] = math.sqrt(0.5 * float(np.mean(change**2)))
+    return result
 
 
 def allan_deviation(

@@ -7,7 +7,7 @@ typical curves is none. An eCO2 that a chip derives from its VOC signal is not C
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,83 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from dronesense.errors import CalibrationError
 from dronesense.model import Flag, GasSeries
+from dronesense.model.gas_tables import ClimateCorrection, PowerLaw
+
+__all__ = ["ClimateCorrection", "PowerLaw", "fit_power_law", "ratio", "resistance", "to_mole_fraction"]
 
 MIN_POINTS: Final = 3
 ZERO_CELSIUS_K: Final = 273.15
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class ClimateCorrection:
-    """``Rs' = Rs / f`` with ``f = c0 + c1 T + c2 T^2 + r (RH - RH0)``, T in degrees Celsius, RH in percent.
-
-    Parameters
-    ----------
-    constant, linear, square : float
-        c0, c1 (1/K), c2 (1/K²).
-    humidity : float
-        r, per percent.
-    reference_percent : float
-        RH0.
-    relative_sigma : float
-        Relative standard uncertainty of f.
-    """
-
-    constant: float = 1.0
-    linear: float = 0.0
-    square: float = 0.0
-    humidity: float = 0.0
-    reference_percent: float = 0.0
-    relative_sigma: float = 0.0
-
-    def factor(self, temperature_c: ArrayLike, humidity_percent: ArrayLike) -> Floats:
-        """Return f.
-
-        >>> round(float(ClimateCorrection(linear=-0.01).factor(20.0, 50.0)), 3)
-        0.8
-        """
-        celsius = np.asarray(temperature_c, dtype=np.float64)
-        humid = np.asarray(humidity_percent, dtype=np.float64) - self.reference_percent
-        return np.asarray(
-            self.constant + self.linear * celsius + self.square * celsius**2 + self.humidity * humid
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PowerLaw:
-    """``ppm = scale (Rs / R0)^exponent``, fitted to this sensor and this gas.
-
-    Parameters
-    ----------
-    scale, exponent : float
-    sigma_log_scale, sigma_exponent, covariance : float
-        Standard uncertainties of ``ln scale`` and `exponent`, and their covariance.
-    scatter : float
-        Standard deviation of ``ln ppm`` around the law: what temperature, humidity, other gases and age do.
-    r2 : float
-        Share of the variance of ``ln ppm`` explained.
-    low, high : float
-        Range of Rs / R0 that was seen; beyond, results are flagged.
-    """
-
-    scale: float
-    exponent: float
-    sigma_log_scale: float = 0.0
-    sigma_exponent: float = 0.0
-    covariance: float = 0.0
-    scatter: float = 0.0
-    r2: float = math.nan
-    low: float = 0.0
-    high: float = math.inf
-
-    def ppm(self, ratio: ArrayLike) -> Floats:
-        """Return the mole fraction, ppm.
-
-        >>> round(float(PowerLaw(100.0, -2.0).ppm(0.5)), 1)
-        400.0
-        """
-        return np.asarray(self.scale * np.asarray(ratio, dtype=np.float64) ** self.exponent)
 
 
 def resistance(output_v: ArrayLike, *, supply_v: float, load_ohm: float) -> Floats:
@@ -111,8 +42,16 @@ def resistance(output_v: ArrayLike, *, supply_v: float, load_ohm: float) -> Floa
     return np.asarray(load_ohm * (supply_v / np.where(sane, out, np.nan) - 1.0))
 
 
-def ratio(series: GasSeries, *, r0_ohm: float, climate: ClimateCorrection | None = None) -> GasSeries:
+def ratio(
+    series: GasSeries,
+    *,
+    r0_ohm: float,
+    climate: ClimateCorrection | None = None,
+    relative_sigma_r0: float = 0.0,
+) -> GasSeries:
     """Return Rs / R0 of a series of resistances in ohm, at the reference climate. It stays relative.
+
+    The relative uncertainties of R0 and of the climate correction are common to all samples.
 
     Raises
     ------
@@ -122,7 +61,7 @@ def ratio(series: GasSeries, *, r0_ohm: float, climate: ClimateCorrection | None
     if not r0_ohm > 0.0:
         raise ValueError(f"r0_ohm must be > 0, not {r0_ohm}")
     _raw_relative(series)
-    scale, extra, text = np.full(len(series), 1.0 / r0_ohm), 0.0, ""
+    scale, extra, text = np.full(len(series), 1.0 / r0_ohm), relative_sigma_r0, ""
     if climate is not None:
         kelvin, humidity = series.ambient.temperature_k, series.ambient.humidity_percent
         if kelvin is None or humidity is None:
@@ -133,7 +72,8 @@ def ratio(series: GasSeries, *, r0_ohm: float, climate: ClimateCorrection | None
                 fix=f'name a column with field = "{missing}" in the instrument file',
             )
         scale /= climate.factor(kelvin - ZERO_CELSIUS_K, humidity)
-        extra, text = climate.relative_sigma, ", temperature and humidity taken off"
+        extra = math.hypot(extra, climate.relative_sigma)
+        text = ", temperature and humidity taken off"
     value = series.value * scale
     return replace(
         series,

@@ -22,8 +22,8 @@ EDGE_GAIN: Final = 1.5
 """Samples whose noise gain exceeds the segment's median by this factor are flagged :attr:`Flag.EDGE`."""
 MIN_SEGMENT: Final = 5
 """Samples that a second difference of a first derivative spans."""
-UNUSABLE: Final = Flag.STATUS | Flag.RANGE | Flag.SATURATED | Flag.STUCK
-"""Readings that say nothing about the gas; the others (on the ground, warming up) still carry the signal."""
+UNUSABLE: Final = Flag.STATUS | Flag.RANGE | Flag.SATURATED | Flag.STUCK | Flag.WARM_UP | Flag.DERIVED
+"""Readings that say nothing about the gas; those on the ground or without a place still carry the signal."""
 
 SIGN_SIGMAS: Final = 2.0
 """The cell is known to rise or fall where the lag term ``tau ds/dt`` is this many of its sigmas from 0."""
@@ -56,7 +56,7 @@ def deconvolve(
     response: Response,
     *,
     noise_gain: float = NOISE_GAIN,
-    noise: float | None = None,
+    noise: ArrayLike | None = None,
 ) -> GasSeries:
     """Take the inlet delay off the stamps and undo the first-order lag of the cell.
 
@@ -83,7 +83,7 @@ def deconvolve(
         Time constant and delay; ``tau_s = 0`` leaves the values as they are.
     noise_gain : float
         Upper bound of the gain of white noise, > 0.
-    noise : float, optional
+    noise : float or (m,) array_like, optional
         Standard deviation of the part of `sigma` that is independent from sample to sample; the rest of the
         variance is common to all samples and keeps its size. Default: all of `sigma` is independent.
 
@@ -113,7 +113,7 @@ def deconvolve(
     step = float(np.median(np.diff(seconds[usable]))) if usable.size > 1 else response.tau_s
     strength = regularization(max(response.tau_s, response.falling_s) / step, noise_gain)
     value, sigma, flags = series.value.copy(), series.sigma.copy(), series.flags.copy()
-    independent = sigma if noise is None else np.minimum(sigma, noise)
+    independent = sigma if noise is None else np.minimum(sigma, np.asarray(noise, dtype=np.float64))
     breaks = np.flatnonzero(np.diff(seconds[usable]) > GAP_INTERVALS * step) + 1
     for part in np.split(usable, breaks):
         if part.size < MIN_SEGMENT:

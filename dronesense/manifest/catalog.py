@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dronesense.errors import ManifestError, did_you_mean
-from dronesense.model import CameraCalibration, GasCalibration, Instrument
+from dronesense.model import CameraCalibration, GasCalibration, GasInstrument, Instrument
+from dronesense.model.gas_tables import Cell, CompensationTable, MoxSensor, Sheets
+from dronesense.readers import gas_tables
 from dronesense.readers import instrument as instrument_reader
 from dronesense.readers import record as record_reader
 
@@ -68,6 +70,77 @@ class Catalog:
         records = [record_reader.read(path) for path in self._files(f"records/{instrument}/*.toml")]
         valid = [record for record in records if record.valid_from <= start]
         return max(valid, key=lambda record: record.valid_from, default=None)
+
+    def sheets(self, instrument: Instrument) -> tuple[dict[str, Sheets], dict[Path, str]]:
+        """Return what the corrections of *instrument* need, by species; and the files of that, with roles.
+
+        Raises
+        ------
+        ManifestError
+            If no calibration folder has a sheet, a table of factors or a lamp that is asked for.
+        """
+        if not isinstance(instrument.spec, GasInstrument):
+            return {}, {}
+        sheets: dict[str, Sheets] = {}
+        used: dict[Path, str] = {}
+        for species, each in instrument.spec.correct.items():
+            where = f'{instrument.path}, key correct."{species}"'
+            if each.cell is not None:
+                table = self._compensation(each.table, where)
+                cell = self._cell(each.cell, table, where)
+                sheets[species] = Sheets(cell=cell, table=table)
+                used |= {Path(table.path): "compensation table", Path(cell.path): "cell calibration sheet"}
+            elif each.mox is not None:
+                sensor = self._mox(each.mox, where)
+                sheets[species] = Sheets(mox=sensor)
+                used[Path(sensor.path)] = "sensor calibration sheet"
+            elif each.pid is not None:
+                tables = tuple(gas_tables.read_pid(path) for path in self._first("pid/*.toml"))
+                sheets[species] = Sheets(pid=tables)
+                used |= {Path(table.path): "PID factors" for table in tables}
+        return sheets, used
+
+    def _first(self, pattern: str) -> list[Path]:
+        """Return the files of *pattern*; of one name the first folder wins."""
+        found: dict[str, Path] = {}
+        for path in self._files(pattern):
+            found.setdefault(path.stem, path)
+        return list(found.values())
+
+    def _compensation(self, name: str, where: str) -> CompensationTable:
+        files = {path.stem: path for path in self._first("electrochemical/*.toml")}
+        if name not in files:
+            raise ManifestError(
+                f'no factors "{name}"{did_you_mean(name, files)}',
+                where=f"{where}.table",
+                fix=f"write calibration/electrochemical/{name}.toml, or use one of: {', '.join(files)}",
+            )
+        return gas_tables.read_compensation(files[name])
+
+    def _cell(self, serial: str, table: CompensationTable, where: str) -> Cell:
+        known: dict[str, Cell] = {}
+        for suffix in ("toml", "json"):
+            for path in self._files(f"electrochemical/cells/*.{suffix}"):
+                known = gas_tables.read_cells(path, table=table) | known
+        if serial not in known:
+            raise ManifestError(
+                f'no calibration sheet of cell "{serial}"{did_you_mean(serial, known)}',
+                where=f"{where}.cell",
+                fix="enter it in calibration/electrochemical/cells/*.toml from the maker's sheet",
+            )
+        return known[serial]
+
+    def _mox(self, name: str, where: str) -> MoxSensor:
+        known: dict[str, MoxSensor] = {}
+        for path in self._files("mox/*.toml"):
+            known = gas_tables.read_mox(path) | known
+        if name not in known:
+            raise ManifestError(
+                f'no calibration sheet of the sensor "{name}"{did_you_mean(name, known)}',
+                where=f"{where}.mox",
+                fix="enter it in calibration/mox/*.toml, at least with its r0_ohm",
+            )
+        return known[name]
 
     def signature_file(self, name: str) -> Path | None:
         """Return the file of the signature *name* of ``signatures/``, or None."""

@@ -305,7 +305,10 @@ class Opener:
         log = self.manifest.track
         shares = log is not None and any(path in self._paths(each, "[track] path") for each in log.paths())
         own = None if shares else track.of_analyser(path, instrument)
-        return GasInput(series, instrument, record, table.clock_offset_s, shares, own)
+        sheets, used = self.catalog.sheets(instrument)
+        for file, role in used.items():
+            self._used(file, role)
+        return GasInput(series, instrument, record, table.clock_offset_s, shares, own, sheets)
 
     def _gas_instrument(self, table: GasTable, path: Path) -> Instrument:
         if table.instrument is not None:

@@ -18,6 +18,7 @@ from dronesense.model.gas import Ambient, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
 from dronesense.model.instrument import (
     Column,
+    Correct,
     FrameCamera,
     GasHeading,
     GasInstrument,
@@ -26,6 +27,7 @@ from dronesense.model.instrument import (
     LineCamera,
     Match,
     Mount,
+    PidLamp,
     TimeColumn,
 )
 from dronesense.model.report import IngestReport
@@ -40,6 +42,7 @@ __all__ = [
     "CameraCalibration",
     "Clock",
     "Column",
+    "Correct",
     "CubeBlock",
     "CubeInput",
     "CubeSource",
@@ -74,6 +77,7 @@ __all__ = [
     "Match",
     "Mount",
     "Panel",
+    "PidLamp",
     "Response",
     "ScoreMap",
     "SearchSector",

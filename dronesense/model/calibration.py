@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ class SpeciesCalibration:
         The line.
     sigma_zero, sigma_span, covariance : float
         Standard uncertainties and covariance of zero and span.
+    standards : tuple of (true, reading, sigma of the reading)
+        What the line was fitted to; empty where it was stated.
     """
 
     zero: float
@@ -28,6 +31,7 @@ class SpeciesCalibration:
     sigma_zero: float = 0.0
     sigma_span: float = 0.0
     covariance: float = 0.0
+    standards: tuple[tuple[float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.span > 0.0:
@@ -78,6 +82,23 @@ class Response:
     def sigma_falling_s(self) -> float:
         """Standard uncertainty of :attr:`falling_s`, s."""
         return self.sigma_tau_s if self.tau_down_s is None else self.sigma_tau_down_s
+
+    @property
+    def sigma_lag_s(self) -> float:
+        """Standard uncertainty of delay and time constant together, s: what a stamp keeps of both.
+
+        An error of either moves what was restored by as much (to first order), and a fit trades one for the
+        other: ``u^2 = u^2(delay) + u^2(tau) + 2 cov``; the larger one of rising and falling.
+        """
+        falling = self.covariance_tau_delay if self.tau_down_s is None else self.covariance_tau_down_delay
+        squares = [
+            self.sigma_delay_s**2 + sigma**2 + 2.0 * covariance
+            for sigma, covariance in (
+                (self.sigma_tau_s, self.covariance_tau_delay),
+                (self.sigma_falling_s, falling),
+            )
+        ]
+        return math.sqrt(max(0.0, *squares))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Literal
 from dronesense.model.calibration import CameraCalibration, GasCalibration
 from dronesense.model.cube import SpectralCube
 from dronesense.model.gas import GasSeries
+from dronesense.model.gas_tables import Sheets
 from dronesense.model.instrument import Instrument
 from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
@@ -68,6 +69,8 @@ class GasInput:
         The track stands in the same file, row by row: no offset to find.
     own_track : Trajectory or None
         Positions that the analyser's own receiver wrote into the file, on its own clock.
+    sheets : mapping of str to Sheets
+        Species -> the data of its cell, lamp or metal oxide.
     """
 
     series: tuple[GasSeries, ...]
@@ -76,6 +79,7 @@ class GasInput:
     clock_offset_s: float | Literal["auto"]
     shares_track_clock: bool = False
     own_track: Trajectory | None = None
+    sheets: Mapping[str, Sheets] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dronesense.model.checks import freeze
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +155,121 @@ class PidTable:
     unverified: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClimateCorrection:
+    """``Rs' = Rs / f`` with ``f = c0 + c1 T + c2 T^2 + r (RH - RH0)``, T in degrees Celsius, RH in percent.
+
+    Parameters
+    ----------
+    constant, linear, square : float
+        c0, c1 (1/K), c2 (1/K²).
+    humidity : float
+        r, per percent.
+    reference_percent : float
+        RH0.
+    relative_sigma : float
+        Relative standard uncertainty of f.
+    """
+
+    constant: float = 1.0
+    linear: float = 0.0
+    square: float = 0.0
+    humidity: float = 0.0
+    reference_percent: float = 0.0
+    relative_sigma: float = 0.0
+
+    def factor(self, temperature_c: ArrayLike, humidity_percent: ArrayLike) -> Floats:
+        """Return f.
+
+        >>> round(float(ClimateCorrection(linear=-0.01).factor(20.0, 50.0)), 3)
+        0.8
+        """
+        celsius = np.asarray(temperature_c, dtype=np.float64)
+        humid = np.asarray(humidity_percent, dtype=np.float64) - self.reference_percent
+        return np.asarray(
+            self.constant + self.linear * celsius + self.square * celsius**2 + self.humidity * humid
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """``ppm = scale (Rs / R0)^exponent``, fitted to this sensor and this gas.
+
+    Parameters
+    ----------
+    scale, exponent : float
+    sigma_log_scale, sigma_exponent, covariance : float
+        Standard uncertainties of ``ln scale`` and `exponent`, and their covariance.
+    scatter : float
+        Standard deviation of ``ln ppm`` around the law: what temperature, humidity, other gases and age do.
+    r2 : float
+        Share of the variance of ``ln ppm`` explained.
+    low, high : float
+        Range of Rs / R0 that was seen; beyond, results are flagged.
+    """
+
+    scale: float
+    exponent: float
+    sigma_log_scale: float = 0.0
+    sigma_exponent: float = 0.0
+    covariance: float = 0.0
+    scatter: float = 0.0
+    r2: float = math.nan
+    low: float = 0.0
+    high: float = math.inf
+
+    def ppm(self, ratio: ArrayLike) -> Floats:
+        """Return the mole fraction, ppm.
+
+        >>> round(float(PowerLaw(100.0, -2.0).ppm(0.5)), 1)
+        400.0
+        """
+        return np.asarray(self.scale * np.asarray(ratio, dtype=np.float64) ** self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class MoxSensor:
+    """Calibration sheet of one metal-oxide sensor.
+
+    Parameters
+    ----------
+    id : str
+        Name of the sensor, this very one.
+    r0_ohm, relative_sigma_r0 : float
+        Resistance in clean air at the reference climate, and its relative standard uncertainty.
+    supply_v, load_ohm : float
+        Of the voltage divider, where the column is a voltage; NaN where it is not known.
+    climate : ClimateCorrection or None
+        How the resistance follows temperature and humidity.
+    species : str
+        What `law` or `points` were recorded with; "" without them.
+    law : PowerLaw or None
+        Fitted to this sensor and this gas.
+    points : tuple of (Rs / R0, ppm)
+        Readings beside a reference, to which the law is to be fitted; empty where `law` is stated.
+    path : str
+        File it was read from.
+    """
+
+    id: str
+    r0_ohm: float
+    relative_sigma_r0: float = 0.0
+    supply_v: float = float("nan")
+    load_ohm: float = float("nan")
+    climate: ClimateCorrection | None = None
+    species: str = ""
+    law: PowerLaw | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """The data that the corrections of one species ask for; None or empty where they ask for none."""
+
+    cell: Cell | None = None
+    table: CompensationTable | None = None
+    mox: MoxSensor | None = None
+    pid: tuple[PidTable, ...] = ()

@@ -190,6 +190,59 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class PidLamp:
+    """A photoionization detector: who made it, its lamp, and the compound that its reading is taken for."""
+
+    vendor: str
+    lamp_ev: float
+    compound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """What lies between the signal of one species and its mole fraction: ``[correct.<species>]``.
+
+    Parameters
+    ----------
+    ndir : (hPa, degC) or None
+        The sensor counts molecules in an open cell; conditions at which it was set.
+    dry : str or (linear, square) or None
+        Model of the water (see :data:`dronesense.calibrate.ambient.WATER_POLYNOMIALS`), or its coefficients
+        of ``wet / dry = 1 + linear h + square h^2``, h in percent.
+    sigma_water_percent : float
+        Standard uncertainty of the water, percent of a mole fraction.
+    cell : str or None
+        Serial number of an electrochemical cell, whose sheet the calibration folders hold.
+    electrodes : str or None
+        What its columns ``we`` and ``ae`` are said to be `of`; None: the species.
+    table : str
+        Issue of the maker's note that has its temperature factors.
+    algorithm : int or None
+        One of AAN 803 alone; None: the suggested one, and the spread of all in sigma.
+    no2 : str or None
+        Species whose mole fraction an oxidant cell sees as well.
+    sigma_temperature_k : float
+        Standard uncertainty of the cell's temperature.
+    mox : str or None
+        Name of a metal-oxide sensor, whose sheet the calibration folders hold.
+    pid : PidLamp or None
+        A photoionization detector.
+    """
+
+    ndir: tuple[float, float] | None = None
+    dry: str | tuple[float, float] | None = None
+    sigma_water_percent: float = 0.0
+    cell: str | None = None
+    electrodes: str | None = None
+    table: str = "aan803-04"
+    algorithm: int | None = None
+    no2: str | None = None
+    sigma_temperature_k: float = 1.0
+    mox: str | None = None
+    pid: PidLamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GasInstrument:
     """A table-writing analyser.
 
@@ -219,6 +272,8 @@ class GasInstrument:
         By what its files are told from those of its relatives.
     notes : tuple of str
         What every report on such a file repeats as an assumption.
+    correct : mapping of str to Correct
+        Species -> what its signal needs to become a mole fraction.
     """
 
     time: TimeColumn
@@ -233,6 +288,7 @@ class GasInstrument:
     preamble: Mapping[str, str] = field(default_factory=dict)
     match: Match = Match()
     notes: tuple[str, ...] = ()
+    correct: Mapping[str, Correct] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

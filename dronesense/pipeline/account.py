@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense import timescale
+from dronesense.calibrate.chain import species_of
+from dronesense.calibrate.limits import Limits, SeriesNoise
 from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
 from dronesense.model import (
@@ -50,6 +52,8 @@ class Account:
         self._false_alarms: list[str] = []
         self._clocks: list[dict[str, object]] = []
         self._searches: list[dict[str, object]] = []
+        self._noise: dict[tuple[str, str], dict[str, object]] = {}
+        self._limits: list[str] = []
         self._emissions: list[str] = []
         self._sectors: list[str] = []
         self._check_rules()
@@ -65,7 +69,7 @@ class Account:
             self.rejected.append((path, str(error)))
 
     def _check_rules(self) -> None:
-        held = {series.species for gas in self._flight.gas for series in gas.series}
+        held = {each for gas in self._flight.gas for each in species_of(gas.series, gas.instrument)}
         for rule in self._flight.rules:
             if rule.species is not None and rule.species not in held:
                 have = ", ".join(sorted(held)) or "none"
@@ -97,8 +101,32 @@ class Account:
             f"{expected:.2g} by chance in this flight"
         )
         self._searches.append(
-            {"target": rule.target, "source": series.source, "threshold": found.threshold, **found.parameters}
+            {
+                "target": rule.target,
+                "source": series.source,
+                "species": series.species,
+                "threshold": found.threshold,
+                **found.parameters,
+            }
         )
+
+    def gas_noise(self, series: GasSeries, noise: SeriesNoise, by_record: Limits | None) -> None:
+        """Note noise and limits of a series, once, each named for what it is."""
+        key = (series.source, series.species)
+        if key in self._noise:
+            return
+        self._noise[key] = {
+            "source": series.source,
+            "species": series.species,
+            "unit": series.unit,
+            "noise_of_a_reading": noise.sigma,
+            "plume_free_samples": noise.samples,
+            "interval_s": noise.interval_s,
+            "allan_deviation": {f"{time:g} s": value for time, value in noise.adev.items()},
+            "least_allan_deviation": {"value": noise.least, "averaging_s": noise.least_s},
+            "limits": [_limits(each) for each in (noise.limits, by_record) if each is not None],
+        }
+        self._limits.append(_noise_text(series, noise, by_record))
 
     def spectral_search(self, rule: DetectRule, score: ScoreMap) -> None:
         """Note how a cube was searched, and the false alarms to expect; warn when they cannot be held."""
@@ -166,6 +194,11 @@ class Account:
             lost.append(f"... and {len(self.lost) - SHOWN_LOST} more detections without a place")
         return list(dict.fromkeys([*self.warnings, *lost]))
 
+    def _with_noise(self, search: dict[str, object]) -> dict[str, object]:
+        """Return what is said of a search, of a gas with the noise that it was made in."""
+        known = self._noise.get((str(search["source"]), str(search.get("species", ""))))
+        return search if known is None else {**search, "noise_and_limits": known}
+
     def statements(self, crs: str, views: Sequence[CubeView]) -> dict[str, object]:
         """Return what stands in ``run.json`` and, most of it, in the summary."""
         result: dict[str, object] = {
@@ -174,7 +207,8 @@ class Account:
             "work_crs": crs,
             "emissions": self._emissions,
             "search_sectors": self._sectors,
-            "searches": self._searches,
+            "noise_and_limits": self._limits,
+            "searches": [self._with_noise(each) for each in self._searches],
         }
         trajectory = self._flight.trajectory
         if trajectory is not None:
@@ -186,6 +220,36 @@ class Account:
             seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in views)
             result["looked_at"] = f"{len(views)} of {len(self._flight.cubes)} cubes, {seen} pixels"
         return {key: value for key, value in result.items() if value != []}
+
+
+def _limits(of: Limits) -> dict[str, object]:
+    return {
+        "method": of.method,
+        "critical_value": of.critical,
+        "detection_limit": of.detection,
+        "quantification_limit": of.quantification,
+    }
+
+
+def _noise_text(series: GasSeries, noise: SeriesNoise, by_record: Limits | None) -> str:
+    """Return noise and limits of a species in one line."""
+    deviations = [f"{value:.2g} at {time:g} s" for time, value in noise.adev.items() if np.isfinite(value)]
+    if np.isfinite(noise.least):
+        deviations.append(f"least {noise.least:.2g} at {noise.least_s:.3g} s")
+    allan = f"Allan deviation {', '.join(deviations)}; " if deviations else ""
+    of = noise.limits
+    text = (
+        f"{series.species} in {series.source} ({series.unit}): {allan}one reading above the background: "
+        f"critical value {of.critical:.2g}, detection limit {of.detection:.2g}, quantification limit "
+        f"{of.quantification:.2g} ({of.method}); from {noise.samples} plume-free samples of this flight, "
+        "instrument and air together"
+    )
+    if by_record is not None:
+        text += (
+            f"; by the record's standards: critical value {by_record.critical:.2g}, "
+            f"detection limit {by_record.detection:.2g} ({by_record.method})"
+        )
+    return text
 
 
 def span(time: NDArray[np.int64]) -> str:

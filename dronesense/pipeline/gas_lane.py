@@ -1,4 +1,4 @@
-"""Gas: clock -> response -> calibration -> place -> events, for every species of one analyser."""
+"""Gas: corrections -> clock -> response -> calibration -> place -> events, species by species."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from dronesense.calibrate import analyzer, clock, response
+from dronesense.calibrate import analyzer, chain, clock, limits, response
 from dronesense.detect import gas as gas_search
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.geotag import locate
@@ -18,9 +18,14 @@ from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Flag, Flight, GasInput, GasSeries, GasTrace, Response
 from dronesense.pipeline.account import Account, span
 from dronesense.pipeline.site import Site
+from dronesense.timescale import NS_PER_S
 
 STATED_CLOCK_SIGMA_S: Final = 0.1
 """Standard uncertainty of a clock offset that the user states as a number, s."""
+MIN_SKIRT: Final = 5
+"""Samples before and after an event, or as many as it has itself, that count as its skirts."""
+MIN_STANDARDS: Final = 3
+"""Points from which the scatter around a line shows."""
 LOST_REMARK: Final = 0.1
 """Share of samples without a place from which it is worth a warning: standing on the ground is not."""
 
@@ -45,10 +50,11 @@ def follow_gas(given: GasInput, *, flight: Flight, site: Site, account: Account)
     """
     offset_s, sigma_s = _clock_offset(given, site, account)
     finds = GasFinds()
-    for raw in given.series:
-        with account.rejecting(f"{raw.source} ({raw.species})"):
-            trace = _placed(given, raw, offset_s, sigma_s, site, account)
-            finds.traces.append(_searched(given, trace, flight, account, finds.sightings))
+    for species in chain.species_of(given.series, given.instrument):
+        with account.rejecting(f"{given.series[0].source} ({species})"):
+            channel = _calibrated(given, species, offset_s, sigma_s, account)
+            trace = _placed(given, channel.series, sigma_s, site, account)
+            finds.traces.append(_searched(given, trace, channel, flight, account, finds.sightings))
     return finds
 
 
@@ -76,24 +82,39 @@ def _clock_offset(given: GasInput, site: Site, account: Account) -> tuple[float,
     return found.offset_s, found.sigma_s
 
 
-def _placed(
-    given: GasInput, raw: GasSeries, offset_s: float, sigma_s: float, site: Site, account: Account
-) -> GasTrace:
-    """Calibrate and locate one series; the response goes first, as it must not amplify zero and span."""
+def _calibrated(
+    given: GasInput, species: str, offset_s: float, sigma_s: float, account: Account
+) -> chain.Channel:
+    """Take one species through all corrections; the response goes where the signal is linear in the gas."""
     delay = Response() if given.calibration is None else given.calibration.response
-    series = clock.shift(raw, offset_s, sigma_s=sigma_s)
-    series = response.deconvolve(series, delay)
-    series = analyzer.calibrate(series, given.calibration)
-    if analyzer.has_factory_values(series):
+    channel = chain.linear(
+        species, given.series, given.instrument, sheets=given.sheets, record=given.calibration
+    )
+    series = clock.shift(channel.series, offset_s, sigma_s=sigma_s)
+    series = response.deconvolve(series, delay, noise=channel.noise)
+    channel = chain.finish(
+        dataclasses.replace(channel, series=series),
+        given.instrument,
+        sheets=given.sheets,
+        record=given.calibration,
+    )
+    account.warnings += [f"{series.source}: {each}" for each in channel.remarks]
+    if analyzer.has_factory_values(channel.series):
         account.warnings.append(
             f"{series.source}: no calibration record for {given.instrument.id}: factory values"
         )
+    return channel
+
+
+def _placed(given: GasInput, series: GasSeries, sigma_s: float, site: Site, account: Account) -> GasTrace:
+    """Locate one series; what its clock, delay and time constant leave open in time counts in its place."""
+    delay = Response() if given.calibration is None else given.calibration.response
     points = locate.locate_samples(
         series,
         trajectory=site.trajectory,
         mount=given.instrument.mount,
         crs=site.crs,
-        clock_sigma_s=math.hypot(sigma_s, delay.sigma_delay_s, delay.sigma_tau_s),
+        clock_sigma_s=math.hypot(sigma_s, delay.sigma_lag_s),
     )
     lost = points.status != 0
     if lost.all():
@@ -111,19 +132,24 @@ def _placed(
 
 
 def _searched(
-    given: GasInput, trace: GasTrace, flight: Flight, account: Account, found_on_ground: list[Sighting]
+    given: GasInput,
+    trace: GasTrace,
+    channel: chain.Channel,
+    flight: Flight,
+    account: Account,
+    found_on_ground: list[Sighting],
 ) -> GasTrace:
     """Search one series by every rule of its species."""
     series = trace.series
     for rule in flight.rules:
         if rule.species != series.species:
             continue
-        sigma_span = analyzer.relative_span_sigma(series, given.calibration)
-        found = gas_search.search(series, rule, sigma_span_rel=sigma_span)
+        found = gas_search.search(series, rule, sigma_span_rel=channel.relative_sigma)
         located, lost = sightings.from_samples(found.detections, trace.points, series)
         found_on_ground.extend(located)
         account.lost.extend(lost)
         account.gas_search(rule, series, found)
+        account.gas_noise(series, *_noise(given, series, found))
         trace = dataclasses.replace(
             trace,
             background=found.background,
@@ -132,3 +158,21 @@ def _searched(
             detections=found.detections,
         )
     return trace
+
+
+def _noise(
+    given: GasInput, series: GasSeries, found: gas_search.GasSearch
+) -> tuple[limits.SeriesNoise, limits.Limits | None]:
+    """Return what the samples outside events tell of the noise, and what the record's standards do."""
+    free = series.valid.copy()
+    for each in found.detections:
+        first, last = int(each.index.min()), int(each.index.max())
+        skirt = max(MIN_SKIRT, last - first + 1)
+        free[max(first - skirt, 0) : last + skirt + 1] = False
+    seconds = (series.time - series.time[0]) / NS_PER_S
+    noise = limits.series_noise(seconds, series.value, free, sigma=found.noise)
+    line = None if given.calibration is None else given.calibration.species.get(series.species)
+    if line is None or len(line.standards) < MIN_STANDARDS:
+        return noise, None
+    true, reading, _ = np.array(line.standards).T
+    return noise, limits.iso_11843(true, reading)

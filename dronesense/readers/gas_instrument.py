@@ -12,6 +12,7 @@ import numpy as np
 from dronesense.errors import ManifestError, did_you_mean
 from dronesense.model import Column, GasHeading, GasInstrument, Layout, Match, TimeColumn
 from dronesense.readers.gas_clock import ELAPSED, NUMERIC
+from dronesense.readers.gas_correct import CorrectKeys, to_correct
 from dronesense.readers.instrument_keys import MountKeys, Strict
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
@@ -133,6 +134,7 @@ class GasFile(Strict, frozen=True):
     preamble: dict[str, str] = msgspec.field(default_factory=dict)
     match: MatchKeys = MatchKeys()
     notes: tuple[str, ...] = ()
+    correct: dict[str, CorrectKeys] = msgspec.field(default_factory=dict)
     mount: MountKeys = MountKeys()
 
 
@@ -156,9 +158,10 @@ def to_gas(path: Path, entry: GasFile) -> GasInstrument:
         raise ManifestError("must be one character", where=f"{path}, key delimiter", fix=fix)
     if entry.layout.skip_rows < 0 or not 0.0 <= entry.warm_up_s < float("inf"):
         raise ManifestError("skip_rows and warm_up_s must be 0 or greater", where=path)
+    columns = {name.strip(): _column(column) for name, column in entry.columns.items()}
     return GasInstrument(
         time=time,
-        columns={name.strip(): _column(column) for name, column in entry.columns.items()},
+        columns=columns,
         valid_range=dict(entry.valid_range),
         missing=entry.missing,
         delimiter=entry.delimiter,
@@ -174,6 +177,7 @@ def to_gas(path: Path, entry: GasFile) -> GasInstrument:
         preamble=dict(entry.preamble),
         match=Match(entry.match.headings, entry.match.without, entry.match.text),
         notes=entry.notes,
+        correct=to_correct(path, entry.correct, columns=columns, species=species),
     )
 
 

@@ -12,7 +12,16 @@ import msgspec
 import numpy as np
 
 from dronesense.errors import ManifestError, did_you_mean
-from dronesense.model.gas_tables import Cell, CompensationTable, ExposureLimit, Gas, PidTable
+from dronesense.model.gas_tables import (
+    Cell,
+    ClimateCorrection,
+    CompensationTable,
+    ExposureLimit,
+    Gas,
+    MoxSensor,
+    PidTable,
+    PowerLaw,
+)
 from dronesense.readers import toml
 
 ALGORITHMS: Final = ("1", "2", "3", "4")
@@ -89,6 +98,42 @@ class _Pid(_Strict, frozen=True):
     no_response: list[str] = []
     unverified_no_response: list[str] = []
     unverified: dict[str, float] = {}
+
+
+class _Climate(_Strict, frozen=True):
+    constant: float = 1.0
+    linear: float = 0.0
+    square: float = 0.0
+    humidity: float = 0.0
+    reference_percent: float = 0.0
+    relative_sigma: float = 0.0
+
+
+class _Law(_Strict, frozen=True):
+    scale: float
+    exponent: float
+    sigma_log_scale: float = 0.0
+    sigma_exponent: float = 0.0
+    covariance: float = 0.0
+    scatter: float = 0.0
+    low: float = 0.0
+    high: float = math.inf
+
+
+class _Mox(_Strict, frozen=True):
+    r0_ohm: float
+    relative_sigma_r0: float = 0.0
+    supply_v: float = math.nan
+    load_ohm: float = math.nan
+    climate: _Climate | None = None
+    species: str = ""
+    law: _Law | None = None
+    points: list[tuple[float, float]] = []
+
+
+class _MoxFile(_Strict, frozen=True):
+    schema: Literal[1]
+    sensors: dict[str, _Mox]
 
 
 def molar_mass(formula: str, atomic_weights: dict[str, float]) -> float:
@@ -304,5 +349,59 @@ def read_pid(path: Path) -> PidTable:
         no_response=frozenset((*entry.no_response, *entry.unverified_no_response)),
         unverified=entry.unverified,
         source=entry.source,
+        path=str(path),
+    )
+
+
+def read_mox(path: Path) -> dict[str, MoxSensor]:
+    """Read ``calibration/mox/*.toml``: sheets of metal-oxide sensors.
+
+    Returns
+    -------
+    dict of str to MoxSensor
+        By name.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read, a number is out of its range, or a sheet has both a law and points, or
+        either without the species.
+    """
+    entry = toml.load(path, _MoxFile)
+    return {
+        name: _mox(f'{path}, key sensors."{name}"', name, each, path) for name, each in entry.sensors.items()
+    }
+
+
+def _mox(where: str, name: str, entry: _Mox, path: Path) -> MoxSensor:
+    if not (0.0 < entry.r0_ohm < math.inf and 0.0 <= entry.relative_sigma_r0 < math.inf):
+        raise ManifestError("r0_ohm must be greater than 0, relative_sigma_r0 0 or greater", where=where)
+    if math.isnan(entry.supply_v) != math.isnan(entry.load_ohm) or min(entry.supply_v, entry.load_ohm) <= 0.0:
+        raise ManifestError(
+            "supply_v and load_ohm must both be greater than 0, or both left out", where=where
+        )
+    if entry.law is not None and entry.points:
+        raise ManifestError("holds both law and points", where=where, fix="keep one of the two")
+    fitted = entry.law is not None or bool(entry.points)
+    if fitted != bool(entry.species):
+        raise ManifestError(
+            "a law, or points, hold for one gas",
+            where=where,
+            fix='state species = "..." beside them, or leave all out: the series then stays relative',
+        )
+    if entry.law is not None and not (entry.law.scale > 0.0 and math.isfinite(entry.law.exponent)):
+        raise ManifestError("scale must be greater than 0 and exponent finite", where=f"{where}.law")
+    if any(not (ratio > 0.0 and ppm > 0.0) for ratio, ppm in entry.points):
+        raise ManifestError("Rs / R0 and ppm must be greater than 0", where=f"{where}.points")
+    return MoxSensor(
+        id=name,
+        r0_ohm=entry.r0_ohm,
+        relative_sigma_r0=entry.relative_sigma_r0,
+        supply_v=entry.supply_v,
+        load_ohm=entry.load_ohm,
+        climate=None if entry.climate is None else ClimateCorrection(**msgspec.structs.asdict(entry.climate)),
+        species=entry.species,
+        law=None if entry.law is None else PowerLaw(**msgspec.structs.asdict(entry.law)),
+        points=tuple(entry.points),
         path=str(path),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -34,6 +35,7 @@ class _Species(_Strict, frozen=True):
     sigma_span: float | None = None
     covariance: float | None = None
     points: list[tuple[float, float, float]] | None = None
+    standards: list[tuple[float, float, float]] = []
     unit: str | None = None
 
 
@@ -145,7 +147,7 @@ def _line(where: str, name: str, entry: _Species) -> tuple[SpeciesCalibration, l
     stated = (entry.zero, entry.span, entry.sigma_zero, entry.sigma_span, entry.covariance)
     notes: list[str] = []
     if entry.points is not None:
-        if any(value is not None for value in stated):
+        if entry.standards or any(value is not None for value in stated):
             raise ManifestError("holds both points and a line", where=where, fix="keep one of the two")
         if len(entry.points) < MIN_POINTS:
             raise ManifestError(f"a line needs at least {MIN_POINTS} points", where=f"{where}.points")
@@ -153,6 +155,7 @@ def _line(where: str, name: str, entry: _Species) -> tuple[SpeciesCalibration, l
             line, chi2 = fit_line(*np.array(entry.points, dtype=np.float64).T)
         except ValueError as error:
             raise ManifestError(str(error), where=f"{where}.points") from error
+        line = replace(line, standards=tuple(entry.points))
         notes.append(
             f"{name}: {len(entry.points)} points, chi2/nu = {chi2:.3g}/{len(entry.points) - MIN_POINTS}"
         )
@@ -163,6 +166,9 @@ def _line(where: str, name: str, entry: _Species) -> tuple[SpeciesCalibration, l
         line = _stated_line(
             where, zero, 1.0 if entry.span is None else span, sigma_zero, sigma_span, covariance
         )
+        if not all(np.isfinite(each).all() and each[2] >= 0.0 for each in entry.standards):
+            raise ManifestError("true, reading and sigma must be finite", where=f"{where}.standards")
+        line = replace(line, standards=tuple(entry.standards))
     return _in_ppm(where, line, entry.unit), notes
 
 
@@ -189,7 +195,12 @@ def _in_ppm(where: str, line: SpeciesCalibration, unit: str | None) -> SpeciesCa
             error.what, where=f"{where}.unit", fix="ppm, ppb or percent; else leave it out"
         ) from error
     return SpeciesCalibration(
-        line.zero * factor, line.span, line.sigma_zero * factor, line.sigma_span, line.covariance * factor
+        line.zero * factor,
+        line.span,
+        line.sigma_zero * factor,
+        line.sigma_span,
+        line.covariance * factor,
+        tuple((true * factor, reading * factor, sigma * factor) for true, reading, sigma in line.standards),
     )
 
 

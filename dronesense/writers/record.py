@@ -35,6 +35,9 @@ def to_toml(record: GasCalibration, *, remarks: Sequence[str] = ()) -> str:
         lines += ["", f"[species.{_text(name)}]"]
         for key in ("zero", "span", "sigma_zero", "sigma_span", "covariance"):
             lines.append(f"{key} = {float(getattr(each, key))!r}")
+        if each.standards:
+            rows = ", ".join(f"[{', '.join(repr(float(x)) for x in row)}]" for row in each.standards)
+            lines.append(f"standards = [{rows}]")
     response = record.response
     if response.tau_s > 0.0 or response.delay_s != 0.0:
         lines += ["", "[response]"]
