@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import math
@@ -282,7 +283,7 @@ def test_a_plume_longer_than_a_third_of_a_fixed_window_is_flagged() -> None:
     t = np.arange(1200.0)
     value = 2.0 + SIGMA * np.random.default_rng(3).standard_normal(1200)
     value += 0.5 * np.exp(-0.5 * ((t - 600.0) / 25.0) ** 2)
-    found = search(series(t, value), ONE_PER_HOUR, window_s=120.0)
+    found = search(series(t, value), dataclasses.replace(ONE_PER_HOUR, window_s=120.0))
     assert any("long-for-background" in one.flags for one in found.detections)
     wide = search(series(t, value), ONE_PER_HOUR)
     assert not any("long-for-background" in one.flags for one in wide.detections)

@@ -12,11 +12,11 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import combine_pvalues, norm
 from shapely.geometry import LineString, Point, box
 
 from dronesense.geotag.uncertainty import ce90, ellipse
-from dronesense.hotspots.merge import CHI2_99_2DOF, merge
+from dronesense.hotspots.merge import CHI2_99_2DOF, _fisher, merge
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Detection, Hotspot
 
@@ -315,8 +315,36 @@ def test_gas_passes_side_by_side_are_one_hotspot_at_the_strongest() -> None:
     assert h.ce90_m == pytest.approx(0.5 * 2.146, rel=1e-3)  # of the peak's own place: passes do not average
     assert h.geometry.geom_type == "MultiLineString"
     assert math.isnan(h.area_m2)
-    assert h.p_value == 2e-6
     assert h.height_m == 720.0
+
+
+def test_evidence_of_gas_passes_is_combined_and_that_of_one_pass_is_not() -> None:
+    """Fisher's method beside scipy's; two events of one pass share its noise: Bonferroni."""
+    p = (0.01, 0.04, 0.2)
+    (h,) = joined(*(event(0, 10, 2.0 * k, start=100 * k, p=p[k]) for k in range(3)))
+    assert h.n_passes == 3
+    assert h.p_value == pytest.approx(combine_pvalues(p, "fisher").pvalue, rel=1e-9)
+    (h,) = joined(event(0, 5, start=0, seconds=3, p=0.01), event(6, 9, start=4, seconds=2, p=0.04))
+    assert h.n_passes == 1
+    assert h.p_value == 0.02
+
+
+def test_combined_evidence_is_as_rare_as_it_says() -> None:
+    """Uniform p of two independent passes: 5 % of the combined ones lie below 0.05."""
+    rng = np.random.default_rng(3)
+    combined = [_fisher(list(pair)) for pair in 1.0 - rng.random((20_000, 2))]
+    assert np.mean(np.array(combined) <= 0.05) == pytest.approx(0.05, abs=0.005)
+
+
+def test_rates_of_gas_hotspots_count_all_events_of_the_target() -> None:
+    """Five events, the first two joined: BH over four combined p-values among five, by hand."""
+    hotspots = joined(
+        event(0, 10, 0.0, start=0, p=0.01), event(0, 10, 2.0, start=100, p=0.01),
+        *(event(0, 10, 200.0 * k, start=200 * k, p=0.1 * k) for k in (1, 2, 3)),
+    )  # fmt: skip
+    together = 1e-4 * (1.0 - math.log(1e-4))
+    expected = [5 * together, 0.1 * 5 / 2, 0.2 * 5 / 3, 0.3 * 5 / 4]
+    assert sorted(h.q_value for h in hotspots) == pytest.approx(sorted(expected), rel=1e-9)
 
 
 def test_far_gas_passes_are_two() -> None:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.detect import gas_alarms, gas_background, gas_events
+from dronesense.detect import gas_alarms, gas_background, gas_events, gas_rounding, gas_statistics
 from dronesense.detect.regions import false_discovery_rates
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, GasSeries
 from dronesense.model.checks import freeze
 
-METHOD: Final = "enhancement"
+METHOD: Final = {
+    "peak": "enhancement",
+    "template": "matched-template",
+    "cusum": "cusum",
+    "ewma": "ewma",
+}
+"""Detector that a detection names."""
 WINDOW_S: Final = 300.0
 """Period above which the background follows the series when nobody says otherwise, s."""
 WINDOW_PER_PLUME: Final = 3.0
 """The window is at least so many times as long as the longest event."""
 MAX_WIDENINGS: Final = 3
 """The window is doubled so many times at most."""
-PHI_SIGMAS: Final = 2.0
-"""Correlation at the length of an event counts beyond this many standard errors of white noise."""
 P_VALUE_FLOOR: Final = 1e-12
 """No record is long enough to know smaller probabilities."""
 _NS: Final = 1_000_000_000
@@ -45,8 +49,10 @@ class GasSearch:
         Standard deviation of the plume-free samples around the background, in the series' unit.
     z : (m,) float64
         ``(value - background) / noise``; NaN for samples that are not valid.
+    score : (m,) float64
+        What was compared with the threshold: `z` itself, or the statistic of the method; NaN where `z` is.
     threshold : float
-        In units of `noise`.
+        In units of `score`.
     detections : tuple of Detection
         In order of time; `index` are samples of the series, `weight` their enhancement.
     parameters : mapping
@@ -56,13 +62,14 @@ class GasSearch:
     background: NDArray[np.float64]
     noise: float
     z: NDArray[np.float64]
+    score: NDArray[np.float64]
     threshold: float
     detections: tuple[Detection, ...]
     parameters: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         freeze(self, np.float64, (None,), "background")
-        freeze(self, np.float64, (len(self.background),), "z")
+        freeze(self, np.float64, (len(self.background),), "z", "score")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,28 +90,33 @@ class _Found:
 
     under: gas_background.Background
     z: NDArray[np.float64]
-    model: gas_alarms.NoiseModel
+    statistic: gas_statistics.Statistic
     level: float
     events: gas_events.Events
+    height: NDArray[np.float64]
     longest_s: float
+    rounded_to: float
 
 
 def search(
     series: GasSeries,
     rule: DetectRule,
     *,
-    window_s: float | None = None,
     sigma_span_rel: float = 0.0,
 ) -> GasSearch:
     """Find the runs of samples that rise above the background.
 
     1. Background and noise from the samples outside plumes (:mod:`dronesense.detect.gas_background`). The
        window widens until it is three times as long as the longest event; an event that is longer still is
-       flagged ``"long-for-background"``.
+       flagged ``"long-for-background"``. Readings in steps as large as the noise are drawn from within their
+       steps first (:mod:`dronesense.detect.gas_rounding`).
     2. Threshold from ``rule.false_alarms_per_hour``: an event stays above half the threshold for
        ``rule.min_duration_s`` and reaches the threshold; how often noise of the measured correlation does so
        is computed, and where the negative side of the record has heavier tails, those count
-       (:mod:`dronesense.detect.gas_alarms`). ``rule.threshold_sigma`` sets the threshold itself instead.
+       (:mod:`dronesense.detect.gas_alarms`). That is the method ``"peak"``; ``"template"`` (plume shapes of
+       several durations), ``"cusum"`` and ``"ewma"`` gather a plume's samples in whitened residuals and have
+       thresholds of their own (:mod:`dronesense.detect.gas_statistics`).
+       ``rule.threshold_sigma`` sets the threshold itself instead.
     3. One plume is one event, but two peaks with a saddle below half of the lower one are two.
     4. The height of a peak comes from the widest local parabola that agrees with the narrower ones: the
        highest of many noisy samples alone would be too high (:mod:`dronesense.detect.gas_events`).
@@ -114,9 +126,8 @@ def search(
     series : GasSeries
         Level ``"calibrated"``; samples that are not valid take no part.
     rule : DetectRule
-        With the series' species, and either ``false_alarms_per_hour`` or ``threshold_sigma``.
-    window_s : float, optional
-        Window of the background, s; then it is not widened. Default: :data:`WINDOW_S`, widened as needed.
+        With the series' species, and either ``false_alarms_per_hour`` or ``threshold_sigma``. A
+        ``window_s`` is not widened; the default is :data:`WINDOW_S`, widened as needed.
     sigma_span_rel : float
         Relative standard uncertainty of the span. The zero error is common to peak and background and
         cancels.
@@ -137,24 +148,26 @@ def search(
     """
     _check(series, rule)
     samples = _samples(series, rule)
-    window = WINDOW_S if window_s is None else window_s
+    window = WINDOW_S if rule.window_s is None else rule.window_s
     found = _look(samples, rule, window)
-    for _ in range(MAX_WIDENINGS if window_s is None else 0):
+    for _ in range(MAX_WIDENINGS if rule.window_s is None else 0):
         if WINDOW_PER_PLUME * found.longest_s <= window or window >= samples.seconds[-1] - samples.seconds[0]:
             break
         window *= 2.0
         found = _look(samples, rule, window)
 
     everywhere = np.interp((series.time - series.time[0]) / _NS, samples.seconds, found.under.value)
-    scores = np.full(len(series), np.nan)
-    scores[samples.index] = found.z
+    z, score = np.full(len(series), np.nan), np.full(len(series), np.nan)
+    z[samples.index], score[samples.index] = found.z, found.statistic.value
     return GasSearch(
         background=everywhere,
         noise=found.under.noise,
-        z=scores,
+        z=z,
+        score=score,
         threshold=found.level,
         detections=_detections(series, rule, samples, found, sigma_span_rel),
-        parameters=_parameters(series, rule, samples, found) | {"sigma_span_rel": sigma_span_rel},
+        parameters=_parameters(series, rule, samples, found)
+        | {"method": rule.method, "background": rule.background, "sigma_span_rel": sigma_span_rel},
     )
 
 
@@ -193,28 +206,31 @@ def _samples(series: GasSeries, rule: DetectRule) -> _Samples:
 
 def _look(samples: _Samples, rule: DetectRule, window_s: float) -> _Found:
     """Background, noise, threshold and events with one window."""
-    under = gas_background.estimate(samples.seconds, samples.value, window_s=window_s)
-    z = (samples.value - under.value) / under.noise
-    model = _noise_model(z, under, samples.joined, samples.length)
-    level = _threshold(model, rule, samples.step_s)
-    events = gas_events.find(z, samples.joined, under.plume, level, samples.length)
+    under = gas_background.estimate(samples.seconds, samples.value, window_s=window_s, start=rule.background)
+    under, z, rounded_to = _residuals(samples, under)
+    record = gas_statistics.Record(
+        z, under.plume, samples.joined, under.phi, samples.step_s, window_s, samples.length
+    )
+    statistic = gas_statistics.prepare(record, rule.method)
+    level = _threshold(statistic.model, rule, samples.step_s)
+    events, height = statistic.events(level)
     lasting = samples.seconds[events.last - 1] - samples.seconds[events.first] + samples.step_s
-    return _Found(under, z, model, level, events, float(lasting.max(initial=0.0)))
+    return _Found(under, z, statistic, level, events, height, float(lasting.max(initial=0.0)), rounded_to)
 
 
-def _noise_model(
-    z: NDArray[np.float64], under: gas_background.Background, joined: NDArray[np.bool_], length: int
-) -> gas_alarms.NoiseModel:
-    """Describe the noise: correlation, at the length of an event too, and tails of the negative side."""
-    phi = [under.phi]
-    if length > 1:
-        chance = PHI_SIGMAS / math.sqrt(z.size)
-        far = max(gas_background.correlation(z, ~under.plume, joined, length) - chance, 0.0)
-        phi.append(min(far ** (1.0 / length), gas_background.MAX_PHI))
-    model = gas_alarms.NoiseModel(tuple(phi), length, float(z.size))
-    lowest = gas_alarms.threshold(model, gas_alarms.TAIL_EVENTS[0])
-    negative = gas_events.runs_reaching(-z, joined, gas_alarms.LOW_OF_HIGH * lowest, lowest, length)
-    return gas_alarms.with_tail(model, -z[negative.peak])
+def _residuals(
+    samples: _Samples, under: gas_background.Background
+) -> tuple[gas_background.Background, NDArray[np.float64], float]:
+    """Return the samples in standard deviations of the noise; coarse steps are undone first."""
+    step = gas_rounding.step_of(samples.value)
+    if step <= gas_rounding.COARSE * under.noise:
+        return under, (samples.value - under.value) / under.noise, 0.0
+    rest = (samples.value - under.value)[~under.plume]
+    noise = gas_rounding.noise_of(rest, step=step, first=under.noise)
+    drawn = gas_rounding.unround(samples.value, under.value, step=step, noise=noise)
+    z = (drawn - under.value) / noise
+    phi = gas_background.correlation(z, ~under.plume, samples.joined, 1)
+    return replace(under, noise=noise, phi=phi), z, step
 
 
 def _threshold(model: gas_alarms.NoiseModel, rule: DetectRule, step: float) -> float:
@@ -225,13 +241,17 @@ def _threshold(model: gas_alarms.NoiseModel, rule: DetectRule, step: float) -> f
 
 
 def _detections(
-    series: GasSeries, rule: DetectRule, samples: _Samples, found: _Found, sigma_span_rel: float
+    series: GasSeries,
+    rule: DetectRule,
+    samples: _Samples,
+    found: _Found,
+    sigma_span_rel: float,
 ) -> tuple[Detection, ...]:
     """Turn events into detections with their probabilities and heights."""
-    under, z, model, events = found.under, found.z, found.model, found.events
+    under, z, model, events = found.under, found.z, found.statistic.model, found.events
     seconds, valid = samples.seconds, samples.index
     low = gas_alarms.LOW_OF_HIGH * found.level
-    expected = np.array([model.expected(float(z[k]), low) for k in events.peak])
+    expected = np.array([model.expected(float(height), low) for height in found.height])
     p_values = np.clip(-np.expm1(-expected), P_VALUE_FLOOR, 1.0)
     q_values = false_discovery_rates(p_values, tested=p_values.size)
     bridge = under.sigma(seconds[events.peak]) if len(events) else np.empty(0)
@@ -250,13 +270,13 @@ def _detections(
             Detection(
                 target=rule.target,
                 kind="gas",
-                method=METHOD,
+                method=METHOD[rule.method],
                 origin=series.species,
                 source=series.source,
                 index=valid[first:last],
                 weight=np.maximum(z[first:last], 0.0) * under.noise,
                 peak=int(peak - first),
-                score=float(z[peak]),
+                score=float(found.height[n]),
                 p_value=float(p_values[n]),
                 q_value=float(q_values[n]),
                 value=value,
@@ -272,14 +292,15 @@ def _parameters(series: GasSeries, rule: DetectRule, samples: _Samples, found: _
     """How it was done, for the run's record."""
     low = gas_alarms.LOW_OF_HIGH * found.level
     hours = samples.index.size * samples.step_s / _HOUR_S
-    expected = found.model.expected(found.level, low)
+    expected = found.statistic.model.expected(found.level, low)
     stated = series.sigma[samples.index]
     stated = stated[np.isfinite(stated)]
     return {
         "window_s": found.under.window_s,
         "noise": found.under.noise,
         "noise_correlation": found.under.phi,
-        "noise_tail": found.model.tail,
+        "rounded_to": found.rounded_to,
+        "noise_tail": found.statistic.model.tail,
         "stated_sigma": float(np.median(stated)) if stated.size else None,
         "threshold_sigma": found.level,
         "low_threshold_sigma": low,

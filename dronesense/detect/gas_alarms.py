@@ -9,7 +9,8 @@ shows heavier tails than that, they take over.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -24,13 +25,17 @@ THRESHOLD_RANGE: Final = (2.0, 30.0)
 GAUSS_LIMIT: Final = 8.0
 """Gaussian rates are not computed beyond this level: no record is long enough to know them."""
 
-TAIL_EVENTS: Final = (8.0, 1.0)
+TAIL_EVENTS: Final = (40.0, 8.0, 1.0)
 """The negative side is compared at the levels that Gaussian noise would pass so many times in the record."""
-TAIL_SURPRISE: Final = 1e-3
+TAIL_SURPRISE: Final = 0.05
 """Probability of so many negative events or more below which the tails count as heavy."""
 TAIL_MIN_EVENTS: Final = 5
 MAX_SHAPE: Final = 0.5
 """Largest shape of the Pareto tail that is believed: a variance must exist."""
+TAIL_SHAPE: Final = 0.2
+"""Shape expected before looking (that of Student's t with 5 degrees of freedom) ..."""
+TAIL_SHAPE_WEIGHT: Final = 25.0
+"""... which counts as so many events: few events tell little about a shape."""
 
 _REACH: Final = 6.0
 """Standard deviations above the threshold after which the density is nil."""
@@ -53,6 +58,9 @@ class NoiseModel:
     base, base_events, shape, scale : float
         Generalized Pareto tail of the heights of events above `base`: events in the record, shape, scale. Not
         used while `base_events` is 0.
+    curve : callable or None
+        Rate per sample of events that reach a level, for statistics other than the samples themselves; `phi`
+        and `length` then do not count.
     """
 
     phi: tuple[float, ...]
@@ -62,6 +70,7 @@ class NoiseModel:
     base_events: float = 0.0
     shape: float = 0.0
     scale: float = 1.0
+    curve: Callable[[float], float] | None = None
 
     @property
     def tail(self) -> str:
@@ -70,9 +79,13 @@ class NoiseModel:
 
     def expected(self, high: float, low: float) -> float:
         """Return the number of false events that reach *high*, expected in the record."""
-        gauss = self.samples * max(
-            event_rate(min(high, GAUSS_LIMIT), min(low, GAUSS_LIMIT), phi, self.length) for phi in self.phi
-        )
+        if self.curve is not None:
+            gauss = self.samples * self.curve(high)
+        else:
+            gauss = self.samples * max(
+                event_rate(min(high, GAUSS_LIMIT), min(low, GAUSS_LIMIT), phi, self.length)
+                for phi in self.phi
+            )
         if not self.base_events or high < self.base:
             return gauss
         excess = (high - self.base) / self.scale
@@ -109,17 +122,17 @@ def event_rate(high: float, low: float, phi: float, length: int = 1) -> float:
     1.0
     """
     s = math.sqrt(1.0 - phi * phi)
-    above, above_weight = _nodes(high, high + _REACH, s)
+    above, above_weight = _dense_nodes(high, high + _REACH, s)
     first_above = _entry(above, low, phi, s)
     if high > low:
-        below, below_weight = _nodes(low, high, s)
+        below, below_weight = _dense_nodes(low, high, s)
         first_below = _entry(below, low, phi, s)
     else:
         below = below_weight = first_below = np.empty(0)
     if length > 1:
         x = np.concatenate([below, above])
         weight = np.concatenate([below_weight, above_weight])
-        kernel = _density((x[:, None] - phi * x) / s) / s
+        kernel = density((x[:, None] - phi * x) / s) / s
     k = below.size
     reached, waiting = np.concatenate([np.zeros(k), first_above]), first_below
     for _ in range(length - 1):
@@ -130,7 +143,7 @@ def event_rate(high: float, low: float, phi: float, length: int = 1) -> float:
     total = float((np.concatenate([below_weight, above_weight]) * reached).sum())
     if k:
         jump = ndtr((phi * below - high) / s)
-        stay = _density((below - phi * below[:, None]) / s) / s * below_weight
+        stay = density((below - phi * below[:, None]) / s) / s * below_weight
         hit = np.linalg.solve(np.eye(k) - stay, jump)
         total += float((below_weight * waiting * hit).sum())
     return total
@@ -164,6 +177,11 @@ def with_tail(model: NoiseModel, heights: NDArray[np.float64]) -> NoiseModel:
         Without a tail.
     heights : (k,) float64
         Heights of the events on the negative side of the record, which holds no plumes, however low they are.
+
+    Notes
+    -----
+    With an exponential tail and a scale estimated from k events, the predictive tail is ``(1 + x / (k
+    scale))^-k``: a Pareto tail whose shape is larger by ``1 / k``. That is what is added.
     """
     levels = [threshold(model, events) for events in TAIL_EVENTS]
     counts = [int(np.count_nonzero(heights >= level)) for level in levels]
@@ -172,7 +190,12 @@ def with_tail(model: NoiseModel, heights: NDArray[np.float64]) -> NoiseModel:
     if counts[0] < TAIL_MIN_EVENTS or min(surprises) > TAIL_SURPRISE:
         return model
     shape, scale = pareto_fit(heights[heights >= levels[0]] - levels[0])
-    return NoiseModel(model.phi, model.length, model.samples, levels[0], float(counts[0]), shape, scale)
+    mean, events = scale / (1.0 - shape), float(counts[0])
+    shape = (shape * events + TAIL_SHAPE * TAIL_SHAPE_WEIGHT) / (events + TAIL_SHAPE_WEIGHT)
+    # The scale is known from so many events only: the mixture over what it may be has a heavier tail.
+    return replace(
+        model, base=levels[0], base_events=events, shape=shape + 1.0 / events, scale=mean * (1.0 - shape)
+    )
 
 
 def pareto_fit(excess: NDArray[np.float64]) -> tuple[float, float]:
@@ -200,12 +223,14 @@ def _poisson_tail(count: int, mean: float) -> float:
 
 def _entry(x: NDArray[np.float64], low: float, phi: float, s: float) -> NDArray[np.float64]:
     """Return the density, per sample, of x being the first sample at or above *low*."""
-    density: NDArray[np.float64] = _density(x) * ndtr((low - phi * x) / s)
-    return density
+    entering: NDArray[np.float64] = density(x) * ndtr((low - phi * x) / s)
+    return entering
 
 
-def _density(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+def density(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the density of the standard normal distribution."""
+    value: NDArray[np.float64] = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    return value
 
 
 @lru_cache(maxsize=512)
@@ -213,10 +238,14 @@ def _gauss_legendre(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64
     return np.polynomial.legendre.leggauss(count)
 
 
-def _nodes(low: float, high: float, s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _dense_nodes(low: float, high: float, s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return Gauss-Legendre nodes and weights on [low, high], dense against the step of the chain."""
     fewest, most = _NODES
-    count = int(min(max(fewest, math.ceil(_NODES_PER_STEP * (high - low) / s)), most))
+    return nodes(low, high, int(min(max(fewest, math.ceil(_NODES_PER_STEP * (high - low) / s)), most)))
+
+
+def nodes(low: float, high: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return Gauss-Legendre nodes and weights on [low, high]."""
     x, weight = _gauss_legendre(count)
     half = 0.5 * (high - low)
     return low + half * (x + 1.0), half * weight

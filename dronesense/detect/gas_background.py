@@ -1,7 +1,8 @@
 """The background under the plumes of a gas series, and the noise around it.
 
-A rolling quantile gives a first background that plumes cannot lift; then plumes are taken out and a Whittaker
-smoother goes through what is left, again and again until the plumes stay the same.
+A rolling quantile, or a baseline by asymmetric least squares, gives a first background that plumes cannot
+lift; then plumes are taken out and a Whittaker smoother goes through what is left, again and again until the
+plumes stay the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dronesense.detect import gas_baseline
+
+STARTS: Final = ("quantile", *gas_baseline.FAMILY)
+"""What the first background may be: a rolling quantile, or a baseline by asymmetric least squares."""
 
 BINS_PER_WINDOW: Final = 40
 """Bins that the smoother works on per window (but none is narrower than a sampling interval)."""
@@ -90,7 +96,13 @@ class Background:
         return sigma
 
 
-def estimate(seconds: NDArray[np.float64], value: NDArray[np.float64], *, window_s: float) -> Background:
+def estimate(
+    seconds: NDArray[np.float64],
+    value: NDArray[np.float64],
+    *,
+    window_s: float,
+    start: str = "quantile",
+) -> Background:
     """Estimate background and noise of valid samples.
 
     The smoother minimizes ``sum w (y - b)^2 + strength * sum (D2 b)^2`` over bins (Eilers 2003,
@@ -103,7 +115,11 @@ def estimate(seconds: NDArray[np.float64], value: NDArray[np.float64], *, window
         Increasing stamps and finite values, at least :data:`MIN_SAMPLES`.
     window_s : float
         At least three times the duration of the longest plume.
+    start : str
+        First background: one of :data:`STARTS`. A record that is too short for a baseline takes the quantile.
     """
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {STARTS}, not {start!r}")
     step = float(np.median(np.diff(seconds)))
     width = max(window_s / BINS_PER_WINDOW, step)
     cell = ((seconds - seconds[0]) / width).astype(np.int64)
@@ -112,7 +128,12 @@ def estimate(seconds: NDArray[np.float64], value: NDArray[np.float64], *, window
     strength = (window_s / (2.0 * math.pi * width)) ** 4
     joined = np.diff(seconds) <= GAP_INTERVALS * step
 
-    level: NDArray[np.float64] = _start(value, cell, center, seconds)
+    if start == "quantile" or count < gas_baseline.MIN_SAMPLES:
+        level: NDArray[np.float64] = _start(value, cell, center, seconds)
+    else:
+        filled, median = _bin_medians(value, cell)
+        grid = np.interp(center, center[filled], median)
+        level = np.interp(seconds, center, gas_baseline.baseline(grid, family=start, strength=strength))
     noise, offset = _first_noise(value - level, value)
     level = level + offset
     plume = np.zeros(value.size, dtype=np.bool_)
@@ -140,7 +161,14 @@ def estimate(seconds: NDArray[np.float64], value: NDArray[np.float64], *, window
 def correlation(
     z: NDArray[np.float64], usable: NDArray[np.bool_], joined: NDArray[np.bool_], lag: int
 ) -> float:
-    """Return the correlation of residuals *lag* samples apart, within [0, :data:`MAX_PHI`].
+    """Return the correlation of residuals *lag* samples apart, within [0, :data:`MAX_PHI`]."""
+    return min(max(autocorrelation(z, usable, joined, lag), 0.0), MAX_PHI)
+
+
+def autocorrelation(
+    z: NDArray[np.float64], usable: NDArray[np.bool_], joined: NDArray[np.bool_], lag: int
+) -> float:
+    """Return the correlation of residuals *lag* samples apart, of either sign.
 
     Residuals are held within :data:`CLIP`; pairs with a gap between them do not count.
     """
@@ -151,7 +179,7 @@ def correlation(
     clipped = np.clip(z, -CLIP, CLIP)
     first, second = clipped[:-lag][both], clipped[lag:][both]
     power = math.sqrt(float((first**2).mean() * (second**2).mean()))
-    return min(max(float((first * second).mean()) / power, 0.0), MAX_PHI) if power > 0.0 else 0.0
+    return float((first * second).mean()) / power if power > 0.0 else 0.0
 
 
 def runs(above: NDArray[np.bool_], joined: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -179,18 +207,24 @@ def _start(
     """Return the rolling quantile of bin medians: low, but not lifted by plumes."""
     from scipy.ndimage import percentile_filter, uniform_filter1d
 
-    filled, first = np.unique(cell, return_index=True)
-    last = np.append(first[1:], cell.size)
     level = np.zeros(value.size)
     for _ in range(START_PASSES):
-        rest = value - level
-        ordered = rest[np.lexsort((rest, cell))]
-        median = 0.5 * (ordered[(first + last - 1) // 2] + ordered[(first + last) // 2])
+        filled, median = _bin_medians(value - level, cell)
         grid = np.interp(center, center[filled], median)
         low = percentile_filter(grid, START_PERCENT, size=BINS_PER_WINDOW + 1, mode="nearest")
         smooth = uniform_filter1d(low, BINS_PER_WINDOW // 2, mode="nearest")
         level = level + np.interp(seconds, center, smooth)
     return level
+
+
+def _bin_medians(
+    value: NDArray[np.float64], cell: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the bins that hold samples, and their medians."""
+    filled, first = np.unique(cell, return_index=True)
+    last = np.append(first[1:], cell.size)
+    ordered = value[np.lexsort((value, cell))]
+    return filled, 0.5 * (ordered[(first + last - 1) // 2] + ordered[(first + last) // 2])
 
 
 def _first_noise(rest: NDArray[np.float64], value: NDArray[np.float64]) -> tuple[float, float]:

@@ -65,9 +65,12 @@ def merge(
     partly cancel between opposite headings. Where the passes disagree by more than their covariance allows at
     the 1 % level, the result's covariance grows by chi-square per degree of freedom (Birge 1932, doi
     10.1103/PhysRev.40.207). A gas hotspot lies where its strongest event peaked. Score and value are the
-    best sighting's. p and q of n sightings are n times the smallest (Bonferroni), as passes over one ground
-    share its clutter and are not independent; q stays the detector's, because only the detector knows how
-    many pixels or samples were tested and found empty.
+    best sighting's. p and q of n spectral sightings are n times the smallest (Bonferroni), as passes over one
+    ground share its clutter and are not independent; q stays the detector's, because only the detector knows
+    how many pixels were tested and found empty. The noise of an analyser is another one on every pass: the p
+    of passes through gas are combined by Fisher's method (Fisher 1932, Statistical Methods for Research
+    Workers, 4th ed., section 21.1), and q follows from all gas hotspots of the target among all its events
+    (Benjamini & Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x).
 
     Parameters
     ----------
@@ -100,7 +103,7 @@ def merge(
     cov = np.array([sighting.cov for sighting in ordered]) + COV_FLOOR_M2 * np.eye(2)
     groups = _groups(ordered, cov, np.atleast_1d(ce90(cov)), radius_m)
     places = [_place([ordered[i] for i in group], cov[group]) for group in groups]
-    hotspots = _hotspots(ordered, groups, places, flight, ce90, ellipse)
+    hotspots = _with_gas_rates(_hotspots(ordered, groups, places, flight, ce90, ellipse), ordered)
     return _unique(sorted(hotspots, key=_rank))
 
 
@@ -343,7 +346,7 @@ def _hotspot(
         lat=lonlat[1],
         height_m=best.height_m if gas else float(np.mean([member.height_m for member in members])),
         score=found.score,
-        p_value=_bonferroni([member.detection.p_value for member in members]),
+        p_value=_evidence(members),
         q_value=_bonferroni([member.detection.q_value for member in members]),
         value=found.value,
         value_sigma=found.sigma,
@@ -355,7 +358,7 @@ def _hotspot(
         start=min(member.start for member in members),
         end=max(member.end for member in members),
         n_obs=sum(member.n_obs for member in members),
-        n_passes=_gas_passes(members) if gas else len({member.origin for member in members}),
+        n_passes=len(_gas_passes(members)) if gas else len({member.origin for member in members}),
         area_m2=math.nan if gas else geodesic_area(geometry),
         sources=tuple(dict.fromkeys(member.source for member in members)),
         flags=tuple(sorted({flag for member in members for flag in member.flags})),
@@ -388,15 +391,57 @@ def _to_lonlat(outlines: Sequence[BaseGeometry], crs: str) -> list[BaseGeometry]
     return list(shapely.transform(together, lambda xy: np.column_stack(to_lonlat(xy[:, 0], xy[:, 1], crs))))
 
 
-def _gas_passes(members: Sequence[Sighting]) -> int:
-    """Count events in time; a gap shorter than the longer event beside it is a dip, not a new pass."""
-    spans = sorted((member.start, member.end) for member in members)
-    passes, (start, end) = 1, spans[0]
-    for next_start, next_end in spans[1:]:
-        if next_start - end > max(end - start, next_end - next_start):
-            passes, start = passes + 1, next_start
-        end = max(end, next_end)
+def _gas_passes(members: Sequence[Sighting]) -> list[list[Sighting]]:
+    """Return the events of each pass; a gap shorter than the longer event beside it is a dip."""
+    ordered = sorted(members, key=lambda member: (member.start, member.end))
+    passes = [[ordered[0]]]
+    start, end = ordered[0].start, ordered[0].end
+    for member in ordered[1:]:
+        if member.start - end > max(end - start, member.end - member.start):
+            passes.append([])
+            start = member.start
+        passes[-1].append(member)
+        end = max(end, member.end)
     return passes
+
+
+def _evidence(members: Sequence[Sighting]) -> float:
+    """Return the p-value of all sightings together."""
+    if members[0].kind != "gas":
+        return _bonferroni([member.detection.p_value for member in members])
+    each = [_bonferroni([one.detection.p_value for one in events]) for events in _gas_passes(members)]
+    return _fisher([p for p in each if math.isfinite(p)])
+
+
+def _fisher(values: Sequence[float]) -> float:
+    """Return the p-value of independent ones together: -2 sum ln p is chi-square with two degrees each.
+
+    That distribution ends in closed form: ``P(> 2 x) = exp(-x) sum of x^i / i!``.
+
+    >>> round(_fisher([0.05, 0.05]), 6), _fisher([0.2])
+    (0.017479, 0.2)
+    """
+    if not values:
+        return math.nan
+    half = -sum(math.log(value) for value in values)
+    return min(1.0, math.exp(-half) * sum(half**i / math.factorial(i) for i in range(len(values))))
+
+
+def _with_gas_rates(hotspots: list[Hotspot], sightings: Sequence[Sighting]) -> list[Hotspot]:
+    """Return the hotspots, those of gas with the false discovery rate among all events of their target."""
+    from scipy.stats import false_discovery_control
+
+    result = list(hotspots)
+    for target in {hotspot.target for hotspot in hotspots if hotspot.kind == "gas"}:
+        of_target = [h.kind == "gas" and h.target == target and math.isfinite(h.p_value) for h in hotspots]
+        index = np.flatnonzero(of_target)
+        tested = sum(s.kind == "gas" and s.target == target for s in sightings)
+        p = np.ones(max(tested, index.size))
+        p[: index.size] = [hotspots[i].p_value for i in index]
+        q = false_discovery_control(p)
+        for i, rate in zip(index, q, strict=False):
+            result[i] = replace(hotspots[i], q_value=float(rate))
+    return result
 
 
 def _bonferroni(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ import msgspec
 
 from dronesense import geodesy, plugins
 from dronesense.calibrate.clock import shift_track
+from dronesense.detect import gas_background, gas_statistics
 from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
 from dronesense.geodesy.geoid import GeoidGrid
 from dronesense.geotag import course, heights
@@ -414,14 +415,18 @@ class Opener:
             )
 
     def _rule(self, table: DetectTable, number: int) -> DetectRule:
-        known = plugins.names(DETECTOR)
-        if table.method is not None and table.method not in known:
-            raise ManifestError(
-                f'[[detect]] number {number + 1}, method = "{table.method}" is not known'
-                f"{did_you_mean(table.method, known)}",
-                where=self.where,
-                fix=f"use one of: {', '.join(known)}",
-            )
+        methods = plugins.names(DETECTOR) if table.species is None else gas_statistics.METHODS
+        for key, chosen, known in (
+            ("method", table.method, methods),
+            ("background", table.background, gas_background.STARTS),
+        ):
+            if chosen is not None and chosen not in known:
+                raise ManifestError(
+                    f'[[detect]] number {number + 1}, {key} = "{chosen}" is not known'
+                    f"{did_you_mean(chosen, known)}",
+                    where=self.where,
+                    fix=f"use one of: {', '.join(known)}",
+                )
         values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
         if table.signature is not None:
             found = self.catalog.signature_file(table.signature)

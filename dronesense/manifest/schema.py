@@ -148,12 +148,14 @@ class DetectTable(Table):
     false_alarms_per_hour: float | None = None
     threshold_sigma: float | None = None
     min_duration_s: float = 0.0
+    background: str | None = None
+    window_s: float | None = None
     false_alarm_rate: float | None = None
     threshold: float | None = None
     min_pixels: int = 1
 
-    _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma")
-    _SPECTRAL_ONLY = ("method", "false_alarm_rate", "threshold")
+    _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma", "background", "window_s")
+    _SPECTRAL_ONLY = ("false_alarm_rate", "threshold")
 
     def __post_init__(self) -> None:
         if (self.species is None) == (self.signature is None):
@@ -166,6 +168,8 @@ class DetectTable(Table):
                 raise ValueError(f"{name} does not belong to a {kind} rule")
         if self.false_alarms_per_hour is not None and not self.false_alarms_per_hour > 0.0:
             raise ValueError(f"false_alarms_per_hour must be > 0, not {self.false_alarms_per_hour}")
+        if self.window_s is not None and not self.window_s > 0.0:
+            raise ValueError(f"window_s must be > 0, not {self.window_s}")
         if self.false_alarm_rate is not None and not 0.0 < self.false_alarm_rate < 1.0:
             raise ValueError(f"false_alarm_rate must lie between 0 and 1, not {self.false_alarm_rate}")
         if self.min_pixels < 1:

@@ -95,15 +95,35 @@ class CubeInput:
 
 @dataclass(frozen=True, slots=True)
 class DetectRule:
-    """One ``[[detect]]`` table; a gas rule has `species`, a spectral rule `signature`."""
+    """One ``[[detect]]`` table; a gas rule has `species`, a spectral rule `signature`.
+
+    Parameters
+    ----------
+    target : str
+        What a hotspot of this rule is called.
+    species, signature
+        What to look for: one of the two.
+    method : str
+        Detector. Default: ``"peak"`` for gas, ``"ace"`` for spectra.
+    false_alarms_per_hour, threshold_sigma, min_duration_s
+        Of a gas rule: the rate that sets the threshold, or the threshold itself; duration of an event.
+    background : str
+        Of a gas rule: how the first background is drawn, ``"quantile"`` or a least-squares baseline.
+    window_s : float or None
+        Of a gas rule: window of the background; None: chosen.
+    false_alarm_rate, threshold, min_pixels
+        Of a spectral rule: the rate per pixel, or the threshold itself; pixels of a region.
+    """
 
     target: str
     species: str | None = None
     signature: Signature | None = None
-    method: str = "ace"
+    method: str = ""
     false_alarms_per_hour: float | None = None
     threshold_sigma: float | None = None
     min_duration_s: float = 0.0
+    background: str = "quantile"
+    window_s: float | None = None
     false_alarm_rate: float | None = None
     threshold: float | None = None
     min_pixels: int = 1
@@ -111,6 +131,8 @@ class DetectRule:
     def __post_init__(self) -> None:
         if (self.species is None) == (self.signature is None):
             raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
+        if not self.method:
+            object.__setattr__(self, "method", "ace" if self.species is None else "peak")
 
 
 @dataclass(frozen=True, slots=True)
