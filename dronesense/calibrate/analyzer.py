@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from dronesense.calibrate.line import drifted
 from dronesense.errors import CalibrationError, did_you_mean
 from dronesense.model import GasCalibration, GasSeries, SpeciesCalibration
 
@@ -59,7 +60,7 @@ def calibrate(series: GasSeries, record: GasCalibration | None) -> GasSeries:
     step = (
         f"calibrate: ({series.species} - {line.zero:g}) / {line.span:g}, "
         f"sigma zero {line.sigma_zero:g}, span {line.sigma_span:g}, covariance {line.covariance:g}"
-        f" ({record.path or 'record without a file'})"
+        f" ({record.path or 'record without a file'}{_drift_text(record)})"
     )
     return replace(
         series,
@@ -72,6 +73,9 @@ def calibrate(series: GasSeries, record: GasCalibration | None) -> GasSeries:
 
 def species_line(series: GasSeries, record: GasCalibration) -> SpeciesCalibration:
     """Return the calibration line of the species of *series*.
+
+    With a record made after the flight, the line half way through the series of a drift that is linear in
+    time between the two (:func:`dronesense.calibrate.line.drifted`).
 
     Raises
     ------
@@ -92,7 +96,15 @@ def species_line(series: GasSeries, record: GasCalibration) -> SpeciesCalibratio
             where=where,
             fix=f"add [species.{series.species}] with zero and span, or take the record away",
         )
-    return line
+    if record.after is None or not len(series):
+        return line
+    middle = 0.5 * (float(series.time[0] - record.valid_from) + float(series.time[-1] - record.valid_from))
+    share = middle / (record.after.valid_from - record.valid_from)
+    return drifted(line, record.after.species[series.species], share)
+
+
+def _drift_text(record: GasCalibration) -> str:
+    return "" if record.after is None else f", drifting to {record.after.path or 'one made after'}"
 
 
 def relative_span_sigma(series: GasSeries, record: GasCalibration | None) -> float:

@@ -122,6 +122,31 @@ def linear(
     return replace(channel, remarks=_without_air(raw, channel.series))
 
 
+def reading(channel: Channel, *, sheets: Mapping[str, Sheets] | None = None) -> Channel:
+    """Return what a record's line relates to the truth: the power law of a metal oxide applied.
+
+    Raises
+    ------
+    CalibrationError
+        If the law was fitted to another gas, or cannot be fitted.
+    """
+    sensor = (sheets or {}).get(channel.series.species, Sheets()).mox
+    if sensor is None:
+        return channel
+    law = _law(sensor, channel.series)
+    series = mox.to_mole_fraction(channel.series, law)
+    if law is None:
+        return replace(channel, series=series)
+    common = math.hypot(abs(law.exponent) * _common(sensor), law.sigma_log_scale)
+    slope = np.divide(
+        np.abs(law.exponent * series.value),
+        channel.series.value,
+        out=np.full(len(series), np.nan),
+        where=channel.series.value > 0.0,
+    )
+    return replace(channel, series=series, noise=channel.noise * slope, relative_sigma=common)
+
+
 def finish(
     channel: Channel,
     instrument: Instrument,
@@ -140,22 +165,30 @@ def finish(
         As :func:`dronesense.calibrate.analyzer.calibrate`, :func:`~dronesense.calibrate.mox.to_mole_fraction`
         and :func:`~dronesense.calibrate.pid.find`.
     """
-    series, species = channel.series, channel.series.species
+    channel = reading(channel, sheets=sheets)
+    species = channel.series.species
     asked = _corrections(instrument).get(species, Correct())
     sheet = (sheets or {}).get(species, Sheets())
+    series = analyzer.calibrate(channel.series, record)
     parts = [channel.relative_sigma]
-    if sheet.mox is not None:
-        law = _law(sheet.mox, series)
-        series = mox.to_mole_fraction(series, law)
-        if law is not None:
-            parts = [abs(law.exponent) * _common(sheet.mox), law.sigma_log_scale]
-    series = analyzer.calibrate(series, record)
     parts.append(analyzer.relative_span_sigma(series, record))
     if asked.pid is not None:
         factor = pid.find(sheet.pid, asked.pid.compound, vendor=asked.pid.vendor, lamp_ev=asked.pid.lamp_ev)
         series = pid.correct(series, asked.pid.compound, factor)
         parts.append(factor.sigma / factor.factor)
     return replace(channel, series=series, relative_sigma=math.hypot(*parts))
+
+
+def in_words(species: str, instrument: Instrument) -> str:
+    """Return what is done to the signal of *species* before its record; "" where nothing is."""
+    asked = _corrections(instrument).get(species, Correct())
+    done = [
+        "number density" if asked.ndir is not None else "",
+        "" if asked.dry is None else f"dry: {asked.dry}",
+        "" if asked.cell is None else f"cell {asked.cell}, {asked.table}",
+        "" if asked.mox is None else f"metal oxide {asked.mox}",
+    ]
+    return ", ".join(each for each in done if each)
 
 
 def _corrections(instrument: Instrument) -> Mapping[str, Correct]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dronesense.calibrate import limits, line
 from dronesense.calibrate.response import UNUSABLE
 from dronesense.errors import CalibrationError
-from dronesense.model import GasSeries
+from dronesense.model import GasSeries, SpeciesCalibration
 from dronesense.model.calibration import Standard
 from dronesense.timescale import to_iso
 
@@ -78,6 +78,15 @@ class StandardsFit:
     plateaus: tuple[Plateau, ...]
     fitted: line.LineFit
     warnings: tuple[str, ...]
+
+    @property
+    def record_line(self) -> SpeciesCalibration:
+        """The line, with the points that it was fitted to."""
+        points = [
+            (standard.value, plateau.mean, plateau.sigma)
+            for standard, plateau in zip(self.standards, self.plateaus, strict=True)
+        ]
+        return replace(self.fitted.line, standards=tuple(points))
 
     @property
     def note(self) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from dronesense.calibrate.chain import Channel
     from dronesense.calibrate.plateaus import StandardsFit
     from dronesense.calibrate.response_fit import ResponseFit
+    from dronesense.manifest.catalog import Catalog
     from dronesense.model import GasCalibration, GasSeries, Instrument
     from dronesense.model.calibration import Standards
 
@@ -33,11 +35,13 @@ def command() -> None:
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The record.  [default: calibration/records/ID/DATE.toml]",
+    help="The record.  [default: records/ID/DATE.toml in the folder of --calibration]",
 )
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG of the fit.")
 @click.option(
-    "--calibration", type=click.Path(file_okay=False, path_type=Path), help="Folder with instruments/."
+    "--calibration",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with instruments/ and records/.  [default: calibration]",
 )
 @click.option("--force", is_flag=True, help="Replace an existing record.")
 def analyzer(
@@ -50,19 +54,27 @@ def analyzer(
     force: bool,
 ) -> None:
     """Fit zero, span and response of a gas analyser to RECORDING and write a record."""
+    from dronesense.errors import CalibrationError
     from dronesense.readers import record as record_reader
     from dronesense.readers import standards as standards_reader
     from dronesense.writers.atomic import write_bytes
     from dronesense.writers.record import to_toml
 
     given = standards_reader.read(standards_path)
-    instrument = _instrument(name, recording, calibration)
-    series = _read(recording, instrument)
-    fits, response = _fit(series, given)
-    record = _record(instrument.id, recording, given, fits, response)
-    target = output or _place(record)
+    catalog = _catalog(recording, calibration)
+    instrument = catalog.instrument(name, key="--instrument", where=recording)
+    linear, series = _read(recording, instrument, catalog)
+    try:
+        fits, response = _fit(linear, series, given)
+    except CalibrationError:
+        if picture is not None:  # to see why
+            _draw(picture, series, given, [], None)
+            click.echo(f"The recording is drawn in {picture}", err=True)
+        raise
+    record = _record(instrument, recording, given, fits, response)
+    target = output or _place(record, calibration)
     if target.exists() and not force:
-        raise click.UsageError(f"{target} exists; use --force to replace it")
+        raise click.UsageError(f"{target} exists; use --force to replace it, or -o to write beside it")
     remarks = [
         f"dronesense calibrate analyzer {recording.name} --standards {standards_path.name}",
         *_told(fits),
@@ -81,26 +93,44 @@ def analyzer(
     click.echo(str(target))
 
 
-def _instrument(name: str, recording: Path, calibration: Path | None) -> Instrument:
+def _catalog(recording: Path, calibration: Path | None) -> Catalog:
     from dronesense.manifest.catalog import Catalog, shipped_folder
 
     folders = [] if calibration is None else [calibration]
-    catalog = Catalog(*folders, recording.parent / "calibration", Path("calibration"), shipped_folder())
-    return catalog.instrument(name, key="--instrument", where=recording)
+    return Catalog(*folders, recording.parent / "calibration", Path("calibration"), shipped_folder())
 
 
-def _read(recording: Path, instrument: Instrument) -> dict[str, GasSeries]:
+def _read(
+    recording: Path, instrument: Instrument, catalog: Catalog
+) -> tuple[dict[str, GasSeries], dict[str, GasSeries]]:
+    """Return each species as its response shows, and as a line relates it to the truth; both corrected."""
     from dronesense import plugins
+    from dronesense.calibrate import chain
+    from dronesense.errors import DronesenseError
 
     series, report = plugins.find("dronesense.readers.gas", "csv").read(
         recording, label=recording.name, instrument=instrument
     )
     for warning in report.warnings:
         click.echo(f"Warning: {recording.name}: {warning}", err=True)
-    return {each.species: each for each in series if len(each)}
+    series = tuple(each for each in series if len(each))
+    sheets, _ = catalog.sheets(instrument)
+    linear: dict[str, Channel] = {}
+    for species in chain.species_of(series, instrument):
+        try:
+            linear[species] = chain.linear(species, series, instrument, sheets=sheets)
+        except DronesenseError as error:
+            click.echo(f"Warning: {recording.name}: {species} is left out: {error}", err=True)
+    readings = {species: chain.reading(each, sheets=sheets) for species, each in linear.items()}
+    return (
+        {species: each.series for species, each in linear.items()},
+        {species: each.series for species, each in readings.items()},
+    )
 
 
-def _fit(series: dict[str, GasSeries], given: Standards) -> tuple[list[StandardsFit], ResponseFit | None]:
+def _fit(
+    linear: dict[str, GasSeries], series: dict[str, GasSeries], given: Standards
+) -> tuple[list[StandardsFit], ResponseFit | None]:
     from dronesense.calibrate import plateaus, response_fit
 
     fits = []
@@ -111,7 +141,7 @@ def _fit(series: dict[str, GasSeries], given: Standards) -> tuple[list[Standards
         return fits, None
     switches = given.switches
     response = response_fit.fit_steps(
-        _of(series, switches.species, given),
+        _of(linear, switches.species, given),
         switches.times,
         switches.levels,
         asymmetric=switches.asymmetric,
@@ -133,27 +163,40 @@ def _of(series: dict[str, GasSeries], species: str, given: Standards) -> GasSeri
 
 
 def _record(
-    instrument: str, recording: Path, given: Standards, fits: list[StandardsFit], response: ResponseFit | None
+    instrument: Instrument,
+    recording: Path,
+    given: Standards,
+    fits: list[StandardsFit],
+    response: ResponseFit | None,
 ) -> GasCalibration:
+    from dronesense.calibrate import chain
     from dronesense.model import GasCalibration, Response
 
     done = [plateau.end for each in fits for plateau in each.plateaus]
     done += [] if given.switches is None else [given.switches.times[-1]]
-    notes = [given.note, f"from {recording.name}", *(each.note for each in fits)]
+    notes = [given.note, f"from {recording.name}"]
+    for each in fits:
+        before = chain.in_words(each.species, instrument)
+        notes += [each.note, *([f"{each.species}: readings corrected before ({before})"] if before else [])]
     notes += [] if response is None else [response.note]
     return GasCalibration(
-        instrument=instrument,
+        instrument=instrument.id,
         valid_from=max(done) if given.valid_from is None else given.valid_from,
-        species={each.species: each.fitted.line for each in fits},
+        species={each.species: each.record_line for each in fits},
         response=Response() if response is None else response.response,
         note="; ".join(each for each in notes if each),
     )
 
 
-def _place(record: GasCalibration) -> Path:
+def _place(record: GasCalibration, calibration: Path | None) -> Path:
     from dronesense.timescale import to_iso
 
-    return Path("calibration") / "records" / record.instrument / f"{to_iso(record.valid_from)[:10]}.toml"
+    return (
+        (calibration or Path("calibration"))
+        / "records"
+        / record.instrument
+        / f"{to_iso(record.valid_from)[:10]}.toml"
+    )
 
 
 def _told(fits: list[StandardsFit]) -> list[str]:
@@ -183,9 +226,15 @@ def _draw(
     fits: list[StandardsFit],
     response: ResponseFit | None,
 ) -> None:
-    """Draw the first species that was fitted."""
+    """Draw the first species that was given a standard or switched; the others beside it, by their name."""
     from dronesense.plot import calibration_quicklook
 
-    switched = "" if given.switches is None else given.switches.species
-    species = fits[0].species if fits else switched
-    calibration_quicklook(series[species], fits[0] if fits else None, response, picture)
+    named = list(dict.fromkeys(each.species for each in given.standards))
+    switched = named[0] if given.switches is None else given.switches.species
+    of = {each.species: each for each in fits}
+    for number, species in enumerate(dict.fromkeys([*named, switched])):
+        path = picture if number == 0 else picture.with_stem(f"{picture.stem}-{species}")
+        if species in series:
+            calibration_quicklook(
+                series[species], of.get(species), response if species == switched else None, path
+            )

@@ -285,6 +285,8 @@ class Opener:
         record = self.catalog.record(instrument, start=start)
         if record is not None:
             self._used(Path(record.path), "calibration record")
+            if isinstance(record, GasCalibration) and record.after is not None:
+                self._used(Path(record.after.path), "calibration record")
         return record
 
     def _gas(self, table: GasTable, path: Path, start: int | None) -> GasInput:

@@ -103,7 +103,23 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class GasCalibration:
-    """A dated record of a gas analyser; `valid_from` int64 UTC ns, `path` the file it was read from."""
+    """A dated record of a gas analyser.
+
+    Parameters
+    ----------
+    instrument : str
+        Id.
+    valid_from : int
+        UTC ns.
+    species : mapping of str to SpeciesCalibration
+        Lines.
+    response : Response
+        Inlet and cell.
+    note, path : str
+        What is to be said of it, and the file it was read from.
+    after : GasCalibration or None
+        Made after the flight: zero and span drift from this record to that one.
+    """
 
     instrument: str
     valid_from: int
@@ -111,6 +127,7 @@ class GasCalibration:
     response: Response = field(default_factory=Response)
     note: str = ""
     path: str = ""
+    after: GasCalibration | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -247,7 +247,7 @@ def _noise_text(series: GasSeries, noise: SeriesNoise, by_record: Limits | None)
     if by_record is not None:
         text += (
             f"; by the record's standards: critical value {by_record.critical:.2g}, "
-            f"detection limit {by_record.detection:.2g} ({by_record.method})"
+            f"detection limit {by_record.detection:.2g} ({by_record.method}, for the mean of a plateau)"
         )
     return text
 

@@ -62,6 +62,7 @@ class _Record(_Strict, frozen=True):
     note: str = ""
     species: dict[str, _Species] = {}
     response: _Response = _Response()
+    after: str | None = None
     dark: str | _File | None = None
     gain: str | _File | None = None
     bad_pixels: str | _File | None = None
@@ -94,7 +95,7 @@ def read(path: Path) -> GasCalibration | CameraCalibration:
     valid_from = (entry.valid_from - UNIX_EPOCH) // timedelta(microseconds=1) * 1000
     files = {"dark": entry.dark, "gain": entry.gain, "bad_pixels": entry.bad_pixels}
     if any(file is not None for file in files.values()):
-        if entry.species or entry.response != _Response():
+        if entry.species or entry.response != _Response() or entry.after is not None:
             raise ManifestError(
                 "holds both a camera's and an analyser's keys", where=path, fix="make two records"
             )
@@ -111,7 +112,27 @@ def read(path: Path) -> GasCalibration | CameraCalibration:
         response=_response(path, entry.response),
         note="; ".join(notes),
         path=str(path),
+        after=None if entry.after is None else _after(path, entry, valid_from),
     )
+
+
+def _after(path: Path, entry: _Record, valid_from: int) -> GasCalibration:
+    """Return the record that was made after the flight: of the same analyser and gases, and later."""
+    where = f"{path}, key after"
+    target = path.parent / str(entry.after)
+    if target.resolve() == path.resolve():
+        raise ManifestError("is the record itself", where=where, fix="name the later record")
+    other = read(target)
+    if not isinstance(other, GasCalibration) or other.instrument != entry.instrument:
+        raise ManifestError(f"{target.name} is no record of {entry.instrument}", where=where)
+    if not other.valid_from > valid_from:
+        raise ManifestError(
+            f"{target.name} is not later than this record", where=where, fix="name the later one"
+        )
+    missing = sorted(set(entry.species) - set(other.species))
+    if missing:
+        raise ManifestError(f"{target.name} has no line for {', '.join(missing)}", where=where)
+    return replace(other, after=None)
 
 
 def _response(path: Path, entry: _Response) -> Response:

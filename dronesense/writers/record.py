@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from dronesense.model import GasCalibration
 from dronesense.timescale import to_iso
@@ -31,6 +32,8 @@ def to_toml(record: GasCalibration, *, remarks: Sequence[str] = ()) -> str:
     ]
     if record.note:
         lines.append(f"note = {_text(record.note)}")
+    if record.after is not None:
+        lines.append(f"after = {_text(Path(record.after.path).name)}")
     for name, each in record.species.items():
         lines += ["", f"[species.{_text(name)}]"]
         for key in ("zero", "span", "sigma_zero", "sigma_span", "covariance"):
