@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dronesense.hotspots import kernel_map
+from dronesense.hotspots import kernel_choice, kernel_map
 from dronesense.hotspots.kernel_map import Grid, Kernel
 
 CRS = "EPSG:32632"
@@ -60,9 +60,8 @@ def survey(
 
 def test_a_planted_hill_is_found_where_it_is_and_nothing_is_drawn_where_nothing_was_sampled() -> None:
     x, y, value, _ = survey(np.random.default_rng(1), noise=0.05)
-    made = kernel_map.kernel_map(
-        x, y, value, species="CH4", unit="ppm", crs=CRS, cell_m=1.0, kernel=Kernel(4.0)
-    )
+    grid = kernel_map.grid_around(x, y, cell_m=1.0, margin_m=12.0, crs=CRS)
+    made = kernel_map.kernel_map(x, y, value, species="CH4", unit="ppm", grid=grid, kernel=Kernel(4.0))
     row, column = np.unravel_index(np.nanargmax(made.mean), made.mean.shape)
     a, _, west, _, _, north = made.transform
     assert abs(west + a * (column + 0.5) - 50.0) < 4.0
@@ -78,12 +77,12 @@ def test_merging_the_samples_of_a_cell_changes_little() -> None:
     value = np.sin(x / 8.0) + rng.normal(size=6000)
     grid = kernel_map.grid_around(x, y, cell_m=0.5, margin_m=5.0, crs=CRS)
     merged = kernel_map.extrapolate(x, y, value, grid=grid, kernel=Kernel(4.0))[0]
-    kept = kernel_map.CHUNK
+    kept = kernel_map.MERGED_SAMPLES
     try:
-        kernel_map.CHUNK = 10_000  # type: ignore[misc]
+        kernel_map.MERGED_SAMPLES = 10_000  # type: ignore[misc]
         exact = kernel_map.extrapolate(x, y, value, grid=grid, kernel=Kernel(4.0))[0]
     finally:
-        kernel_map.CHUNK = kept  # type: ignore[misc]
+        kernel_map.MERGED_SAMPLES = kept  # type: ignore[misc]
     assert np.max(np.abs(merged - exact)) < 0.005 * np.ptp(exact)
 
 
@@ -91,12 +90,12 @@ def test_the_width_is_the_one_that_predicts_lines_it_has_not_seen() -> None:
     quiet = survey(np.random.default_rng(3), noise=0.02)
     loud = survey(np.random.default_rng(3), noise=3.0)
     widths = [2.0, 4.0, 8.0, 16.0, 32.0]
-    of_quiet, scores = kernel_map.choose_sigma(*quiet, candidates_m=widths)
-    of_loud, _ = kernel_map.choose_sigma(*loud, candidates_m=widths)
+    of_quiet, scores = kernel_choice.choose_sigma(*quiet, candidates_m=widths)
+    of_loud, _ = kernel_choice.choose_sigma(*loud, candidates_m=widths)
     assert sorted(scores) == widths
     assert of_quiet < of_loud  # noise wants more averaging
     with pytest.raises(ValueError, match="at least two"):
-        kernel_map.choose_sigma(*quiet[:3], np.zeros(quiet[0].size, dtype=np.int64), candidates_m=[1.0])
+        kernel_choice.choose_sigma(*quiet[:3], np.zeros(quiet[0].size, dtype=np.int64), candidates_m=[1.0])
 
 
 def test_leaving_a_line_out_equals_mapping_without_it() -> None:
@@ -115,5 +114,61 @@ def test_leaving_a_line_out_equals_mapping_without_it() -> None:
             row, column = int(7 - y[i]), int(x[i])
             spread, error = variance[row, column], value[i] - mean[row, column]
             total += 0.5 * np.log(2.0 * np.pi * spread) + 0.5 * error**2 / spread
-    _, scores = kernel_map.choose_sigma(x, y, value, leg, candidates_m=[2.0])
+    _, scores = kernel_choice.choose_sigma(x, y, value, leg, candidates_m=[2.0])
     assert scores[2.0] == pytest.approx(total / 12, rel=1e-9)
+
+
+def brute_force(x, y, value, grid, kernel, wind):  # type: ignore[no-untyped-def]
+    """The sums of the stretched kernel by its formula, every sample on every cell."""
+    speed = np.hypot(*wind)
+    long = kernel.sigma_m + kernel.stretch_s * speed
+    short = kernel.sigma_m / (1.0 + kernel.stretch_s * speed / kernel.sigma_m)
+    angle = np.arctan2(wind[1], wind[0])
+    east, north = grid.x[None, :, None] - x, grid.y[:, None, None] - y
+    ahead = (east * np.cos(angle) + north * np.sin(angle)) / long
+    aside = (north * np.cos(angle) - east * np.sin(angle)) / short
+    density = np.exp(-0.5 * (ahead**2 + aside**2)) / (2.0 * np.pi * long * short)
+    return density.sum(axis=-1), (density * value).sum(axis=-1)
+
+
+@pytest.mark.parametrize(("sigma", "tolerance"), [(2.0, 3e-4), (9.0, 2e-3)])
+def test_stretched_sums_equal_brute_force_with_a_wind_that_turns(sigma: float, tolerance: float) -> None:
+    """Narrow kernels are summed on the cells themselves, wide ones on coarser ones with a spline between."""
+    rng = np.random.default_rng(8)
+    x, y = rng.uniform(0.0, 50.0, size=(2, 40))
+    value = rng.normal(1.0, 1.0, 40)
+    wind = (rng.normal(2.0, 2.0, 40), rng.normal(0.0, 3.0, 40))
+    wind[0][:3] = wind[1][:3] = 0.0  # calm
+    kernel = Kernel(sigma, 0.5)
+    grid = kernel_map.grid_around(x, y, cell_m=1.0, margin_m=10.0, crs=CRS)
+    wanted, weighted = brute_force(x, y, value, grid, kernel, wind)
+    mean, _, alpha, omega = kernel_map.extrapolate(x, y, value, grid=grid, kernel=kernel, wind=wind)
+    peak = 1.0 / (2.0 * np.pi * sigma**2)
+    assert np.max(np.abs(omega - wanted)) < tolerance * peak
+    share = 1.0 - np.exp(-wanted / peak)
+    by_formula = share * weighted / wanted + (1.0 - share) * value.mean()
+    sampled = alpha > 0.5
+    assert np.max(np.abs(mean - by_formula)[sampled]) < 10.0 * tolerance
+
+
+def test_a_round_kernel_by_parts_of_the_map_equals_brute_force() -> None:
+    """Samples in the order of a flight, and in any order."""
+    rng = np.random.default_rng(9)
+    x, y, value, _ = survey(rng, noise=0.1)
+    grid = kernel_map.grid_around(x, y, cell_m=2.0, margin_m=20.0, crs=CRS)
+    calm = (np.zeros(x.size), np.zeros(x.size))
+    wanted, _ = brute_force(x, y, value, grid, Kernel(1.5), calm)
+    for order in (np.arange(x.size), rng.permutation(x.size)):
+        omega = kernel_map.extrapolate(x[order], y[order], value[order], grid=grid, kernel=Kernel(1.5))[3]
+        np.testing.assert_allclose(omega, wanted, atol=1e-7 / (2.0 * np.pi * 1.5**2))
+
+
+def test_cells_outside_of_what_is_asked_for_stay_empty() -> None:
+    x, y, value, _ = survey(np.random.default_rng(1), noise=0.05)
+    grid = kernel_map.grid_around(x, y, cell_m=1.0, margin_m=12.0, crs=CRS)
+    west = np.broadcast_to(grid.x < 50.0, grid.shape)
+    made = kernel_map.kernel_map(
+        x, y, value, species="CH4", unit="ppm", grid=grid, kernel=Kernel(4.0), inside=west
+    )
+    assert not np.isfinite(made.mean[:, grid.x >= 50.0]).any()
+    assert np.isfinite(made.mean[:, grid.x < 50.0]).any()

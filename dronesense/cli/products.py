@@ -16,8 +16,11 @@ from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
 
-UNTOLD: Final = ("run_id", "searches")
+UNTOLD: Final = ("run_id", "searches", "gas_maps")
 """Statements that stand in run.json only."""
+
+MAP_NAMES: Final = {"kernel-dmv": "map", "kernel-dmvw": "map_wind", "kriging": "map_kriging"}
+"""End of a map's file name by its method."""
 
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
@@ -155,7 +158,8 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
         plot.series_quicklook(trace, folder / "quicklooks" / f"{name}.png", title=f"{flight.id}: {name}")
         step()
     for gas_map in layer.maps:
-        raster.write_map(gas_map, folder / "gas" / f"{file_name(gas_map.species)}_map.tif")
+        name = f"{file_name(gas_map.species)}_{MAP_NAMES[gas_map.method]}"
+        raster.write_map(gas_map, folder / "gas" / f"{name}.tif")
         step()
     if layer.sources or layer.sectors or layer.fluxes:
         emission.write(

@@ -14,16 +14,28 @@ from dronesense.model import GasMap
 
 Floats = NDArray[np.float64]
 
-CHUNK: Final = 4096
-"""Samples taken at a time: bounds the memory."""
-PAIRS: Final = 1 << 22
+CHUNK: Final = 128
+"""Samples taken at a time: those that follow each other lie together, and reach only a part of the map."""
+PAIRS: Final = 1 << 19
 """Sample-cell pairs taken at a time with wind, where the kernel does not factor."""
+REACH_SIGMAS: Final = 6.0
+"""A kernel is cut here, where it has fallen to 1.5e-8 of its peak."""
+STRETCHED_REACH_SIGMAS: Final = 4.5
+"""A stretched kernel is cut here, where it has fallen to 4e-5 of its peak."""
+STRETCHED_CELLS_PER_SIGMA: Final = 3.0
+"""A stretched kernel is summed on cells of this part of its short axis; a bicubic spline through them is
+within 1e-3 of its peak."""
 MARGIN_SIGMAS: Final = 3.0
 """The map reaches this many kernel widths beyond the samples; support has vanished there."""
 MIN_SUPPORT: Final = 0.5
 """Cells where the samples have less than this share are left empty: no color outside of what was sampled."""
 MERGE_CELLS_PER_SIGMA: Final = 4.0
 """Samples of one cell are merged where cells are finer than this part of the kernel width."""
+MERGED_SAMPLES: Final = 4096
+"""From this number of samples on."""
+LOOK_WIDTHS: Final = 0.5
+"""Samples within this part of a kernel width along the track are one look: average them to one, as only looks
+may count as support."""
 MAX_CELLS: Final = 4_000_000
 
 
@@ -46,6 +58,11 @@ class Grid:
     def y(self) -> Floats:
         """Centers of the rows, from north to south."""
         return np.asarray(self.north - self.cell * np.arange(self.shape[0]))
+
+    def coarser(self, every: int) -> Grid:
+        """Return a grid of cells *every* times as large that covers this one, from the same corner."""
+        shape = (max(4, -(-(self.shape[0] - 1) // every) + 1), max(4, -(-(self.shape[1] - 1) // every) + 1))
+        return Grid(self.west, self.north, self.cell * every, shape, self.crs)
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
@@ -153,24 +170,22 @@ def kernel_map(
     *,
     species: str,
     unit: str,
-    crs: str,
-    cell_m: float,
+    grid: Grid,
     kernel: Kernel,
     wind: tuple[Floats, Floats] | None = None,
+    inside: NDArray[np.bool_] | None = None,
     min_support: float = MIN_SUPPORT,
 ) -> GasMap:
     """Return the map of a series of readings; see :func:`extrapolate`.
 
     `GasMap.sigma` is the standard deviation of a further reading there (not of the mean), `GasMap.support`
-    the confidence alpha; cells below *min_support* are NaN. Samples of one cell are merged where cells are
-    fine.
+    the confidence alpha; cells below *min_support*, and those that *inside* leaves out, are NaN. Samples of
+    one cell are merged where cells are fine.
     """
-    long_axis = kernel.sigma_m
-    if wind is not None:
-        long_axis += kernel.stretch_s * float(np.max(np.hypot(*wind)))
-    grid = grid_around(x, y, cell_m=cell_m, margin_m=MARGIN_SIGMAS * long_axis, crs=crs)
     mean, variance, alpha, _ = extrapolate(x, y, value, grid=grid, kernel=kernel, wind=wind)
     empty = alpha < min_support
+    if inside is not None:
+        empty |= ~inside
     mean[empty] = variance[empty] = np.nan
     return GasMap(
         species,
@@ -179,65 +194,16 @@ def kernel_map(
         np.sqrt(variance).astype(np.float32),
         np.where(empty, np.nan, alpha).astype(np.float32),
         grid.transform,
-        crs,
+        grid.crs,
         "kernel-dmvw" if kernel.stretch_s else "kernel-dmv",
         {
             "sigma_m": kernel.sigma_m,
             "stretch_s": kernel.stretch_s,
-            "cell_m": cell_m,
+            "cell_m": grid.cell,
             "min_support": min_support,
             "samples": int(value.size),
         },
     )
-
-
-def choose_sigma(
-    x: Floats, y: Floats, value: Floats, leg: NDArray[np.int64], *, candidates_m: Sequence[float]
-) -> tuple[float, dict[float, float]]:
-    """Return the kernel width that predicts flight lines it has not seen best, and the score of each width.
-
-    For each leg the samples of all others predict its readings; the score is the mean negative log
-    predictive density (lower is better), per sample. All pairs are held at once: average long series first.
-
-    Parameters
-    ----------
-    x, y, value : (m,) float64
-        Places in meters and readings.
-    leg : (m,) int64
-        Which flight line a sample belongs to; at least two.
-    candidates_m : sequence of float
-        Widths to try.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two legs.
-    """
-    legs, member = np.unique(leg, return_inverse=True)
-    if legs.size < 2:
-        raise ValueError("leaving a flight line out needs at least two of them")
-    floor = max(float(np.var(value)) * 1e-6, 1e-300)
-    own = np.zeros((x.size, legs.size))
-    own[np.arange(x.size), member] = 1.0
-    others = 1.0 - own  # (sample, leg that is left out)
-    count = others.sum(axis=0)
-    overall = (value @ others) / count
-    squared = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2
-    scores: dict[float, float] = {}
-    for sigma in candidates_m:
-        relative = np.exp(-0.5 * squared / sigma**2)
-        omega = relative @ others
-        alpha = -np.expm1(-omega)
-        safe = np.where(omega > 0.0, omega, 1.0)
-        mean = alpha * (relative @ (others * value[:, None])) / safe + (1.0 - alpha) * overall
-        residual = others * (value[:, None] - mean) ** 2
-        variance = alpha * (relative @ residual) / safe + (1.0 - alpha) * residual.sum(axis=0) / count
-        rows = np.arange(x.size)
-        spread = np.maximum(variance[rows, member], floor)
-        error = value - mean[rows, member]
-        density = 0.5 * np.log(2.0 * math.pi * spread) + 0.5 * error**2 / spread
-        scores[float(sigma)] = float(density.mean())
-    return min(scores, key=lambda sigma: scores[sigma]), scores
 
 
 def _summed(
@@ -251,18 +217,27 @@ def _summed(
     """Return ``sum_i N(cell - sample_i) w_i`` for each of *weights*."""
     if kernel.stretch_s and wind is not None:
         return _summed_stretched(x, y, weights, grid, kernel, wind)
-    if grid.cell * MERGE_CELLS_PER_SIGMA <= kernel.sigma_m and x.size > CHUNK:
+    if grid.cell * MERGE_CELLS_PER_SIGMA <= kernel.sigma_m and x.size > MERGED_SAMPLES:
         x, y, weights = _merged(x, y, weights, grid)
     totals: list[Floats] = [np.zeros(grid.shape) for _ in weights]
     scale = 1.0 / (math.sqrt(2.0 * math.pi) * kernel.sigma_m)
+    reach = REACH_SIGMAS * kernel.sigma_m
     for first in range(0, x.size, CHUNK):
         part = slice(first, first + CHUNK)
+        columns = _within(x[part], grid.x, reach)
+        rows = _within(-y[part], -grid.y, reach)
         # The kernel factors: a product of matrices in place of samples times cells exponentials.
-        along = scale * np.exp(-0.5 * ((grid.x[None, :] - x[part, None]) / kernel.sigma_m) ** 2)
-        across = scale * np.exp(-0.5 * ((grid.y[None, :] - y[part, None]) / kernel.sigma_m) ** 2)
+        along = scale * np.exp(-0.5 * ((grid.x[columns] - x[part, None]) / kernel.sigma_m) ** 2)
+        across = scale * np.exp(-0.5 * ((grid.y[rows] - y[part, None]) / kernel.sigma_m) ** 2)
         for total, weight in zip(totals, weights, strict=True):
-            total += across.T @ (weight[part, None] * along)
+            total[rows, columns] += across.T @ (weight[part, None] * along)
     return totals
+
+
+def _within(places: Floats, centers: Floats, reach: float) -> slice:
+    """Return which of the rising *centers* lie within *reach* of any of *places*."""
+    first, last = np.searchsorted(centers, [places.min() - reach, places.max() + reach])
+    return slice(int(first), int(last))
 
 
 def _merged(
@@ -280,6 +255,15 @@ def _merged(
     )
 
 
+def axes_of(kernel: Kernel, wind: tuple[Floats, Floats]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return long and short axis (m) of each sample's kernel, and the cosine and sine of its direction."""
+    speed = np.hypot(*wind)
+    long = kernel.sigma_m + kernel.stretch_s * speed
+    short = kernel.sigma_m**2 / long
+    safe = np.where(speed > 0.0, speed, 1.0)
+    return long, short, np.where(speed > 0.0, wind[0] / safe, 1.0), np.where(speed > 0.0, wind[1] / safe, 0.0)
+
+
 def _summed_stretched(
     x: Floats,
     y: Floats,
@@ -288,43 +272,63 @@ def _summed_stretched(
     kernel: Kernel,
     wind: tuple[Floats, Floats],
 ) -> list[Floats]:
-    """As :func:`_summed` with a kernel for each sample, all cells that it reaches."""
-    speed = np.hypot(*wind)
-    long = kernel.sigma_m + kernel.stretch_s * speed
-    short = kernel.sigma_m / (1.0 + kernel.stretch_s * speed / kernel.sigma_m)
-    safe = np.where(speed > 0.0, speed, 1.0)
-    cos, sin = np.where(speed > 0.0, wind[0] / safe, 1.0), np.where(speed > 0.0, wind[1] / safe, 0.0)
-    totals: list[Floats] = [np.zeros(grid.shape[0] * grid.shape[1]) for _ in weights]
-    for samples, cells in _reached(x, y, long, grid):
-        east = grid.x[cells % grid.shape[1]] - x[samples]
-        north = grid.y[cells // grid.shape[1]] - y[samples]
+    """As :func:`_summed` with a kernel for each sample, on cells no finer than the kernels need."""
+    long, short, cos, sin = axes_of(kernel, wind)
+    every = max(1, int(float(short.min()) / (STRETCHED_CELLS_PER_SIGMA * grid.cell)))
+    coarse = grid if every == 1 else grid.coarser(every)
+    totals: list[Floats] = [np.zeros(coarse.shape[0] * coarse.shape[1]) for _ in weights]
+    for samples, cells in _reached(x, y, (long, short, cos, sin), coarse):
+        east = coarse.x[cells % coarse.shape[1]] - x[samples]
+        north = coarse.y[cells // coarse.shape[1]] - y[samples]
         ahead = (east * cos[samples] + north * sin[samples]) / long[samples]
         aside = (north * cos[samples] - east * sin[samples]) / short[samples]
-        density = np.exp(-0.5 * (ahead**2 + aside**2)) / (2.0 * math.pi * long[samples] * short[samples])
+        density = np.exp(-0.5 * (ahead**2 + aside**2)) / (2.0 * math.pi * kernel.sigma_m**2)
         for total, weight in zip(totals, weights, strict=True):
             total += np.bincount(cells, density * weight[samples], total.size)
-    return [total.reshape(grid.shape) for total in totals]
+    shaped = [total.reshape(coarse.shape) for total in totals]
+    return shaped if every == 1 else [_finer(each, coarse, grid) for each in shaped]
 
 
-REACH_SIGMAS: Final = 6.0
-"""A stretched kernel is cut here, where it has fallen to 1.5e-8 of its peak."""
+def _finer(values: Floats, coarse: Grid, grid: Grid) -> Floats:
+    """Return a smooth layer of sums on a finer grid, by a bicubic spline; sums are never negative."""
+    from scipy.interpolate import RectBivariateSpline
+
+    spline = RectBivariateSpline(-coarse.y, coarse.x, values)
+    return np.asarray(np.maximum(spline(-grid.y, grid.x), 0.0 if values.min() >= 0.0 else -np.inf))
 
 
 def _reached(
-    x: Floats, y: Floats, long: Floats, grid: Grid
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64]]]:
-    """Yield pairs of samples and cells within :data:`REACH_SIGMAS`, some samples at a time."""
-    ny, nx = grid.shape
-    reach = int(np.ceil(REACH_SIGMAS * float(long.max()) / grid.cell))
-    wide, high = (np.arange(-min(reach, n), min(reach, n) + 1) for n in (nx, ny))
-    column = np.rint((x - grid.west) / grid.cell).astype(np.int64)
-    row = np.rint((grid.north - y) / grid.cell).astype(np.int64)
-    each = max(1, PAIRS // (wide.size * high.size))
-    for first in range(0, x.size, each):
-        chosen = np.arange(first, min(first + each, x.size))
-        columns = column[chosen, None, None] + wide[None, None, :]
-        rows = row[chosen, None, None] + high[None, :, None]
-        columns, rows = np.broadcast_arrays(columns, rows)
-        inside = (columns >= 0) & (columns < nx) & (rows >= 0) & (rows < ny)
-        samples = np.broadcast_to(chosen[:, None, None], inside.shape)[inside]
-        yield samples, (rows * nx + columns)[inside]
+    x: Floats, y: Floats, axes: tuple[Floats, Floats, Floats, Floats], grid: Grid
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield pairs of samples and cells within the ellipse of :data:`STRETCHED_REACH_SIGMAS`, some at a time.
+
+    A row of the map at *n* north of a sample cuts its ellipse in a stretch of columns, in closed form.
+    """
+    long, short, cos, sin = axes
+    reach = STRETCHED_REACH_SIGMAS
+    square = (cos / long) ** 2 + (sin / short) ** 2  # of the quadratic form: e² square + 2 e n cross + ...
+    cross = cos * sin * (1.0 / long**2 - 1.0 / short**2)
+    high = reach * np.sqrt((long * sin) ** 2 + (short * cos) ** 2)
+    top = np.ceil((grid.north - y - high) / grid.cell).astype(np.int64).clip(0)
+    bottom = np.floor((grid.north - y + high) / grid.cell).astype(np.int64).clip(None, grid.shape[0] - 1)
+    rows = np.maximum(bottom - top + 1, 0)
+    pairs = np.cumsum(math.pi * reach**2 * long * short / grid.cell**2 + 2.0 * rows)
+    bounds = np.searchsorted(pairs, np.arange(PAIRS, float(pairs[-1]), PAIRS))
+    for first, last in zip([0, *bounds], [*bounds, x.size], strict=True):
+        of, number = _runs(rows[first:last])
+        of += first
+        row = top[of] + number
+        north = grid.north - row * grid.cell - y[of]
+        inner = np.maximum(reach**2 - (north / (long[of] * short[of])) ** 2 / square[of], 0.0)
+        half = np.sqrt(inner / square[of])
+        middle = x[of] - cross[of] / square[of] * north - grid.west
+        left = np.ceil((middle - half) / grid.cell).astype(np.int64).clip(0)
+        right = np.floor((middle + half) / grid.cell).astype(np.int64).clip(None, grid.shape[1] - 1)
+        span, number = _runs(np.maximum(right - left + 1, 0))
+        yield of[span], row[span] * grid.shape[1] + left[span] + number
+
+
+def _runs(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each element of runs of *lengths* which run it is in, and its number there."""
+    owner = np.repeat(np.arange(lengths.size), lengths)
+    return owner, np.arange(owner.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -15,12 +15,16 @@ Model = Literal["exponential", "spherical"]
 NEIGHBORS: Final = 64
 """Samples that take part in an estimate; farther ones are screened off by the nearer."""
 TILE: Final = 4
-"""Targets of a tile of 4 x 4 share their neighbors, and so one factorization."""
-BATCH: Final = 512
-"""Systems solved at a time."""
+"""Side in targets of a tile that shares its neighbors."""
+BATCH: Final = 64
+"""Systems solved at a time: their arrays stay in the processor's cache."""
 PAIRS: Final = 200_000
 """Pairs of samples of the experimental variogram."""
+NEAR: Final = 100
+"""Nearest samples that are paired with one, where a distance is stated and there are too many pairs."""
 LAGS: Final = 15
+MIN_PLACES: Final = 10
+"""Samples from which a variogram can be fitted."""
 NUGGET_FLOOR: Final = 1e-9
 """Of the sill: keeps samples at one place from making the system singular."""
 
@@ -52,13 +56,13 @@ class Variogram:
 
     def at(self, distance: Floats) -> Floats:
         """Return gamma at *distance* (m); the nugget counts at any distance above 0."""
-        ratio = distance / self.range_m
         if self.model == "exponential":
-            shape = -np.expm1(-3.0 * ratio)
+            shape = -np.expm1(distance * (-3.0 / self.range_m))
         else:
-            inner = np.minimum(ratio, 1.0)
-            shape = 1.5 * inner - 0.5 * inner**3
-        return np.where(distance > 0.0, self.nugget + (self.sill - self.nugget) * shape, 0.0)
+            inner = np.minimum(distance / self.range_m, 1.0)
+            shape = inner * (1.5 - 0.5 * inner * inner)
+        shape *= self.sill - self.nugget
+        return np.where(distance > 0.0, self.nugget + shape, 0.0) if self.nugget else np.asarray(shape)
 
 
 def fit_variogram(
@@ -91,11 +95,11 @@ def fit_variogram(
     from scipy.optimize import least_squares
 
     variance = float(np.var(value))
-    if value.size < 10 or not variance > 0.0:
-        raise ValueError("a variogram needs at least 10 samples that vary")
-    i, j = _pairs(value.size, rng)
-    distance = np.hypot(x[i] - x[j], y[i] - y[j])
+    if value.size < MIN_PLACES or not variance > 0.0:
+        raise ValueError(f"a variogram needs at least {MIN_PLACES} samples that vary")
     reach = 0.5 * math.hypot(float(np.ptp(x)), float(np.ptp(y))) if max_distance_m is None else max_distance_m
+    i, j = _pairs(x, y, None if max_distance_m is None else reach, rng)
+    distance = np.hypot(x[i] - x[j], y[i] - y[j])
     near = (distance <= reach) & (distance > 0.0)
     half = 0.5 * (value[i] - value[j])[near] ** 2
     bins = np.minimum((distance[near] / reach * LAGS).astype(np.int64), LAGS - 1)
@@ -125,6 +129,8 @@ def krige(
     variogram: Variogram,
     neighbors: int = NEIGHBORS,
     noise_variance: Floats | float = 0.0,
+    tile: int = TILE,
+    inside: NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, Floats]:
     """Estimate values at targets from their nearest samples by ordinary kriging.
 
@@ -133,14 +139,18 @@ def krige(
     x, y, value : (m,) float64
         Samples.
     target_x, target_y : (ny, nx) or (k,) float64
-        Where to. Of a two-dimensional grid, tiles of :data:`TILE` x :data:`TILE` share their neighbors (those
-        nearest to the middle of the tile); rows of targets are estimated one by one.
+        Where to. Of a two-dimensional grid, tiles share their neighbors (those nearest to the middle of the
+        tile) and so one factorization; rows of targets are estimated one by one.
     variogram : Variogram
         Of the field.
     neighbors : int
         Samples for each estimate, at least 1.
     noise_variance : float or (m,) float64
         Variance of each sample beyond the nugget.
+    tile : int
+        Side of a tile in targets.
+    inside : bool ndarray like the targets, optional
+        Which targets are asked for; the others are NaN. Default: all.
 
     Returns
     -------
@@ -166,8 +176,10 @@ def krige(
     tree: Any = cKDTree(np.column_stack([x, y]))
     count = min(neighbors, x.size)
     noise = np.broadcast_to(np.asarray(noise_variance, dtype=np.float64), x.shape)
-    mean, variance = np.empty(target_x.shape), np.empty(target_x.shape)
-    tiles = _tiles(target_x.shape)
+    mean, variance = np.full(target_x.shape, np.nan), np.full(target_x.shape, np.nan)
+    tiles = _tiles(target_x.shape, tile)
+    if inside is not None:
+        tiles = tiles[inside.ravel()[tiles].any(axis=1)]
     flat_x, flat_y = target_x.ravel(), target_y.ravel()
     for first in range(0, len(tiles), BATCH):
         members = tiles[first : first + BATCH]
@@ -178,16 +190,18 @@ def krige(
         )
         mean.ravel()[members] = estimate
         variance.ravel()[members] = spread
+    if inside is not None:
+        mean[~inside] = variance[~inside] = np.nan
     return mean, variance
 
 
-def _tiles(shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _tiles(shape: tuple[int, ...], tile: int) -> NDArray[np.int64]:
     """Return (tiles, targets) flat indices; at ragged edges a target is named twice."""
     if len(shape) == 1:
         return np.arange(shape[0])[:, None]
-    rows, columns = (np.minimum(np.arange(0, -(-n // TILE) * TILE), n - 1).reshape(-1, TILE) for n in shape)
+    rows, columns = (np.minimum(np.arange(0, -(-n // tile) * tile), n - 1).reshape(-1, tile) for n in shape)
     index = rows[:, None, :, None] * shape[1] + columns[None, :, None, :]
-    return np.asarray(index.reshape(-1, TILE * TILE))
+    return np.asarray(index.reshape(-1, tile * tile))
 
 
 def _solve(
@@ -197,24 +211,43 @@ def _solve(
     batch, k = x.shape
     system = np.ones((batch, k + 1, k + 1))
     system[:, k, k] = 0.0
-    gamma = variogram.at(np.hypot(x[:, :, None] - x[:, None, :], y[:, :, None] - y[:, None, :]))
-    system[:, :k, :k] = gamma
+    system[:, :k, :k] = variogram.at(_distance(x[:, :, None] - x[:, None, :], y[:, :, None] - y[:, None, :]))
     diagonal = np.arange(k)
     system[:, diagonal, diagonal] = -(noise + NUGGET_FLOOR * variogram.sill)
     right = np.ones((batch, k + 1, to_x.shape[1]))
-    right[:, :k] = variogram.at(np.hypot(x[:, :, None] - to_x[:, None, :], y[:, :, None] - to_y[:, None, :]))
+    right[:, :k] = variogram.at(_distance(x[:, :, None] - to_x[:, None], y[:, :, None] - to_y[:, None]))
     weight = np.linalg.solve(system, right)
-    mean = np.einsum("bk,bkt->bt", value, weight[:, :k])
+    mean = (value[:, None, :] @ weight[:, :k])[:, 0]
     variance = np.einsum("bkt,bkt->bt", weight, right)
     return mean, np.maximum(variance, 0.0)
 
 
-def _pairs(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distance(east: Floats, north: Floats) -> Floats:
+    east *= east
+    north *= north
+    east += north
+    return np.asarray(np.sqrt(east, out=east))
+
+
+def _pairs(
+    x: Floats, y: Floats, reach: float | None, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs, or a draw of them; within *reach* of neighbors, as few of a large area are near."""
+    n = x.size
     if n * (n - 1) // 2 <= PAIRS:
-        i, j = np.triu_indices(n, 1)
-        return i.astype(np.int64), j.astype(np.int64)
-    i = rng.integers(0, n, PAIRS)
-    return i, (i + rng.integers(1, n, PAIRS)) % n
+        first, second = np.triu_indices(n, 1)
+        return first.astype(np.int64), second.astype(np.int64)
+    if reach is None:
+        i = rng.integers(0, n, PAIRS)
+        return i, (i + rng.integers(1, n, PAIRS)) % n
+    from scipy.spatial import cKDTree
+
+    tree: Any = cKDTree(np.column_stack([x, y]))
+    i = np.sort(rng.choice(n, min(n, PAIRS // NEAR), replace=False))
+    j = tree.query(np.column_stack([x[i], y[i]]), k=min(NEAR, n), distance_upper_bound=reach)[1]
+    i = np.broadcast_to(i[:, None], j.shape)
+    paired = (j < n) & (j != i)
+    return i[paired], j[paired].astype(np.int64)
 
 
 def _of(model: Model, parameters: Floats) -> Variogram:

@@ -76,13 +76,14 @@ def process(
     tell("merge", 1, 1)
     traces = tuple(trace for each in gas for trace in each.traces)
     fluxes = follow_emissions(flight, traces, site=site, account=account)
+    maps = gas_maps(traces, account, wind=flight.wind)
     sectors = search_sectors(flight, hotspots, site=site, account=account)
     return HotspotLayer(
         flight=flight.id,
         hotspots=hotspots,
         trajectory=flight.trajectory,
         gas=traces,
-        maps=gas_maps(traces, account),
+        maps=maps,
         sectors=sectors,
         fluxes=fluxes,
         cubes=tuple(each.view for each in cubes),

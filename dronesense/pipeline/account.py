@@ -19,6 +19,7 @@ from dronesense.model import (
     DetectRule,
     Flight,
     FluxEstimate,
+    GasMap,
     GasSeries,
     ScoreMap,
     SearchSector,
@@ -56,6 +57,7 @@ class Account:
         self._limits: list[str] = []
         self._emissions: list[str] = []
         self._sectors: list[str] = []
+        self._maps: list[dict[str, object]] = []
         self._check_rules()
 
     @contextmanager
@@ -177,6 +179,10 @@ class Account:
         )
         self.warnings += [f"flux of {found.species}: {each}" for each in found.warnings]
 
+    def maps(self, made: Sequence[GasMap]) -> None:
+        """Note how maps were made."""
+        self._maps += [{"species": each.species, "method": each.method, **each.parameters} for each in made]
+
     def sectors(self, found: Sequence[SearchSector]) -> None:
         """Note what the sectors upwind of gas hotspots hold, and what they assume."""
         if found:
@@ -208,6 +214,7 @@ class Account:
             "emissions": self._emissions,
             "search_sectors": self._sectors,
             "noise_and_limits": self._limits,
+            "gas_maps": self._maps,
             "searches": [self._with_noise(each) for each in self._searches],
         }
         trajectory = self._flight.trajectory

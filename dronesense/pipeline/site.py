@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError
@@ -15,6 +16,8 @@ from dronesense.pipeline.account import Account
 
 FLAT_TERRAIN_SIGMA_M: Final = 5.0
 """Standard uncertainty of "the ground is as high as the take-off place", when there is no height model."""
+
+Floats = NDArray[np.float64]
 
 
 class Site:
@@ -56,6 +59,14 @@ class Site:
             f"(± {FLAT_TERRAIN_SIGMA_M:g} m); name one in [terrain] for a better place"
         )
         return Terrain.flat(float(known[0]), sigma_m=FLAT_TERRAIN_SIGMA_M, source="take-off height")
+
+
+def on_grid(east: Floats, north: Floats, x: Floats, y: Floats, crs: str) -> tuple[Floats, Floats]:
+    """Return winds (m/s toward true east and north) along the axes of a grid, by its convergence at x, y."""
+    lon, lat = geodesy.to_lonlat(np.array([np.median(x)]), np.array([np.median(y)]), crs)
+    turn = float(geodesy.grid_factors(lon, lat, crs)[0][0])
+    cos, sin = np.cos(turn), np.sin(turn)
+    return east * cos - north * sin, north * cos + east * sin
 
 
 def _work_crs(flight: Flight) -> str:
