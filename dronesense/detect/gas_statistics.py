@@ -38,6 +38,8 @@ WINDOWS_PER_TRANSFORM: Final = 8
 DIP_LEVEL: Final = 1.0
 DIP_MEMORIES: Final = 6.0
 """A dip stays below one standard deviation; one that lasts so many memories of the noise is no noise."""
+CUSUM_LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 14.0, 20.0)
+"""Levels at which the background's part of a CUSUM is computed."""
 CUSUM_MEMORY: Final = 16
 """Samples over which a CUSUM's residuals must be white: about what it takes to its alarm at a rise of one."""
 
@@ -171,13 +173,27 @@ def _ewma(record: Record, whitening: tuple[float, ...]) -> Statistic:
 def _cusum(record: Record, whitening: tuple[float, ...]) -> Statistic:
     """Return Page's cumulative sum."""
     residual = gas_whitening.whiten(record.z, record.joined, whitening)
+    quiet = gas_whitening.whiten(_negative(record), record.joined, whitening)
     smoothing = 2.0 / CUSUM_MEMORY
+    kernel = gas_charts.kernel(smoothing)
     gathered = gas_charts.ewma(residual, record.joined, smoothing=smoothing)
-    spread = _spread(gathered, record, gas_charts.kernel(smoothing))
-    residual = residual / spread
-    quiet = gas_whitening.whiten(_negative(record), record.joined, whitening) / spread
+    spread = _spread(gathered, record, kernel)
+    window = record.window_s / record.step_s
+    curve = gas_charts.cusum_rate
+    if spread > _kept(kernel, window):
+        residual, quiet = residual / spread, quiet / spread
+    else:
+        # A chart that noise brings to a level climbs by REFERENCE a sample: the background takes its part of
+        # sums over that time, and the chart ends as exp(-2 REFERENCE level / variance).
+        kept = np.array(
+            [_kept(np.ones(math.ceil(each)), window) for each in CUSUM_LEVELS]
+        )
+
+        def curve(level: float) -> float:
+            return gas_charts.cusum_rate(level / float(np.interp(level, CUSUM_LEVELS, kept)) ** 2)
+
     negative = gas_charts.cusum(quiet, record.joined)
-    model = gas_alarms.NoiseModel((0.0,), 1, float(residual.size), curve=gas_charts.cusum_rate)
+    model = gas_alarms.NoiseModel((0.0,), 1, float(residual.size), curve=curve)
     lowest = gas_alarms.threshold(model, gas_alarms.TAIL_EVENTS[0])
     excursions = gas_events.runs_reaching(negative, record.joined, np.nextafter(0.0, 1.0), lowest, 1)
     model = gas_alarms.with_tail(model, negative[excursions.peak])
