@@ -54,6 +54,9 @@ SIZES: Final = {
 MAX_DIRECTORIES: Final = 1000
 """More pages than this are damage (or a loop)."""
 
+MAX_FIELD_BYTES: Final = 1 << 24
+"""A field larger than this is not metadata: an XMP packet has some kB."""
+
 _COPY_AGAIN: Final = "the copy is cut: copy it again from the card"
 
 
@@ -67,6 +70,11 @@ class _Form:
     @property
     def word(self) -> str:
         return "Q" if self.big else "I"
+
+    @property
+    def inline(self) -> int:
+        """Bytes of a value that stands in its entry."""
+        return 8 if self.big else 4
 
     def unpack(self, stream: BinaryIO, codes: str) -> tuple[int, ...]:
         size = struct.calcsize(self.order + codes)
@@ -85,6 +93,44 @@ def samples_per_pixel(path: Path) -> int:
             return int(tags.get(SAMPLES_PER_PIXEL, np.ones(1))[0])
     except (OSError, EOFError, IndexError):
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field of a directory: tag, TIFF type, byte order, and its bytes."""
+
+    tag: int
+    kind: int
+    order: Literal["<", ">"]
+    data: bytes
+
+
+def entries(
+    path: Path, inner: tuple[int, ...] = ()
+) -> tuple[tuple[Entry, ...], dict[int, tuple[Entry, ...]]] | None:
+    """Return all fields of the first page, and those of the directories its tags *inner* point to.
+
+    Strip and tile offsets are left out. None if *path* is not a TIFF file.
+
+    Raises
+    ------
+    EOFError
+        If the file ends within a directory or a field.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as stream:
+        known = MAGICS.get(stream.read(4))
+        if known is None:
+            return None
+        form = _Form(*known)
+        main = _fields(stream, form, _first(stream, form))
+        found = {}
+        for each in main:
+            if each.tag in inner and each.kind in TYPES:
+                at = np.frombuffer(each.data, dtype=np.dtype(TYPES[each.kind]).newbyteorder(form.order))
+                found[each.tag] = _fields(stream, form, int(at[0])) if at.size else ()
+    return main, found
 
 
 def check(path: Path) -> None:
@@ -141,13 +187,34 @@ class _Directory:
     end: int
 
 
-def _directory(stream: BinaryIO, form: _Form, at: int) -> _Directory:
-    wanted = {SAMPLES_PER_PIXEL, *(tag for pair in DATA_TAGS for tag in pair)}
+def _table(stream: BinaryIO, form: _Form, at: int) -> tuple[struct.Struct, bytes]:
+    """Return the form of an entry and the bytes of all entries of the directory at *at*."""
     stream.seek(at)
     (count,) = form.unpack(stream, "Q" if form.big else "H")
-    inline = 8 if form.big else 4
-    entry = struct.Struct(f"{form.order}HH{form.word}{inline}s")
-    raw = _exactly(stream, count * entry.size)
+    entry = struct.Struct(f"{form.order}HH{form.word}{form.inline}s")
+    return entry, _exactly(stream, count * entry.size)
+
+
+def _fields(stream: BinaryIO, form: _Form, at: int) -> tuple[Entry, ...]:
+    """Return the fields of a directory, but for where strips and tiles lie; huge ones are left out."""
+    entry, raw = _table(stream, form, at)
+    places = {tag for pair in DATA_TAGS for tag in pair}
+    found = []
+    for tag, kind, items, value in entry.iter_unpack(raw):
+        size = items * SIZES.get(kind, 0)
+        if tag in places or not 0 < size <= MAX_FIELD_BYTES:
+            continue
+        if size > form.inline:
+            stream.seek(struct.unpack(form.order + form.word, value)[0])
+            value = _exactly(stream, size)
+        found.append(Entry(tag, kind, form.order, value[:size]))
+    return tuple(found)
+
+
+def _directory(stream: BinaryIO, form: _Form, at: int) -> _Directory:
+    wanted = {SAMPLES_PER_PIXEL, *(tag for pair in DATA_TAGS for tag in pair)}
+    entry, raw = _table(stream, form, at)
+    inline = form.inline
     (following,) = form.unpack(stream, form.word)
     tags: dict[int, NDArray[np.generic]] = {}
     end = 0
