@@ -1,10 +1,11 @@
-"""Loops over blocks: read-ahead, and one BLAS thread while they run."""
+"""Loops over blocks: read-ahead, several workers, and one BLAS thread while they run."""
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -25,6 +26,66 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def worker_count(limit: int) -> int:
+    """Return how many threads may work at a time: at most *limit*, at most the processors that are ours."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(limit, ours))
+
+
+def share_out(items: Iterable[T], workers: Sequence[Callable[[T], object]]) -> None:
+    """Give every item to one of *workers*, each in a thread of its own, while the next item is being read.
+
+    Which worker takes an item is left to chance: the work must not depend on it, and results must go to
+    places of their own. NumPy works on large arrays in several threads at a time.
+
+    Parameters
+    ----------
+    items : iterable
+        Read ahead by a further thread.
+    workers : sequence of callable
+        At least one. An exception of one of them, or of *items*, ends all and is raised here.
+
+    Examples
+    --------
+    >>> squares = [0] * 5
+    >>> def square(i):
+    ...     squares[i] = i * i
+    >>> share_out(range(5), [square, square])
+    >>> squares
+    [0, 1, 4, 9, 16]
+    """
+    if not workers:
+        raise ValueError("there must be a worker")
+    stream = prefetch(items)
+    if len(workers) == 1:
+        for item in stream:
+            workers[0](item)
+        return
+    turn = threading.Lock()
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[T], object]) -> None:
+        try:
+            while not failures:
+                with turn:
+                    item = next(stream, _End)
+                if item is _End:
+                    return
+                work(item)  # type: ignore[arg-type]
+        except BaseException as error:  # noqa: BLE001  (raised below, in the caller's thread)
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,), name="dronesense-worker") for work in workers[1:]]
+    for thread in threads:
+        thread.start()
+    run(workers[0])
+    for thread in threads:
+        thread.join()
+    stream.close()  # type: ignore[attr-defined]
+    if failures:
+        raise failures[0]
 
 
 class _Failure:

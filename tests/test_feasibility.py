@@ -68,7 +68,6 @@ def assess(
         sigma=unknown if sigma is None else sigma,
         center_nm=NM,
         model_error=model_error,
-        scene_share=1.0 if around is None else feasibility.SCENE_SHARE,
     )
     return feasibility.assess(pixels, model, around=around)
 

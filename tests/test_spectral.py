@@ -223,7 +223,7 @@ def test_an_empty_scene_is_an_empty_result() -> None:
 def brute_force(cube: SpectralCube, target: np.ndarray, ridge: float) -> dict[str, np.ndarray]:
     """SAM, MF, ACE in float64 from the same statistics."""
     x = cube.source.read(0, cube.shape[0])[0].transpose(0, 2, 1).astype(np.float64)
-    known = background.estimate(cube, ridge=ridge, budget_bytes=1 << 27)
+    known = background.estimate(cube, ridge=ridge)
     k = len(target)
     inverse = np.linalg.inv(known.covariance + ridge * np.trace(known.covariance) / k * np.eye(k))
     d, t = x - known.mean, target - known.mean
@@ -382,10 +382,10 @@ def peak_bytes(rows: int) -> int:
 
 def test_memory_grows_with_the_maps_and_not_with_the_cube() -> None:
     peak_bytes(500)  # imports and caches
-    few, many = peak_bytes(1000), peak_bytes(5000)
-    pixels = (5000 - 1000) * 50
+    few, many = peak_bytes(1000), peak_bytes(13_000)
+    pixels = (13_000 - 1000) * 50
     maps = 40 * pixels  # three maps of float32, and copies of one of them while its tail is learned
-    sample = 2 * background.MIN_SAMPLE_BYTES  # pixels and neighbors, until the sample is full
+    sample = 2 * background.SAMPLE_BYTES  # pixels and neighbors, until the sample is full
     assert many - few < maps + sample < 0.6 * pixels * 100 * 4  # the cube itself as float32
 
 

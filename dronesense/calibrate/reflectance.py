@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import CalibrationError
 from dronesense.model import Panel, SpectralCube
-from dronesense.model.cube import CubeSource
+from dronesense.model.cube import CubeSource, Folded, fold
 from dronesense.model.signature import resample_spectrum
 
 MIN_SIGNAL_TO_NOISE: Final = 3.0
@@ -32,7 +32,7 @@ class _Levels:
 
     mean: Doubles
     deviation: Doubles
-    highest: Doubles
+    highest: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +64,26 @@ class _Reflectance:
             low, high = values[:, below, sample], values[:, above, sample]
             values[:, band, sample] = low + (high - low) * self.share
         return values, valid
+
+    def folded(self) -> Folded:
+        """Return the raw numbers and the linear map that makes reflectance of them."""
+        raw = fold(self.raw)
+        saturation = self.saturation_dn
+
+        def read(start: int, stop: int) -> tuple[NDArray[np.generic], Mask]:
+            stored, valid = raw.read(start, stop)
+            valid = valid & self.usable
+            if np.isfinite(saturation):
+                valid &= ~np.greater_equal(stored[:, self.good], saturation).any(axis=1)
+            return stored, valid
+
+        if raw.repair or (np.isfinite(saturation) and not (raw.gain is None and raw.offset is None)):
+            return Folded(self.read)
+        gain = self.gain if raw.gain is None else raw.gain * self.gain
+        offset = -self.dark * self.gain
+        if raw.offset is not None:
+            offset = offset + raw.offset * self.gain
+        return Folded(read, gain, offset, self.repair if self.repair[0].size else (), self.share)
 
 
 def calibrate(
@@ -231,19 +251,21 @@ def _levels(cube: SpectralCube, rows: tuple[int, int] | None) -> _Levels:
     first, last = rows or (0, cube.shape[0])
     if not 0 <= first < last <= cube.shape[0]:
         raise CalibrationError(f"rows {first} to {last} are not in its {cube.shape[0]}", where=cube.path)
-    shift, _ = cube.source.read(first, first + 1)
-    total = np.zeros(cube.shape[1:])
-    square = np.zeros(cube.shape[1:])
-    highest = np.full(cube.shape[1:], -np.inf)
-    for block in cube.blocks():
-        inside = slice(max(0, first - block.start), max(0, last - block.start))
-        offset = block.values[inside].astype(np.float64) - shift[0]
-        total += offset.sum(axis=0)
-        square += (offset**2).sum(axis=0)
-        highest = np.maximum(highest, block.values[inside].max(axis=0, initial=-np.inf))
+    shift = cube.source.read(first, first + 1)[0][0]
+    total = np.zeros(shift.shape)
+    square = np.zeros(shift.shape)
+    highest = np.full(shift.shape, -np.inf, dtype=np.float32)
+    offset = np.empty_like(shift)
+    for row in range(first, last):
+        line = cube.source.read(row, row + 1)[0][0]
+        np.maximum(highest, line, out=highest)
+        np.subtract(line, shift, out=offset)
+        np.add(total, offset, out=total)
+        np.multiply(offset, offset, out=offset)
+        np.add(square, offset, out=square)
     n = last - first
     variance = np.maximum(square - total**2 / n, 0.0) / max(n - 1, 1)
-    return _Levels(shift[0] + total / n, np.sqrt(variance), highest)
+    return _Levels(shift + total / n, np.sqrt(variance), highest)
 
 
 def _dark(cube: SpectralCube, panel: Panel, dark: SpectralCube | Doubles | None) -> tuple[Doubles, list[str]]:

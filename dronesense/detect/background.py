@@ -8,23 +8,29 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.detect import chi_square
+from dronesense.detect.stored import picker
 from dronesense.errors import CoverageError
 from dronesense.model import SpectralCube
+from dronesense.model.cube import fold
 
 SAMPLE_PIXELS: Final = 65_536
-"""Pixels of the strided sample: 240 per band of a 270-band camera, of which the covariance needs some 10."""
+"""Pixels of the strided sample, at most."""
+SAMPLE_BYTES: Final = 32 * 1024 * 1024
+"""And bytes: 31,000 pixels, 115 per band, of a 270-band camera, where some 10 per band are enough."""
 TRIM_SHARE: Final = 0.01
 """Share of the sample, the farthest from the mean, that is left out as possible targets."""
 NOISE_TRIM_SHARE: Final = 0.2
 """Share of the neighbor differences, the farthest from zero, that is left out as edges of materials."""
 PIXELS_PER_BAND: Final = 2
 """Fewest pixels per band: below, the sample covariance says nothing about some directions."""
-SAMPLE_BUDGET_SHARE: Final = 4
-"""The sample may take 1 / this of the budget: pixels, neighbors and float64 copies live at a time."""
-MIN_SAMPLE_BYTES: Final = 16 * 1024 * 1024
-"""The sample is never cut below this, whatever the budget."""
-CHUNK_PIXELS: Final = 8192
+MAX_TAKEN_OFF: Final = 1e4
+"""Sums of trimmed pixels are taken off the sums of all where they are at most this many times what stays:
+beyond, the difference would lose digits that matter, and the sums are made anew."""
+CHUNK_PIXELS: Final = 4096
 """Pixels turned to float64 at a time."""
+INVERTED_AT_ONCE: Final = 72
+"""Size of the triangular blocks that are inverted as if they were full."""
 KEPT_PIXELS: Final = 8192
 """Pixels that stay with the statistics."""
 NOISE_FLOOR: Final = 1e-6
@@ -78,7 +84,6 @@ def estimate(
     cube: SpectralCube,
     *,
     ridge: float,
-    budget_bytes: int,
     exclude: NDArray[np.bool_] | None = None,
     bands: NDArray[np.int64] | None = None,
 ) -> Background:
@@ -93,8 +98,6 @@ def estimate(
     cube : SpectralCube
     ridge : float
         Share of the mean eigenvalue that is added to the diagonal, >= 0.
-    budget_bytes : int
-        Bounds the sample; a block is never larger.
     exclude : (rows, cols) bool, optional
         Pixels not to be used.
     bands : (k,) int64, optional
@@ -112,7 +115,7 @@ def estimate(
     index = np.flatnonzero(cube.bands.good) if bands is None else np.asarray(bands, dtype=np.int64)
     if index.size == 0:
         raise CoverageError("the cube has no good band", where=cube.path, fix="check the bad-band list (bbl)")
-    sample, difference = _sample(cube, index, budget_bytes, exclude)
+    sample, difference = _sample(cube, index, exclude)
     varies = np.ptp(sample, axis=0) > 0.0 if len(sample) else np.ones(len(index), dtype=np.bool_)
     if not varies.all():
         index, sample, difference = index[varies], sample[:, varies], difference[:, varies]
@@ -122,10 +125,11 @@ def estimate(
             where=cube.path,
             fix=f"give a cube of at least {PIXELS_PER_BAND * max(1, len(index))} pixels, or exclude bands",
         )
-    mean, covariance = _moments(sample)
+    sums = _Sums.of(sample)
+    mean, covariance = sums.moments()
     distance = distances(sample, mean, factor(covariance, ridge=ridge, where=cube.path)[0])
     kept = distance <= np.quantile(distance, 1.0 - TRIM_SHARE)
-    mean, covariance = _moments(sample[kept])
+    mean, covariance = sums.without(sample, ~kept).moments()
     noise = _noise(difference, covariance)
     whitening, condition = factor(covariance, ridge=ridge, where=cube.path)
     history = (
@@ -179,67 +183,137 @@ def factor(covariance: NDArray[np.float64], *, ridge: float, where: str) -> tupl
     CoverageError
         If the matrix is not positive definite.
     """
-    from scipy.linalg import solve_triangular
-
-    k = len(covariance)
-    loaded = covariance + np.eye(k) * (ridge * np.trace(covariance) / k)
-    deviation = np.sqrt(np.diag(loaded))
-    correlation = loaded / np.outer(deviation, deviation)
+    whitening, correlation = _whiten(covariance, ridge=ridge)
     eigenvalue = np.linalg.eigvalsh(correlation)
-    if not eigenvalue[0] > np.finfo(np.float64).eps * k:
+    if whitening is None or not eigenvalue[0] > np.finfo(np.float64).eps * len(covariance):
         raise CoverageError(
-            f"the covariance of {k} bands is singular (ridge {ridge:g})",
+            f"the covariance of {len(covariance)} bands is singular (ridge {ridge:g})",
             where=where,
             fix="use a ridge of 1e-3, or exclude bands that repeat others",
         )
-    lower = np.linalg.cholesky(correlation)
-    whitening = solve_triangular(lower, np.diag(1.0 / deviation), lower=True)
-    return np.asarray(whitening), float(eigenvalue[-1] / eigenvalue[0])
+    return whitening, float(eigenvalue[-1] / eigenvalue[0])
+
+
+def whiten(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lower triangular ``W`` with ``W' W = covariance^-1``; see :func:`factor`.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not positive definite.
+    """
+    whitening, _ = _whiten(covariance, ridge=0.0)
+    if whitening is None:
+        raise ValueError("the covariance is not positive definite")
+    return whitening
+
+
+def _whiten(
+    covariance: NDArray[np.float64], *, ridge: float
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Return the whitening matrix, None for a singular covariance, and the correlation."""
+    loaded = covariance
+    if ridge > 0.0:
+        k = len(covariance)
+        loaded = covariance + np.eye(k) * (ridge * np.trace(covariance) / k)
+    deviation = np.sqrt(np.diag(loaded))
+    correlation = loaded / deviation / deviation[:, None]
+    try:
+        lower = np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        return None, correlation
+    return np.asarray(_inverse_of_lower(np.asarray(lower)) / deviation), correlation
+
+
+def _inverse_of_lower(lower: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of a lower triangular matrix, half by half."""
+    k = len(lower)
+    if k <= INVERTED_AT_ONCE:
+        return np.tril(np.linalg.inv(lower))
+    half = k // 2
+    result = np.zeros_like(lower)
+    result[:half, :half] = _inverse_of_lower(lower[:half, :half])
+    result[half:, half:] = _inverse_of_lower(lower[half:, half:])
+    result[half:, :half] = -result[half:, half:] @ (lower[half:, :half] @ result[:half, :half])
+    return result
 
 
 def _sample(
-    cube: SpectralCube, index: NDArray[np.int64], budget_bytes: int, exclude: NDArray[np.bool_] | None
+    cube: SpectralCube, index: NDArray[np.int64], exclude: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return valid pixels (n, k) on a strided grid, and differences to the right-hand neighbor (m, k)."""
     rows, _, cols = cube.shape
-    room = max(MIN_SAMPLE_BYTES, budget_bytes // SAMPLE_BUDGET_SHARE) // (4 * len(index))
-    step = max(1, int(np.ceil(np.sqrt(rows * cols / max(1, min(SAMPLE_PIXELS, room))))))
+    room = max(1, SAMPLE_BYTES // (4 * len(index)))
+    step = max(1, int(np.ceil(np.sqrt(rows * cols / min(SAMPLE_PIXELS, room)))))
     col = np.arange(step // 2 if step // 2 < cols else 0, cols, step)
-    pair = col[col + 1 < cols]
-    pixels: list[NDArray[np.float32]] = []
-    differences: list[NDArray[np.float32]] = []
-    for row in range(min(step // 2, rows - 1), rows, step):
-        values, valid = cube.source.read(row, row + 1)
-        line = values[0][index]
-        usable = valid[0] & np.isfinite(line).all(axis=0)
+    at = np.union1d(col, np.minimum(col + 1, cols - 1))
+    here, right = np.searchsorted(at, col), np.searchsorted(at, np.minimum(col + 1, cols - 1))
+    source = fold(cube.source)
+    pick = picker(source, at)
+    row_numbers = range(min(step // 2, rows - 1), rows, step)
+    pixels = np.empty((len(row_numbers) * len(col), len(index)), dtype=np.float32)
+    differences = np.empty_like(pixels)
+    n = m = 0
+    for row in row_numbers:
+        stored, valid = source.read(row, row + 1)
+        line = pick(stored[0])[index]
+        usable = valid[0, at] & np.isfinite(line).all(axis=0)
         if exclude is not None:
-            usable = usable & ~exclude[row]
-        pixels.append(line[:, col[usable[col]]].T)
-        both = pair[usable[pair] & usable[pair + 1]]
-        differences.append((line[:, both + 1] - line[:, both]).T)
-    return np.concatenate(pixels), np.concatenate(differences)
+            usable = usable & ~exclude[row, at]
+        good = here[usable[here]]
+        pixels[n : n + len(good)] = line[:, good].T
+        both = usable[here] & usable[right] & (here != right)
+        pairs = int(both.sum())
+        differences[m : m + pairs] = (line[:, right[both]] - line[:, here[both]]).T
+        n, m = n + len(good), m + pairs
+    return pixels[:n], differences[:m]
 
 
-def _moments(sample: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and covariance, accumulated in float64 on values shifted by a first mean."""
-    shift = sample[:CHUNK_PIXELS].mean(axis=0, dtype=np.float64)
-    total = np.zeros(sample.shape[1])
-    product = np.zeros((sample.shape[1], sample.shape[1]))
-    for start in range(0, len(sample), CHUNK_PIXELS):
-        chunk = sample[start : start + CHUNK_PIXELS].astype(np.float64) - shift
-        total += chunk.sum(axis=0)
-        product += chunk.T @ chunk
-    n = len(sample)
-    return shift + total / n, (product - np.outer(total, total) / n) / (n - 1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Sums of pixels and of their products, in float64, shifted by a first mean."""
+
+    shift: NDArray[np.float64]
+    total: NDArray[np.float64]
+    product: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def of(cls, sample: NDArray[np.float32], shift: NDArray[np.float64] | None = None) -> _Sums:
+        k = sample.shape[1]
+        if shift is None:
+            shift = sample[:CHUNK_PIXELS].mean(axis=0, dtype=np.float64)
+        total, product = np.zeros(k), np.zeros((k, k))
+        for start in range(0, len(sample), CHUNK_PIXELS):
+            chunk = sample[start : start + CHUNK_PIXELS].astype(np.float64)
+            chunk -= shift
+            total += chunk.sum(axis=0)
+            product += chunk.T @ chunk
+        return cls(shift, total, product, len(sample))
+
+    def without(self, sample: NDArray[np.float32], left_out: NDArray[np.bool_]) -> _Sums:
+        """Return the sums without some pixels of *sample*."""
+        off = _Sums.of(sample[left_out], self.shift)
+        rest = self.product - off.product
+        if np.any(np.diag(off.product) > MAX_TAKEN_OFF * np.maximum(np.diag(rest), 0.0)):
+            return _Sums.of(sample[~left_out])
+        return _Sums(self.shift, self.total - off.total, rest, self.count - off.count)
+
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and covariance."""
+        offset = self.total / self.count
+        scatter = self.product - np.outer(self.total, offset)
+        return self.shift + offset, scatter / (self.count - 1)
 
 
 def distances(
     sample: NDArray[np.float32], mean: NDArray[np.float64], whitening: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the squared Mahalanobis distance (n,) of each pixel of *sample* (n, k) from *mean*."""
-    result = np.empty(len(sample))
+) -> NDArray[np.float32]:
+    """Return the squared Mahalanobis distance (n,) of each pixel of *sample* (n, k) from *mean*, float32."""
+    result = np.empty(len(sample), dtype=np.float32)
+    center, across = mean.astype(np.float32), whitening.T.astype(np.float32)
     for start in range(0, len(sample), CHUNK_PIXELS):
-        z = (sample[start : start + CHUNK_PIXELS].astype(np.float64) - mean) @ whitening.T
+        z = (sample[start : start + CHUNK_PIXELS] - center) @ across
         result[start : start + CHUNK_PIXELS] = np.einsum("ij,ij->i", z, z)
     return result
 
@@ -250,19 +324,17 @@ def _noise(difference: NDArray[np.float32], covariance: NDArray[np.float64]) -> 
     The trim shrinks the covariance of a Gaussian by a known factor, which is put back (Croux & Haesbroeck
     1999, doi 10.1006/jmva.1999.1839). Too few pairs: the background's own covariance, an upper bound.
     """
-    from scipy.special import gammainc, gammaincinv
-
     k = len(covariance)
     floor = np.diag(np.diag(covariance)) * NOISE_FLOOR
     if len(difference) < PIXELS_PER_BAND * k:
         return covariance
-    _, noise = _moments(difference)
-    whitening, _ = factor(noise + 2.0 * floor, ridge=0.0, where="noise")
-    distance = distances(difference, np.zeros(k), whitening)
+    sums = _Sums.of(difference)
+    _, noise = sums.moments()
+    distance = distances(difference, np.zeros(k), whiten(noise + 2.0 * floor))
     kept = distance <= np.quantile(distance, 1.0 - NOISE_TRIM_SHARE)
     if kept.sum() < PIXELS_PER_BAND * k:
         return covariance
-    radius = float(gammaincinv(k / 2.0, 1.0 - NOISE_TRIM_SHARE))
-    consistency = (1.0 - NOISE_TRIM_SHARE) / float(gammainc(k / 2.0 + 1.0, radius))
-    _, noise = _moments(difference[kept])
+    radius = chi_square.exceeded(NOISE_TRIM_SHARE, k)
+    consistency = (1.0 - NOISE_TRIM_SHARE) / chi_square.below(radius, k + 2)
+    _, noise = sums.without(difference, ~kept).moments()
     return noise * (consistency / 2.0) + floor

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.detect.background import Background, factor
+from dronesense.detect import chi_square
+from dronesense.detect.background import Background, whiten
 
 Doubles = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ RING_INFLATION: Final = 2.0
 """Factor on the covariance of the pixels around a region: they are few, their spread is underestimated."""
 MAX_NOISE_RATIO: Final = 10.0
 """The noise variance grows with the signal, at most this much between mean background and target."""
+KEPT_STEPS: Final = 8
+"""Factored covariances that a model keeps for pixels in front of their surroundings: 5 MB with 270 bands."""
 REFERENCE_LEVEL: Final = 1e-2
 """Where the background's own spread is measured: rarer values may still be targets."""
 
@@ -67,27 +70,66 @@ class Fit:
         return self.misfit <= 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A target in front of a background, at every fill of the grid; from :func:`prepare`.
 
-    Parameters
-    ----------
-    mean : (k,) float64
-        Of the whole scene.
-    target : (k,) float64
-    whitening : tuple of (k, k) float64
-        ``W(f)`` with ``W' W = S(f)^-1``, without the part of the pixels around.
-    cosines : (k, m) float64
-    limits : (float, float)
-        Of both statistics.
+    The covariances are factored when they are asked for: most pixels need few of them. Some stay for the next
+    pixels.
     """
 
-    mean: Doubles
-    target: Doubles
-    whitening: tuple[Doubles, ...]
-    cosines: Doubles
-    limits: tuple[float, float]
+    def __init__(
+        self, background: Background, target: Doubles, loading: Doubles, stretch: tuple[float, float]
+    ) -> None:
+        k = len(target)
+        self.mean = background.mean
+        self._background, self._target, self._loading = background, target, loading
+        self._cosines = slow_cosines(k)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.clip(target / background.mean, 1.0, MAX_NOISE_RATIO)
+        ratio[~(background.mean > 0.0)] = 1.0
+        self._ratio = ratio
+        plain = tuple(chi_square.exceeded(MISFIT_LEVEL, n) for n in (k, self._cosines.shape[1]))
+        self._limits = ((plain[0] * stretch[0], plain[1] * stretch[1]), (plain[0], plain[1]))
+        self._steps: dict[tuple[int, float], _Step] = {}
+
+    def limits(self, *, near: bool) -> tuple[float, float]:
+        """Return what the two statistics may reach, in front of the scene or of the pixels around."""
+        return self._limits[near]
+
+    def step(self, i: int, *, near: bool) -> _Step:
+        """Return what is needed to test fill *i* of the grid."""
+        f = FILL_GRID[i]
+        part = (SCENE_SHARE if near else 1.0) * (1.0 - f) ** 2
+        step = self._steps.get((i, part))
+        if step is None:
+            growth = np.sqrt(1.0 - f + f * self._ratio)
+            noise = np.outer(growth, growth) * self._background.noise
+            spread = part * self._background.covariance + (1.0 - part) * noise + f * f * self._loading
+            white = whiten(spread + _jitter(self._background))
+            log_det = -2.0 * float(np.log(np.diag(white)).sum())
+            step = _Step(f, white, white @ (f * self._target), white @ self._cosines, log_det)
+            if near and len(self._steps) < KEPT_STEPS:
+                self._steps[i, part] = step
+        return step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """One fill: ``W`` with ``W' W = S^-1`` without the part of the pixels around, and ``log det S``.
+
+    *part* and *slow* are what W makes of the target's share and of the slow cosines.
+    """
+
+    fill: float
+    whitening: Doubles
+    part: Doubles
+    slow: Doubles
+    log_det: float
+
+
+def slow_cosines(k: int) -> Doubles:
+    """Return the (k, m) slowest cosines over k bands."""
+    return np.asarray(np.cos(np.pi * np.outer(np.arange(k) + 0.5, np.arange(min(SMOOTH_TERMS, k))) / k))
 
 
 def prepare(
@@ -97,13 +139,15 @@ def prepare(
     sigma: Doubles,
     center_nm: Doubles,
     model_error: float,
-    scene_share: float = 1.0,
+    stretch: tuple[float, float] | None = None,
 ) -> Model:
-    """Factor the covariance of the misfit for each fill f of a grid.
+    """Make ready to test pixels against a target.
 
-    ``S(f) = p C + (1 - p) D N D + f^2 M`` with ``p = s (1 - f)^2``, the background's covariance C and its
-    share s, the noise N, and M of the signature (:func:`signature_covariance`). Noise grows with the signal:
-    D holds the square root of ``1 - f + f t / m`` per band, where the target t is brighter than the mean m.
+    The covariance of the misfit at fill f is ``S(f) = p C + (1 - p) D N D + f^2 M`` with ``p = s (1 - f)^2``,
+    the background's covariance C and its share s (1 in front of the scene, :data:`SCENE_SHARE` in front of
+    the pixels around), the noise N, and M of the signature (:func:`signature_covariance`). Noise grows with
+    the signal: D holds the square root of ``1 - f + f t / m`` per band, where the target t is brighter than
+    the mean m.
 
     Parameters
     ----------
@@ -113,29 +157,11 @@ def prepare(
         Band centers; NaN when not known.
     model_error : float
         Standard deviation of smooth multiplicative errors between signature and scene, e.g. 0.02.
-    scene_share : float
-        1: the background is that of the whole scene. :data:`SCENE_SHARE`: each call of :func:`assess` brings
-        the pixels around its own.
+    stretch : (float, float), optional
+        :func:`stretches` of *background*, where several targets share it.
     """
-    k = len(target)
     loading = signature_covariance(target, sigma, center_nm, model_error)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.clip(target / background.mean, 1.0, MAX_NOISE_RATIO)
-    ratio[~(background.mean > 0.0)] = 1.0
-    whitening = []
-    for f in FILL_GRID:
-        part = scene_share * (1.0 - f) ** 2
-        growth = np.sqrt(1.0 - f + f * ratio)
-        noise = np.outer(growth, growth) * background.noise
-        spread = part * background.covariance + (1.0 - part) * noise + f * f * loading
-        whitening.append(factor(spread + _jitter(background), ridge=0.0, where="feasibility")[0])
-    cosines = np.cos(np.pi * np.outer(np.arange(k) + 0.5, np.arange(min(SMOOTH_TERMS, k))) / k)
-    stretch = _stretches(background, cosines) if scene_share == 1.0 else (1.0, 1.0)
-    limits = (
-        stretch[0] * _chi_square(k, MISFIT_LEVEL),
-        stretch[1] * _chi_square(cosines.shape[1], MISFIT_LEVEL),
-    )
-    return Model(background.mean, target, tuple(whitening), cosines, limits)
+    return Model(background, target, loading, stretches(background) if stretch is None else stretch)
 
 
 def assess(spectra: NDArray[np.float32], model: Model, *, around: Doubles | None = None) -> Fit:
@@ -156,24 +182,57 @@ def assess(spectra: NDArray[np.float32], model: Model, *, around: Doubles | None
         Pixels around them. Their mean takes the place of the scene's, and S gains ``(1 - f)^2`` times their
         covariance, by a low-rank update (Woodbury).
     """
-    n, k = spectra.shape
-    mean, spread = model.mean, np.empty((0, k))
-    if around is not None:
-        mean = around.mean(axis=0)
-        spread = (around - mean) * np.sqrt(RING_INFLATION / (len(around) - 1))
+    n = len(spectra)
     best, misfit = np.full(n, np.inf), np.full(n, np.inf)
     fill, gain = np.zeros(n), np.zeros(n)
-    for f, whitening in zip(FILL_GRID, model.whitening, strict=True):
-        y = (spectra - (1.0 - f) * mean) @ whitening.T
-        part = _Whitened((1.0 - f) * spread @ whitening.T)
-        residual, g = _residual(y, whitening @ (f * model.target), part)
-        total = np.einsum("ij,ij->i", residual, part.solve(residual))
-        cost = total + part.log_det - 2.0 * float(np.log(np.diag(whitening)).sum())
+    near = _Around(model, around)
+    for i, f in enumerate(FILL_GRID):
+        cost, g, here = near.test(spectra, i)
         better = cost < best
         best[better], fill[better], gain[better] = cost[better], f, g[better]
-        smooth = _smooth_part(residual, whitening @ model.cosines, part)
-        misfit = np.minimum(misfit, np.maximum(total / model.limits[0], smooth / model.limits[1]))
+        misfit = np.minimum(misfit, here)
     return Fit(fill, gain, misfit)
+
+
+def feasible(
+    spectra: NDArray[np.float32], model: Model, *, around: Doubles | None = None, guess: float = 1.0
+) -> NDArray[np.bool_]:
+    """Return :attr:`Fit.feasible` of :func:`assess`, sooner: fills near *guess* first, until all pass."""
+    passed = np.zeros(len(spectra), dtype=np.bool_)
+    near = _Around(model, around)
+    for i in np.argsort(np.abs(np.array(FILL_GRID) - guess), kind="stable").tolist():
+        left = ~passed
+        passed[left] = near.test(spectra[left], i)[2] <= 1.0
+        if passed.all():
+            break
+    return passed
+
+
+class _Around:
+    """What pixels are tested in front of: the whole scene, or the pixels around them."""
+
+    def __init__(self, model: Model, around: Doubles | None) -> None:
+        self.model, self.near = model, around is not None
+        self.mean, self.spread = model.mean, np.empty((0, len(model.mean)))
+        if around is not None:
+            self.mean = around.mean(axis=0)
+            self.spread = (around - self.mean) * np.sqrt(RING_INFLATION / (len(around) - 1))
+
+    def test(self, spectra: NDArray[np.float32], i: int) -> tuple[Doubles, Doubles, Doubles]:
+        """Return cost, gain and misfit (n,) of *spectra* at fill *i* of the grid."""
+        step = self.model.step(i, near=self.near)
+        y = (spectra - (1.0 - step.fill) * self.mean) @ step.whitening.T
+        rows = self.spread if step.fill < 1.0 else self.spread[:0]
+        part = _Whitened((1.0 - step.fill) * rows @ step.whitening.T)
+        residual, gain = _residual(y, step.part, part)
+        total = np.einsum("ij,ij->i", residual, part.solve(residual))
+        smooth = _smooth_part(residual, step.slow, part)
+        limits = self.model.limits(near=self.near)
+        return (
+            total + part.log_det + step.log_det,
+            gain,
+            np.maximum(total / limits[0], smooth / limits[1]),
+        )
 
 
 class _Whitened:
@@ -181,12 +240,17 @@ class _Whitened:
 
     def __init__(self, rows: Doubles) -> None:
         self.rows = rows
-        self.inner = np.eye(len(rows)) + rows @ rows.T
-        self.log_det = float(np.linalg.slogdet(self.inner)[1])
+        self.log_det = 0.0
+        if len(rows):
+            inner = np.eye(len(rows)) + rows @ rows.T
+            self.inverse = np.linalg.inv(inner)
+            self.log_det = float(np.linalg.slogdet(inner)[1])
 
     def solve(self, vectors: Doubles) -> Doubles:
         """Return ``(I + Z' Z)^-1 v`` for each row v (n, k)."""
-        return np.asarray(vectors - np.linalg.solve(self.inner, self.rows @ vectors.T).T @ self.rows)
+        if not len(self.rows):
+            return vectors
+        return np.asarray(vectors - (vectors @ self.rows.T) @ self.inverse @ self.rows)
 
 
 def signature_covariance(target: Doubles, sigma: Doubles, center_nm: Doubles, model_error: float) -> Doubles:
@@ -219,28 +283,22 @@ def _residual(y: Doubles, part: Doubles, whitened: _Whitened) -> tuple[Doubles, 
     return y - np.outer(gain, part), gain
 
 
-def _smooth_part(residual: Doubles, slow: Doubles, whitened: _Whitened) -> Doubles:
+def _smooth_part(residual: NDArray[np.floating], slow: Doubles, whitened: _Whitened) -> Doubles:
     """Return the part of ``r' S^-1 r`` (n,) in the span of whitened *slow* (k, m)."""
-    inside = whitened.solve(residual) @ slow
+    inside = residual @ whitened.solve(slow.T).T
     gram = slow.T @ whitened.solve(slow.T).T
     return np.asarray(np.einsum("ij,ji->i", inside, np.linalg.solve(gram, inside.T)))
 
 
-def _stretches(background: Background, cosines: Doubles) -> tuple[float, float]:
+def stretches(background: Background) -> tuple[float, float]:
     """Return how much wider than a Gaussian the background's rarer pixels spread, in both statistics."""
-    whitening, _ = factor(background.covariance + _jitter(background), ridge=0.0, where="feasibility")
-    offset = (background.sample.astype(np.float64) - background.mean) @ whitening.T
-    nothing = _Whitened(np.empty((0, len(cosines))))
-    spread = (np.einsum("ij,ij->i", offset, offset), _smooth_part(offset, whitening @ cosines, nothing))
+    white = whiten(background.covariance + _jitter(background)).astype(np.float32)
+    offset = (background.sample - background.mean.astype(np.float32)) @ white.T
+    slow = white.astype(np.float64) @ slow_cosines(len(white))
+    nothing = _Whitened(np.empty((0, len(white))))
+    spread = (np.einsum("ij,ij->i", offset, offset), _smooth_part(offset, slow, nothing))
     total, smooth = (
-        max(1.0, float(np.quantile(values, 1.0 - REFERENCE_LEVEL)) / _chi_square(n, REFERENCE_LEVEL))
-        for values, n in zip(spread, cosines.shape, strict=True)
+        max(1.0, float(np.quantile(values, 1.0 - REFERENCE_LEVEL)) / chi_square.exceeded(REFERENCE_LEVEL, n))
+        for values, n in zip(spread, slow.shape, strict=True)
     )
     return total, smooth
-
-
-def _chi_square(freedom: int, probability: float) -> float:
-    """Return what a chi-square variable exceeds with *probability*."""
-    from scipy.special import gammaincinv
-
-    return 2.0 * float(gammaincinv(freedom / 2.0, 1.0 - probability))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -16,8 +17,6 @@ RIM_PROBABILITY: Final = 1e-3
 """A neighbor of a seed joins it when the background exceeds its score with at most this probability."""
 RIM_SHARE: Final = 0.25
 """Without a tail, a neighbor joins when its score is at least this share of the threshold."""
-EIGHT: Final = np.ones((3, 3), dtype=np.bool_)
-"""Pixels that touch at a corner belong together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,53 +47,96 @@ def outline(score_map: ScoreMap, *, min_pixels: int = 1) -> tuple[Region, ...]:
     ValueError
         If *min_pixels* is less than 1.
     """
-    from scipy.ndimage import grey_dilation, label
-
     if min_pixels < 1:
         raise ValueError(f"min_pixels must be at least 1, not {min_pixels}")
-    score = np.nan_to_num(score_map.score, nan=-np.inf)
-    seeds = score >= score_map.threshold
-    labels, count = label(seeds, structure=EIGHT)
-    if count == 0:
+    score = score_map.score
+    flat = score.ravel()
+    seeds = np.flatnonzero(flat >= score_map.threshold)  # NaN is not
+    if not len(seeds):
         return ()
-    peak = np.full(count + 1, -np.inf)
-    np.maximum.at(peak, labels[seeds], score[seeds])
-    rank = np.zeros(count + 1, dtype=np.int32)
-    rank[1 + np.argsort(peak[1:], kind="stable")] = np.arange(1, count + 1)
+    labels = _joined(seeds, score.shape)
+    count = int(labels.max()) + 1
+    peak = np.full(count, -np.inf)
+    np.maximum.at(peak, labels, flat[seeds])
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.argsort(peak, kind="stable")] = np.arange(count)
     labels = rank[labels]
-    grown = grey_dilation(labels, footprint=EIGHT)
-    rim = ~seeds & (grown > 0) & (score >= _rim_level(score_map))
-    labels = np.where(rim, grown, labels)
-    return tuple(_regions(labels, seeds, score, count, min_pixels))
+    rim, rim_labels = _rim(seeds, labels, score, _rim_level(score_map))
+    index = np.concatenate([seeds, rim])
+    member = np.concatenate([labels, rim_labels])
+    is_seed = np.arange(len(index)) < len(seeds)
+    order = np.lexsort((-flat[index], ~is_seed, -member))
+    row, col = np.unravel_index(index[order], score.shape)
+    pixels = np.stack([row, col], axis=1).astype(np.int64)
+    ends = np.cumsum(np.bincount(member, minlength=count)[::-1])
+    found = np.bincount(labels, minlength=count)[::-1]
+    starts = np.concatenate([[0], ends[:-1]])
+    return tuple(
+        Region(pixels[start:end], int(n))
+        for start, end, n in zip(starts.tolist(), ends.tolist(), found.tolist(), strict=True)
+        if n >= min_pixels
+    )
+
+
+def _joined(seeds: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the number of the region (n,) of each of the sorted pixels *seeds* (flat index).
+
+    Each pixel takes the smallest number among itself and its neighbors, and then that of the pixel it points
+    at, until nothing changes.
+    """
+    first, second = [], []
+    for place, _, other in _neighbors(seeds, shape):
+        at = np.searchsorted(seeds, other)
+        at[at == len(seeds)] = 0
+        meets = seeds[at] == other
+        first.append(place[meets])
+        second.append(at[meets])
+    one, two = np.concatenate(first), np.concatenate(second)
+    root = np.arange(len(seeds))
+    while True:
+        before = root.copy()
+        np.minimum.at(root, root[one], before[two])
+        root = root[root]
+        if np.array_equal(root, before):
+            return np.unique(root, return_inverse=True)[1].astype(np.int64)
+
+
+def _rim(
+    seeds: NDArray[np.int64], labels: NDArray[np.int64], score: NDArray[np.float32], level: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pixels beside *seeds* of at least *level* (flat index), and the highest label beside each."""
+    flat = score.ravel()
+    near, whose = [], []
+    for place, _, other in _neighbors(seeds, score.shape):
+        joins = flat[other] >= level
+        near.append(other[joins])
+        whose.append(labels[place[joins]])
+    pixels, owner = np.concatenate(near), np.concatenate(whose)
+    outside = ~np.isin(pixels, seeds)
+    pixels, owner = pixels[outside], owner[outside]
+    rim, member = np.unique(pixels, return_inverse=True)
+    best = np.full(len(rim), -1, dtype=np.int64)
+    np.maximum.at(best, member, owner)
+    return rim, best
+
+
+def _neighbors(
+    seeds: NDArray[np.int64], shape: tuple[int, ...]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield, for each of the eight directions, which of *seeds* have a neighbor there, they, and it."""
+    rows, cols = shape
+    row, col = np.divmod(seeds, cols)
+    for down, right in product((-1, 0, 1), repeat=2):
+        if down or right:
+            inside = (row + down >= 0) & (row + down < rows) & (col + right >= 0) & (col + right < cols)
+            place = np.flatnonzero(inside)
+            yield place, seeds[place], seeds[place] + down * cols + right
 
 
 def _rim_level(score_map: ScoreMap) -> float:
     if score_map.tail is None:
         return min(score_map.threshold, abs(score_map.threshold) * RIM_SHARE)
     return min(score_map.threshold, tails.score_at(score_map.tail, RIM_PROBABILITY))
-
-
-def _regions(
-    labels: NDArray[np.integer],
-    seeds: NDArray[np.bool_],
-    score: NDArray[np.float32],
-    count: int,
-    min_pixels: int,
-) -> list[Region]:
-    """Cut the label image into regions, the highest label (the highest peak) first."""
-    row, col = np.nonzero(labels)
-    member = labels[row, col]
-    order = np.lexsort((-score[row, col], ~seeds[row, col], -member))
-    index = np.stack([row, col], axis=1)[order].astype(np.int64)
-    is_seed = seeds[row, col][order]
-    size = np.bincount(member, minlength=count + 1)[:0:-1]
-    regions = []
-    for part, seed in zip(
-        np.split(index, np.cumsum(size)[:-1]), np.split(is_seed, np.cumsum(size)[:-1]), strict=True
-    ):
-        if seed.sum() >= min_pixels:
-            regions.append(Region(part, int(seed.sum())))
-    return regions
 
 
 def false_discovery_rates(p: NDArray[np.float64], *, tested: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ targets are in the scene that the tail is learned from; see :func:`suspects` for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from dronesense.errors import CoverageError
 from dronesense.model import TailModel
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 TAIL_SHARES: Final = (0.005, 0.01, 0.02, 0.05)
 """Shares of the background above the start of the Pareto tail; the first that fits is taken."""
@@ -43,6 +45,8 @@ tail is followed farther out as they leave."""
 SHAPE_MARGIN: Final = 0.10
 """Added to its shape before scores are called targets, besides one standard error: errors raise the
 threshold."""
+TOP_SHARE: Final = 0.35
+"""Share of the scores, the highest, that are put in order: 20 % of them and room for what is left out."""
 CORE_POINTS: Final = 25
 """Quantiles of that fit."""
 CORE_SHAPES: Final = tuple(i / 50 for i in range(-50, 23))
@@ -95,10 +99,11 @@ def fit(scores: NDArray[np.float32], *, exclude: NDArray[np.bool_] | None = None
     keep = valid & ~(suspects(scores) if exclude is None else exclude)
     if int(keep.sum()) < MIN_SCORES:
         keep = valid
-    _, shape, _ = _core(scores[keep], *CORE_ROUNDS[-1])
-    shape_limit = _raised(shape, CORE_ROUNDS[-1][1] * int(keep.sum()))
-    background = scores[keep].astype(np.float64)
+    background = scores[keep]
     background.sort()
+    n = len(background)
+    _, shape, _ = _core(background, n, *CORE_ROUNDS[-1])
+    shape_limit = _raised(shape, CORE_ROUNDS[-1][1] * n)
     best = _pareto(background, shape_limit)
     if best is None or best.misfit > KS_LARGE:
         reason = "too few scores" if best is None else f"Kolmogorov-Smirnov distance {best.misfit:.3f}"
@@ -125,25 +130,44 @@ def suspects(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     scores : float32, any shape
         NaN where not valid. Neighbors in the array are neighbors in the scene.
     """
-    from scipy.ndimage import binary_dilation, generate_binary_structure
-
-    valid = np.isfinite(scores)
-    structure = generate_binary_structure(scores.ndim, scores.ndim)
+    flat = scores.ravel()
     found = np.zeros(scores.shape, dtype=np.bool_)
+    values = flat[np.isfinite(flat)]
+    n = len(values)
+    if n < MIN_SCORES:
+        return found
+    values.sort()
+    middle = float(values[n // 2])
+    place = np.flatnonzero(flat >= values[int((1.0 - TOP_SHARE) * n)])
+    place = place[np.argsort(flat[place])]
+    top = flat[place]
+    lost = found.ravel()
     for first, last in CORE_ROUNDS:
-        rest = scores[valid & ~found]
-        if rest.size < MIN_SCORES:
+        rest = n - int(np.count_nonzero(np.isfinite(flat[lost])))
+        high = top[~lost[place]]
+        if rest < MIN_SCORES or len(high) <= first * rest:
             break
-        start, shape, scale = _core(rest, first, last)
+        start, shape, scale = _core(high, rest, first, last)
         if not scale > 0.0:
             break
-        rare = EXPECTED_LOST / rest.size / first
-        highest = start + scale * float(_reach(rare, _raised(shape, last * rest.size)))
-        middle = float(np.median(rest))
-        highest = min(highest, middle + MIRROR * (middle - float(rest.min())))
-        extreme = valid & (np.nan_to_num(scores, nan=-np.inf) > highest)
-        found = binary_dilation(extreme, structure, iterations=HALO_PIXELS)
+        rare = EXPECTED_LOST / rest / first
+        highest = start + scale * float(_reach(rare, _raised(shape, last * rest)))
+        lowest = float(np.min(flat, where=~(lost | np.isnan(flat)), initial=np.inf))
+        highest = min(highest, middle + MIRROR * (middle - lowest))
+        lost[:] = False
+        _mark_around(found, np.flatnonzero(flat >= np.nextafter(np.float32(highest), np.float32(np.inf))))
     return found
+
+
+def _mark_around(found: NDArray[np.bool_], extreme: NDArray[np.int64]) -> None:
+    """Set *found* within :data:`HALO_PIXELS` of the pixels *extreme* (flat index)."""
+    place = np.unravel_index(extreme, found.shape)
+    for shift in product(range(-HALO_PIXELS, HALO_PIXELS + 1), repeat=found.ndim):
+        near = [
+            np.clip(axis + step, 0, length - 1)
+            for axis, step, length in zip(place, shift, found.shape, strict=True)
+        ]
+        found[tuple(near)] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +183,7 @@ def _allowed_misfit(count: int) -> float:
     return max(KS_SMALL, KS_FACTOR / float(np.sqrt(count)))
 
 
-def _pareto(background: Doubles, shape_limit: float) -> _Pareto | None:
+def _pareto(background: Floats, shape_limit: float) -> _Pareto | None:
     """Return the tail of the sorted *background* at the first share that fits, or else the best of all."""
     n = len(background)
     best: _Pareto | None = None
@@ -168,7 +192,7 @@ def _pareto(background: Doubles, shape_limit: float) -> _Pareto | None:
         if count < (MIN_EXCESSES if share == TAIL_SHARES[-1] else GOOD_EXCESSES):
             continue
         start = float(background[n - count - 1])
-        excess = background[n - count :] - start
+        excess = background[n - count :].astype(np.float64) - start
         shape, scale = fit_pareto(excess, limit=shape_limit)
         shape += _shape_error(count)
         scale = _scale_of(excess, shape)
@@ -265,26 +289,31 @@ def _reach(probability: Doubles | float, shape: float) -> Doubles:
     return np.asarray(log if abs(shape) < 1e-9 else np.expm1(shape * log) / shape)
 
 
-def _core(scores: NDArray[np.float32], first: float, last: float) -> tuple[float, float, float]:
-    """Return start, shape and scale of the tail between two exceedance shares, by least squares."""
+def _core(top: Floats, n: int, first: float, last: float) -> tuple[float, float, float]:
+    """Return start, shape and scale of the tail between two exceedance shares, by least squares.
+
+    *top* are the highest of *n* scores, in rising order.
+    """
     share = np.geomspace(first, last, CORE_POINTS)
-    quantile = np.quantile(scores, 1.0 - share).astype(np.float64)
+    place = (1.0 - share) * (n - 1) - (n - len(top))
+    low = np.clip(np.floor(place).astype(np.int64), 0, len(top) - 1)
+    below, above = (top[np.minimum(low + step, len(top) - 1)].astype(np.float64) for step in (0, 1))
+    quantile = below + (above - below) * (place - low)
     rise = quantile - quantile[0]
-    best = (np.inf, 0.0, 0.0)
-    for shape in CORE_SHAPES:
-        reach = _reach(share / first, shape)
-        scale = float(np.sum(share * reach * rise) / np.sum(share * reach**2))
-        cost = float(np.sum(share * (rise - scale * reach) ** 2))
-        best = min(best, (cost, shape, scale))
-    return float(quantile[0]), best[1], best[2]
+    reach = np.stack([_reach(share / first, shape) for shape in CORE_SHAPES])
+    scale = (reach @ (share * rise)) / (reach**2 @ share)
+    cost = (rise - scale[:, None] * reach) ** 2 @ share
+    best = int(np.argmin(cost))
+    return float(quantile[0]), CORE_SHAPES[best], float(scale[best])
 
 
-def _model(background: Doubles, pareto: _Pareto | None, note: str) -> TailModel:
+def _model(background: Floats, pareto: _Pareto | None, note: str) -> TailModel:
     """Return the record: empirical up to the start of the Pareto tail, or all the way."""
     n = len(background)
     last = 1 if pareto is None else pareto.count
     rank = np.unique(np.round(n - np.geomspace(n, last, EMPIRICAL_POINTS)).astype(np.int64))
-    quantile, first = np.unique(background[np.clip(rank, 0, n - 1)], return_index=True)
+    chosen = background[np.clip(rank, 0, n - 1)].astype(np.float64)
+    quantile, first = np.unique(chosen, return_index=True)
     probability = (n - rank[first]) / (n + 1.0)
     if pareto is None:
         return TailModel(quantile, probability, float("inf"), 0.0, 0.0, 0.0, n, note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -54,6 +54,38 @@ class CubeSource(Protocol):
     def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """A source as the numbers of its file and what makes values of them: ``stored * gain + offset``.
+
+    A source may offer it as ``folded()``; see :func:`fold`. It spares the reader of a large cube the values
+    that nobody keeps: gain and offset go into the matrices that the pixels are multiplied with.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)``: rows as (rows, bands, cols) of the file's type, and (rows, cols) validity.
+    gain, offset : (bands, cols) float32, or None
+        None: 1 and 0. NaN in bands that are not good.
+    repair : (band, col, below, above) int64 arrays
+        Elements (band, col) whose value is then interpolated between bands *below* and *above*...
+    share : float32
+        ... at this share of the way.
+    """
+
+    read: Callable[[int, int], tuple[NDArray[np.generic], NDArray[np.bool_]]]
+    gain: NDArray[np.float32] | None = None
+    offset: NDArray[np.float32] | None = None
+    repair: tuple[NDArray[np.int64], ...] = ()
+    share: NDArray[np.float32] | None = None
+
+
+def fold(source: CubeSource) -> Folded:
+    """Return *source* in its folded form: what its ``folded()`` offers, or its values as they are."""
+    offered = getattr(source, "folded", None)
+    return Folded(source.read) if offered is None else offered()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ from dronesense.model import (
     SpectralCube,
     TrackOptions,
 )
+from dronesense.model.cube import Folded
 from dronesense.readers import envi_header, envi_keys
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers.envi_header import Header, Layout
@@ -95,18 +96,30 @@ class EnviSource:
         ReadError
             If the file has changed since it was opened and ends too early.
         """
-        if not 0 <= start < stop <= self.layout.lines:
-            raise ValueError(f"rows {start}:{stop} are not within 0:{self.layout.lines}")
         raw = self._raw(start, stop)
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.ascontiguousarray(raw, dtype=np.float32)
-        valid = self._valid(raw, values)
+        valid = self._valid(raw)
         if self.divisor != 1.0:
             values /= np.float32(self.divisor)
         return values, valid
 
+    def folded(self) -> Folded:
+        """Return the numbers of the file as they are, and the gain that makes values of them."""
+        if self.divisor == 1.0:
+            return Folded(self._read_stored)
+        _, bands, samples = self.shape
+        gain = np.full((bands, samples), 1.0 / self.divisor, dtype=np.float32)
+        return Folded(self._read_stored, gain)
+
+    def _read_stored(self, start: int, stop: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        raw = self._raw(start, stop)
+        return raw, self._valid(raw)
+
     def _raw(self, start: int, stop: int) -> NDArray[np.generic]:
         """Return a view of the numbers of the file as (rows, bands, cols)."""
+        if not 0 <= start < stop <= self.layout.lines:
+            raise ValueError(f"rows {start}:{stop} are not within 0:{self.layout.lines}")
         plan, rows = self.layout, stop - start
         try:
             with self.path.open("rb") as stream:
@@ -133,19 +146,19 @@ class EnviSource:
                 "ends before its last line: the file has changed while it was read", where=self.path
             )
 
-    def _valid(self, raw: NDArray[np.generic], values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        bad = np.zeros((values.shape[0], values.shape[2]), dtype=bool)
+    def _valid(self, raw: NDArray[np.generic]) -> NDArray[np.bool_]:
+        rows, _, samples = raw.shape
+        bad = np.zeros((rows, samples), dtype=bool)
         if not self.good.any():
             return ~bad
-        every = bool(self.good.all())
+        used = raw if self.good.all() else raw[:, self.good]
         if self.layout.dtype.kind == "f":
-            bad |= ~np.isfinite(values if every else values[:, self.good]).all(axis=1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                bad |= ~np.isfinite(used.astype(np.float32, copy=False)).all(axis=1)
         if (ignored := self._as_stored(self.ignore)) is not None:
-            equal = raw == ignored
-            bad |= (equal if every else equal[:, self.good]).any(axis=1)
+            bad |= (used == ignored).any(axis=1)
         if np.isfinite(self.saturation):
-            over = values >= np.float32(self.saturation)
-            bad |= (over if every else over[:, self.good]).any(axis=1)
+            bad |= np.greater_equal(used, self.saturation).any(axis=1)
         return ~bad
 
     def _as_stored(self, value: float | None) -> float | int | None:
