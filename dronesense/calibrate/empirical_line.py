@@ -82,7 +82,7 @@ class EmpiricalLine:
             variance = values**2 * c[:, 0, 0] + 2.0 * values * c[:, 0, 1] + c[:, 1, 1]
             sigma = np.sqrt(np.maximum(variance, 0.0))
             margin = REACH * (self.high - self.low)
-            beyond = (values < self.low - margin) | (values > self.high + margin)
+            beyond = self.good & ((values < self.low - margin) | (values > self.high + margin))
             flags = np.where(reflectance < 0.0, PixelFlag.BELOW_DARK, 0)
             flags = flags | np.where(reflectance > 1.0, PixelFlag.ABOVE_ONE, 0)
             flags = flags | np.where(beyond, PixelFlag.EXTRAPOLATED, 0)

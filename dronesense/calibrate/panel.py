@@ -31,6 +31,9 @@ MIN_CONTRAST: Final = 1.5
 """Mean of a panel over the median of the image: it is bright."""
 INSET: Final = 0.15
 """Share of the side that is left out along each edge of a found panel: frame, blur and shadow."""
+MIN_FACE_PIXELS: Final = 9
+SEARCH_PIXELS: Final = 480
+"""The shorter side of the image in which the panel is looked for; larger ones are averaged in blocks."""
 ANGLES: Final = 90
 """Orientations of the rectangle around an island that are tried, over a quarter turn."""
 
@@ -131,15 +134,16 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
     known = values[np.isfinite(values)]
     if not known.size:
         raise CalibrationError("the panel capture has no pixel that can be used")
-    filled = np.where(np.isfinite(values), values, known.min())
+    step = max(1, min(values.shape) // SEARCH_PIXELS)
+    filled = _coarse(np.where(np.isfinite(values), values, known.min()), step)
     middle = float(np.median(known))
     # Levels lie where pixels differ: a few glints must not take them all.
     top = float(np.quantile(known, 0.9995))
-    smallest, largest = (share * values.size for share in AREA_SHARE)
+    smallest, largest = (share * filled.size for share in AREA_SHARE)
     best: PanelRegion | None = None
     best_area = 0.0
-    for step in range(1, LEVELS):
-        above = filled > middle + (top - middle) * step / LEVELS
+    for level in range(1, LEVELS):
+        above = filled > middle + (top - middle) * level / LEVELS
         labels, count = ndimage.label(above)
         if count == 0:
             continue
@@ -147,7 +151,7 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
         for island in np.flatnonzero((areas >= smallest) & (areas <= largest)):
             if island == 0 or areas[island] <= best_area:
                 continue
-            found = _measure(filled, labels == island)
+            found = _measure(values, labels == island, step)
             if found is not None and found.mean >= MIN_CONTRAST * middle:
                 best, best_area = found, float(areas[island])
     if best is None:
@@ -158,8 +162,15 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
     return best
 
 
-def _measure(image: Doubles, island: Mask) -> PanelRegion | None:
-    """Return the region of an island, None if it is not square or not uniform."""
+def _coarse(image: Doubles, step: int) -> Doubles:
+    """Return means of blocks of *step* x *step* pixels; what is left over at the ends is left out."""
+    rows, cols = (length // step for length in image.shape)
+    blocks = image[: rows * step, : cols * step].reshape(rows, step, cols, step)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float64)
+
+
+def _measure(image: Doubles, island: Mask, step: int) -> PanelRegion | None:
+    """Return the region of an island in an image of *step* times its size; None if no uniform square."""
     rim = island & ~(
         np.pad(island, 1)[:-2, 1:-1]
         & np.pad(island, 1)[2:, 1:-1]
@@ -181,16 +192,19 @@ def _measure(image: Doubles, island: Mask) -> PanelRegion | None:
     low, high, left, right = box[:, place] + (cut, -cut, cut, -cut)
     c, s = np.cos(angle[place]), np.sin(angle[place])
     corners = tuple(
-        (float(a * c - b * s), float(a * s + b * c))
+        tuple(float((each + 0.5) * step - 0.5) for each in (a * c - b * s, a * s + b * c))
         for a, b in ((low, left), (high, left), (high, right), (low, right))
     )
     face = image[inside((image.shape[0], image.shape[1]), corners)]
-    if face.size < 4 or not face.mean() > 0.0:
+    face = face[np.isfinite(face)]
+    if face.size < MIN_FACE_PIXELS or not face.mean() > 0.0:
         return None
     spread = float(face.std() / face.mean())
     if spread > MAX_SPREAD:
         return None
-    return PanelRegion(corners, float(face.mean()), spread, filled * square)
+    return PanelRegion(
+        tuple((each[0], each[1]) for each in corners), float(face.mean()), spread, filled * square
+    )
 
 
 def light(
