@@ -8,6 +8,7 @@ temperature and the pressure of the sample, see :func:`mole_fraction_from_mass`.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal, overload
@@ -104,6 +105,17 @@ _UNITS: Final[dict[str, _Unit]] = {
     "rad": _Unit("angle", 1.0),
     "mrad": _Unit("angle", 1e-3),
     "deg": _Unit("angle", math.pi / 180.0),
+    # spectral radiance, W/(m2 sr nm); 1 flick = 1 W/(cm2 sr um)
+    "W/(m2 sr nm)": _Unit("spectral_radiance", 1.0),
+    "W/(m2 sr um)": _Unit("spectral_radiance", 1e-3),
+    "mW/(m2 sr nm)": _Unit("spectral_radiance", 1e-3),
+    "uW/(m2 sr nm)": _Unit("spectral_radiance", 1e-6),
+    "W/(cm2 sr nm)": _Unit("spectral_radiance", 1e4),
+    "W/(cm2 sr um)": _Unit("spectral_radiance", 10.0),
+    "mW/(cm2 sr um)": _Unit("spectral_radiance", 1e-2),
+    "uW/(cm2 sr um)": _Unit("spectral_radiance", 1e-5),
+    "mW/(cm2 sr nm)": _Unit("spectral_radiance", 10.0),
+    "uW/(cm2 sr nm)": _Unit("spectral_radiance", 1e-2),
     # time, s
     "s": _Unit("time", 1.0),
     "ms": _Unit("time", 1e-3),
@@ -150,16 +162,52 @@ _ALIASES: Final[dict[str, str]] = {
     "degrees": "deg",
     "secs": "s",
     "sec": "s",
+    "flick": "W/(cm2 sr um)",
+    "uflick": "uW/(cm2 sr um)",
+    "microflick": "uW/(cm2 sr um)",
+    "microflicks": "uW/(cm2 sr um)",
 }
 
 _RELATIVE_KINDS: Final = frozenset({"relative", "voltage", "resistance"})
 _SPELLING: Final = str.maketrans({"μ": "u", "Ω": "ohm", "·": "*", "⋅": "*", "−": "-"})
 
+_RADIANCE_TOKEN: Final = re.compile(r"(u?m?W|cm|nm|um|m|sr)\^?\{?(-?[12])?\}?|([/().* ]+)")
+_SLASH: Final = "/"
+_RADIANCE_POWERS: Final = {"cm": 2, "m": 2, "sr": 1, "nm": 1, "um": 1}
+
+
+def _radiance_name(text: str) -> str:
+    """Return the name in the table of a spectral radiance however it is written, else *text*.
+
+    ``W/m^2/sr/nm``, ``uW nm-1 cm-2 sr-1`` and ``mW/(cm^2*um*sr)`` are understood: one power, one area, one
+    steradian and one step of wavelength, the last three dividing.
+    """
+    parts: dict[str, str] = {}
+    at, dividing = 0, False
+    while at < len(text):
+        match = _RADIANCE_TOKEN.match(text, at)
+        if match is None:
+            return text
+        at = match.end()
+        name, power = match[1], int(match[2] or "1")
+        if name is None:
+            dividing |= _SLASH in match[3]
+        elif name.endswith("W"):
+            parts["power"] = name if "power" not in parts and power == 1 and not dividing else "?"
+        elif (dividing or power < 0) and abs(power) == _RADIANCE_POWERS[name]:
+            place = "area" if abs(power) != 1 else "sr" if name == "sr" else "step"
+            parts[place] = name if place not in parts else "?"
+        else:
+            return text
+    if set(parts) != {"power", "area", "sr", "step"} or "?" in parts.values():
+        return text
+    return f"{parts['power']}/({parts['area']}2 sr {parts['step']})"
+
 
 def _look_up(unit: str) -> _Unit:
     """Return the factor of *unit*; spelling variants (µ, ³, ·, ℃, double spaces) are one unit."""
     text = " ".join(unicodedata.normalize("NFKC", unit).translate(_SPELLING).split())
-    found = _UNITS.get(_ALIASES.get(text, text))
+    found = _UNITS.get(_ALIASES.get(text, text)) or _UNITS.get(_radiance_name(text))
     if found is None:
         raise UnitsError(
             f'unknown unit "{unit}"{did_you_mean(text, [*_UNITS, *_ALIASES])}',

@@ -171,3 +171,42 @@ def test_mass_without_the_state_of_the_sample_is_refused(missing: str) -> None:
         mole_fraction_from_mass(1.0, "mg/m3", **state)
     with pytest.raises(UnitsError, match="> 0"):
         mole_fraction_from_mass(1.0, "mg/m3", **{**state, missing: -3.0})
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        # 1 flick = 1 W/(cm2 sr um) = 1e4 W per m2 and 1e-3 per nm
+        ("flick", 10.0),
+        ("uflick", 1e-5),
+        ("microflicks", 1e-5),
+        ("mW/(cm2 sr um)", 1e-2),
+        ("W/m^2/sr/um", 1e-3),
+        ("W/m2/sr/\u00b5m", 1e-3),
+        ("uW nm-1 cm-2 sr-1", 1e-2),
+        ("\u00b5W\u00b7cm\u207b\u00b2\u00b7sr\u207b\u00b9\u00b7nm\u207b\u00b9", 1e-2),
+        ("mW/(cm^2*um*sr)", 1e-2),
+        ("W m^{-2} sr^{-1} nm^{-1}", 1.0),
+    ],
+)
+def test_spectral_radiance_however_it_is_written(unit, factor):
+    assert convert(1.0, unit, "W/(m2 sr nm)") == pytest.approx(factor, rel=1e-14)
+    assert convert(factor, "W/(m2 sr nm)", unit) == pytest.approx(1.0, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "W/m2",
+        "W/m2/nm",
+        "W/m2/sr/nm/nm",
+        "W/m2/sr/sr/nm",
+        "W m2 sr nm",
+        "mW/sr/nm",
+        "W/W/m2/sr/nm",
+        "W/m/sr/nm2",
+    ],
+)
+def test_what_is_no_spectral_radiance_is_unknown(unit):
+    with pytest.raises(UnitsError, match="unknown unit"):
+        convert(1.0, unit, "W/(m2 sr nm)")

@@ -35,11 +35,16 @@ DTYPES: Final = {
     12: "u2",
     13: "u4",
     14: "i8",
-    15: "u8",
 }
 """ENVI ``data type`` -> NumPy type (NV5 Geospatial, ENVI header file format)."""
 
+UNSIGNED_64: Final = 15
+"""No camera counts that far, and values are handed on as float32: refused rather than rounded."""
+
 COMPLEX_TYPES: Final = (6, 9)
+
+OTHER_CONTAINERS: Final = ("tiff", "nitf", "hdf", "netcdf", "jpeg", "virtual", "meta", "erdas")
+"""Words of a ``file type`` whose data file is no flat file of numbers: the header only accompanies it."""
 
 _ESRI_KEYS = re.compile(
     r"^\s*(NROWS|NCOLS|NBANDS|BYTEORDER|LAYOUT|NBITS)\s+\S+\s*$", re.IGNORECASE | re.MULTILINE
@@ -47,6 +52,8 @@ _ESRI_KEYS = re.compile(
 _NIFTI_HEADER_BYTES: Final = 348
 _ITEM = re.compile(r'(?:[^,"]+|"[^"]*"|")+')
 _SEPARATORS = re.compile(r"[,\s]+")
+_WHOLE_DECIMAL = re.compile(r"[+-]?\d{1,15}\.0*")
+_REMARK = re.compile(r"([^=:]+?)\s*[=:]\s*(.+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +79,12 @@ class Header:
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What comments say as ``key = value`` or ``key: value``: some cameras state their settings so."""
+        found = (_REMARK.fullmatch(comment) for comment in self.comments)
+        return {" ".join(each[1].lower().split()): each[2].strip() for each in found if each is not None}
 
     def refuse(self, key: str, what: str, fix: str | None = None) -> ReadError:
         """Return the error that names this file, *key* and its value."""
@@ -114,9 +127,12 @@ class Header:
         """
         if default is not None and key not in self.values:
             return default
+        value = self.require(key)
         try:
-            return int(self.require(key))
+            return int(value)
         except ValueError as error:
+            if _WHOLE_DECIMAL.fullmatch(value):
+                return int(value.partition(".")[0])
             raise self.refuse(key, "is not a whole number") from error
 
     def numbers(self, key: str) -> NDArray[np.float64]:
@@ -180,6 +196,11 @@ def read(path: Path) -> Header:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ReadError(f"cannot be opened ({error.strerror})", where=path) from error
+    return decode(raw, path)
+
+
+def decode(raw: bytes, path: Path) -> Header:
+    """Read a header from its bytes; *path* is what messages call it. See :func:`read`."""
     if len(raw) > MAX_BYTES:
         raise ReadError(
             "is longer than 1 MiB: not a header",
@@ -219,6 +240,7 @@ def _parse(path: Path, lines: list[str]) -> Header:
     values: dict[str, str] = {}
     comments: list[str] = []
     warnings: list[str] = []
+    seen: set[str] = set()
     at = 1
     while at < len(lines):
         line = lines[at].strip()
@@ -232,14 +254,18 @@ def _parse(path: Path, lines: list[str]) -> Header:
                 warnings.append(f'line {at} says nothing: "{line[:40]}"')
             continue
         key = " ".join(name.lower().split())
-        if key in values:
-            raise ReadError(
-                f'the key "{key}" stands twice', where=f"{path}, line {at}", fix="delete one of them"
-            )
-        value = value.strip()
+        first, value = at, value.strip()
         if value.startswith("{"):
             value, at = _braces(path, lines, at, value)
-        values[key] = value
+        if values.setdefault(key, value) != value:
+            raise ReadError(
+                f'the key "{key}" stands twice, with two values',
+                where=f"{path}, line {first}",
+                fix="delete one of them",
+            )
+        if key in seen:
+            warnings.append(f'the key "{key}" stands twice, with one value')
+        seen.add(key)
     if lines[-1].strip() and not lines[-1].rstrip().endswith("}"):
         warnings.append("header ends without a line end: may be cut")
     return Header(path, values, tuple(comments), tuple(warnings))
@@ -290,6 +316,10 @@ def layout(header: Header) -> Layout:
     code = header.integer("data type")
     if code in COMPLEX_TYPES:
         raise header.refuse("data type", "complex numbers are not a spectral cube", "export the magnitude")
+    if code == UNSIGNED_64:
+        raise header.refuse(
+            "data type", "unsigned 64-bit numbers are not a camera's", "export as float32 or unsigned 32-bit"
+        )
     if code not in DTYPES:
         raise header.refuse("data type", "unknown data type", f"one of {', '.join(map(str, DTYPES))}")
     _refuse_special(header)
@@ -331,6 +361,10 @@ def _refuse_special(header: Header) -> None:
         raise header.refuse("file type", "is a spectral library, not a cube", "give it as a signature")
     if "classification" in kind:
         raise header.refuse("file type", "is a classification, not a cube")
+    if any(word in kind for word in OTHER_CONTAINERS):
+        raise header.refuse(
+            "file type", "the numbers lie in another container", "name that file itself, or export as ENVI"
+        )
 
 
 def finite_number(header: Header, key: str) -> float | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dronesense.model import Bands, MapGrid
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
+from dronesense.readers import envi_camera
 from dronesense.readers.envi_header import Header, Layout, finite_number
 
 NM_FROM: Final = 100.0
@@ -31,12 +32,25 @@ NM_PER_UNIT: Final = {
     "micrometer": 1e3,
     "micrometres": 1e3,
     "microns": 1e3,
+    "micron": 1e3,
+    "angstroms": 0.1,
+    "angstrom": 0.1,
+    "millimeters": 1e6,
+    "mm": 1e6,
+    "centimeters": 1e7,
+    "cm": 1e7,
+    "meters": 1e9,
+    "m": 1e9,
 }
 """``wavelength units`` -> nm per unit."""
 
 UNKNOWN_UNITS: Final = ("", "unknown")
-EXPOSURE_KEYS: Final = ("integration time", "tint1", "tint", "exposure time", "exposure", "shutter")
-"""Header keys of writers that state the exposure, all in ms (Specim tint, Resonon shutter, frame cameras)."""
+NO_WAVELENGTHS: Final = ("index",)
+WAVENUMBER_UNITS: Final = ("wavenumber", "wavenumbers", "cm-1", "1/cm")
+NM_CM: Final = 1e7
+"""Wavelength in nm times wavenumber in 1/cm (exact)."""
+WAVELENGTH_KEYS: Final = ("wavelength", "wavelengths")
+"""The second is a misspelling that is met."""
 
 _WAVELENGTH_IN_NAME = re.compile(r"(\d+(?:\.\d*)?)\s*(nanometers|nm|micrometers|um)\b", re.IGNORECASE)
 
@@ -65,14 +79,15 @@ def bands(header: Header, layout: Layout, *, assumptions: list[str]) -> Bands:
     ReadError
         If a list has not one item per band, or the unit of the wavelengths is not known.
     """
-    center = _per_band(header, "wavelength", layout.bands)
-    factor = 1.0
-    if center is not None:
-        factor = _nm_per_unit(header, center, assumptions)
-        center = center * factor
-    else:
-        center = _from_names(header, layout.bands, assumptions)
+    key = next((each for each in WAVELENGTH_KEYS if header.text(each)), WAVELENGTH_KEYS[0])
+    center = _per_band(header, key, layout.bands)
     width = _per_band(header, "fwhm", layout.bands)
+    if center is None:
+        center = _from_names(header, layout.bands, assumptions)
+    else:
+        center, width = _in_nm(header, center, width, assumptions)
+        if key != WAVELENGTH_KEYS[0]:
+            assumptions.append(f'the key "{key}" was read as "{WAVELENGTH_KEYS[0]}"')
     good = _per_band(header, "bbl", layout.bands)
     unknown = np.full(layout.bands, np.nan)
     if center is not None and layout.bands > 1 and np.all(center == center[0]):
@@ -80,7 +95,7 @@ def bands(header: Header, layout: Layout, *, assumptions: list[str]) -> Bands:
         center = None
     return Bands(
         center_nm=unknown if center is None else center,
-        fwhm_nm=unknown if width is None else width * factor,
+        fwhm_nm=unknown if width is None else width,
         good=np.ones(layout.bands, dtype=bool) if good is None else good != 0.0,
     )
 
@@ -96,14 +111,26 @@ def _per_band(header: Header, key: str, count: int) -> NDArray[np.float64] | Non
     return numbers
 
 
-def _nm_per_unit(header: Header, center: NDArray[np.float64], assumptions: list[str]) -> float:
+def _in_nm(
+    header: Header, center: NDArray[np.float64], width: NDArray[np.float64] | None, assumptions: list[str]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return center and width in nm, both None where the header's numbers are no wavelengths."""
     unit = header.text("wavelength units").strip().lower()
+    if unit in NO_WAVELENGTHS:
+        assumptions.append(f'wavelength units = "{unit}": wavelengths not known')
+        return None, None
+    if not (np.isfinite(center) & (center > 0.0)).all():
+        assumptions.append("wavelengths of the header are not all numbers greater than 0: left out")
+        return None, None
+    if unit in WAVENUMBER_UNITS:
+        return NM_CM / center, None if width is None else width * NM_CM / center**2
     if unit in UNKNOWN_UNITS:
         unit = "nm" if center.min() > NM_FROM else "um"
         assumptions.append(f"the header has no wavelength units: {unit} guessed from the values")
     if unit not in NM_PER_UNIT:
         raise header.refuse("wavelength units", "unknown unit of wavelengths", "nm or um")
-    return NM_PER_UNIT[unit]
+    factor = NM_PER_UNIT[unit]
+    return center * factor, None if width is None else width * factor
 
 
 def _from_names(header: Header, count: int, assumptions: list[str]) -> NDArray[np.float64] | None:
@@ -139,13 +166,15 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
     """Return what the numbers are.
 
     The key ``quantity`` (counts, radiance, reflectance) decides; without it, whole numbers are counts, and
-    decimals are reflectance where the header speaks of reflectance, else radiance. Whole numbers with a
-    ``reflectance scale factor`` are reflectance times that factor.
+    decimals are reflectance where the header speaks of reflectance, else radiance; both are radiance where
+    the header states a unit of radiance. Whole numbers with a ``reflectance scale factor`` are reflectance
+    times that factor. Radiance in a unit that is known is divided into W/(m2 sr nm).
 
     Raises
     ------
     ReadError
-        If `quantity` has another value, or the scale factor is not greater than 0.
+        If `quantity` has another value, the scale factor is not greater than 0, or data gains are not one
+        per band.
     """
     scale = finite_number(header, "reflectance scale factor")
     if scale is not None and scale <= 0.0:
@@ -160,10 +189,12 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
         quantity = cast("CubeQuantity", stated)
     else:
         quantity = "reflectance" if scale is not None or (spoken and not integer) else "counts"
-        if quantity == "counts" and not integer:
+        in_watts = envi_camera.states_radiance(header)
+        if quantity == "counts" and (in_watts or not integer):
             quantity = "radiance"
         basis = "whole" if integer else "decimal"
         factor = " and a reflectance scale factor" if scale is not None else ""
+        factor += " and a unit of radiance" if in_watts and quantity == "radiance" else ""
         assumptions.append(
             f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
         )
@@ -174,27 +205,13 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
             assumptions.append(f"values were divided by the reflectance scale factor {scale:g}")
         else:
             assumptions.append(f"the reflectance scale factor {scale:g} was not applied to decimal numbers")
-    return Radiometry(quantity, divisor, _integration_ms(header, assumptions))
-
-
-def _integration_ms(header: Header, assumptions: list[str]) -> float:
-    """Return the exposure, NaN if not stated or not the same for all bands."""
-    for key in EXPOSURE_KEYS:
-        if not header.text(key):
-            continue
-        try:
-            values = header.numbers(key)
-        except OSError:  # text such as "2.5 ms" or "auto": the exposure is not worth refusing a cube
-            assumptions.append(f'"{key} = {header.text(key)[:40]}" is not a number: exposure unknown')
-            return math.nan
-        if key == "tint1" and header.text("tint2"):
-            values = np.concatenate([values, header.numbers("tint2")])
-        if values.size and np.all(values == values[0]) and values[0] > 0.0:
-            assumptions.append(f'"{key}" is taken to be in ms')
-            return float(values[0])
-        assumptions.append(f'"{key}" differs between bands: one exposure is not known')
-        return math.nan
-    return math.nan
+    if quantity == "radiance":
+        divisor = 1.0 / envi_camera.radiance_factor(header, assumptions)
+    for key in ("data gain values", "data offset values"):
+        if header.text(key):
+            _per_band(header, key, layout.bands)
+            assumptions.append(f'"{key}" of the header were not applied: numbers as they are in the file')
+    return Radiometry(quantity, divisor, envi_camera.integration_ms(header, assumptions))
 
 
 def ignore_value(header: Header) -> float | None:
