@@ -293,7 +293,7 @@ def test_the_named_test_is_there(node: str) -> None:
 def test_backgrounds_of_the_real_flight_against_the_reference(
     shared_data: Path, species: str, unit: float, first_s: float, median: float, rms: float
 ) -> None:
-    """One cubic (quartic) through the flight against a background that follows the air: docs/methods/gas.md."""
+    """One polynomial through the flight against a background that follows the air: docs/methods/gas.md."""
     folder = shared_data / "gas/uav_aeris_nmt"
     with (folder / f"expected_background_{species}_nmt_reference.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

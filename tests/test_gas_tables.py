@@ -173,3 +173,46 @@ def test_a_factor_that_claims_too_much_is_refused(tmp_path: Path) -> None:
         (tmp_path / "pid.toml").write_text(text.replace(old, new, 1))
         with pytest.raises(ManifestError, match=message):
             gas_tables.read_pid(tmp_path / "pid.toml")
+
+
+MOX = """schema = 1
+[sensors.mq-17]
+r0_ohm = 12000.0
+supply_v = 5.0
+load_ohm = 10000.0
+species = "CH4"
+climate = { constant = 1.4, linear = -0.02 }
+law = { scale = 50.0, exponent = -2.0, high = 20.0 }
+[sensors.bare]
+r0_ohm = 3.0e4
+"""
+
+
+def test_sheets_of_metal_oxides_are_read(tmp_path: Path) -> None:
+    (tmp_path / "mox.toml").write_text(MOX)
+    found = gas_tables.read_mox(tmp_path / "mox.toml")
+    sensor = found["mq-17"]
+    assert (sensor.r0_ohm, sensor.supply_v, sensor.load_ohm, sensor.species) == (12e3, 5.0, 1e4, "CH4")
+    assert sensor.climate is not None
+    assert float(sensor.climate.factor(20.0, 50.0)) == pytest.approx(1.0)
+    assert sensor.law is not None
+    assert float(sensor.law.ppm(5.0)) == pytest.approx(2.0)
+    assert found["bare"].law is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("r0_ohm = 12000.0", "r0_ohm = 0.0", "r0_ohm must be greater than 0"),
+        ("load_ohm = 10000.0\n", "", "must both be greater than 0"),
+        ('species = "CH4"\n', "", "hold for one gas"),
+        ("climate", "points = [[1.0, 50.0]]\nclimate", "both law and points"),
+        ("scale = 50.0", "scale = -1.0", "scale must be greater than 0"),
+        ("law = { scale = 50.0, exponent = -2.0, high = 20.0 }", "points = [[1.0, 0.0]]", "must be greater"),
+    ],
+)
+def test_damaged_sheets_of_metal_oxides_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in MOX
+    (tmp_path / "mox.toml").write_text(MOX.replace(old, new, 1))
+    with pytest.raises(ManifestError, match=message):
+        gas_tables.read_mox(tmp_path / "mox.toml")

@@ -73,3 +73,44 @@ def test_iso_11843_by_hand() -> None:
     assert found.detection == pytest.approx(0.320353, abs=1e-6)
     with pytest.raises(ValueError, match="two different standards"):
         limits.iso_11843([1, 1, 1], [1, 2, 3])
+
+
+def test_noise_of_a_flight_with_gaps_and_plumes_is_that_of_its_quiet_samples() -> None:
+    """White noise of 0.2 at 2 Hz: 0.2 / sqrt(2) at 1 s, 0.2 / sqrt(20) at 10 s; the plumes are left out."""
+    rng = np.random.default_rng(4)
+    seconds = np.delete(np.arange(0.0, 4000.0, 0.5), slice(3000, 3100))
+    value = 2.0 + 0.2 * rng.normal(size=seconds.size)
+    plume = (np.abs(seconds % 500.0 - 250.0) < 20.0) | (np.abs(seconds - 3000.0) < 100.0)
+    value[plume] += 30.0
+    value[5] = np.nan
+    found = limits.series_noise(seconds, value, ~plume, sigma=0.2)
+    assert found.interval_s == 0.5
+    assert found.samples == int((~plume).sum()) - 1
+    assert found.adev[1.0] == pytest.approx(0.2 / np.sqrt(2.0), rel=0.05)
+    assert found.adev[10.0] == pytest.approx(0.2 / np.sqrt(20.0), rel=0.1)
+    assert found.limits.critical == pytest.approx(1.645 * 0.2, rel=1e-3)
+    assert found.limits.method == "Currie 1968, known blank, alpha 0.05, beta 0.05"
+
+
+def test_averaging_longer_than_the_drift_allows_does_not_help() -> None:
+    """White noise of 1 and a random walk of 0.1: least where sqrt(1/m) meets sqrt(m/3) 0.1, m = 17."""
+    rng = np.random.default_rng(5)
+    value = rng.normal(size=50_000) + np.cumsum(0.1 * rng.normal(size=50_000))
+    found = limits.series_noise(np.arange(50_000.0), value, np.ones(50_000, bool), sigma=1.0)
+    assert found.least_s in (8.0, 16.0, 32.0)
+    expected = np.sqrt(1.0 / found.least_s + found.least_s * 0.1**2 / 3.0)
+    assert found.least == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("step", [2.0, 0.8])
+def test_an_averaging_time_between_two_readings_is_not_made_up(step: float) -> None:
+    seconds = np.arange(0.0, 400.0, step)
+    found = limits.series_noise(seconds, np.sin(seconds), np.ones(seconds.size, bool), sigma=1.0)
+    assert np.isnan(found.adev[1.0]) == (step == 2.0)
+    assert np.isfinite(found.adev[10.0])
+
+
+def test_too_few_samples_tell_nothing() -> None:
+    found = limits.series_noise([0.0, 1.0], [1.0, 2.0], [True, False], sigma=0.1)
+    assert found.samples == 1
+    assert np.isnan([found.interval_s, found.least, *found.adev.values()]).all()

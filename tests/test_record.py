@@ -189,3 +189,46 @@ def test_camera_files_must_agree(read, tmp_path):
     (tmp_path / "gain.csv").write_text("band,0,1\n0,0,1\n")
     with pytest.raises(ManifestError, match="greater than 0"):
         read(CAMERA + 'gain = "gain.csv"\n')
+
+
+def test_a_record_after_the_flight_is_read_with_the_one_before(tmp_path):
+    (tmp_path / "after.toml").write_text(GAS.replace("2026-06-01T", "2026-06-02T").replace("0.05", "0.07"))
+    before = tmp_path / "before.toml"
+    before.write_text(GAS.replace("[species.CH4]", 'after = "after.toml"\n[species.CH4]'))
+    gas = record.read(before)
+    assert isinstance(gas, GasCalibration)
+    assert gas.after is not None
+    assert gas.after.species["CH4"].zero == 0.07
+    assert Path(gas.after.path).name == "after.toml"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("2026-06-01T", "2026-06-01T"), "is not later than this record"),
+        (("example-analyser", "other"), "is no record of example-analyser"),
+        (("species.CH4", "species.CO2"), "has no line for CH4"),
+    ],
+)
+def test_a_record_after_that_does_not_fit_is_refused(tmp_path, change, message):
+    later = GAS if "2026-06-01T" in change[0] else GAS.replace("2026-06-01T", "2026-06-02T")
+    (tmp_path / "after.toml").write_text(later.replace(*change))
+    before = tmp_path / "before.toml"
+    before.write_text(GAS.replace("[species.CH4]", 'after = "after.toml"\n[species.CH4]'))
+    with pytest.raises(ManifestError, match=message):
+        record.read(before)
+    before.write_text(GAS.replace("[species.CH4]", 'after = "before.toml"\n[species.CH4]'))
+    with pytest.raises(ManifestError, match="is the record itself"):
+        record.read(before)
+
+
+def test_points_and_standards_are_kept_for_the_limits(read):
+    rows = [(0.0, 0.05, 0.05), (2.0, 2.11, 0.05), (10.0, 10.3, 0.2)]
+    by_points = read(
+        GAS.partition("[species.CH4]")[0] + f"[species.CH4]\npoints = {[list(row) for row in rows]}\n"
+    )
+    assert by_points.species["CH4"].standards == tuple(rows)
+    stated = read(
+        GAS.replace("[response]", f'standards = {[list(row) for row in rows]}\nunit = "ppb"\n[response]')
+    )
+    assert stated.species["CH4"].standards[1] == pytest.approx((0.002, 0.00211, 0.00005))
