@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dronesense.calibrate import dji_ms, frames, micasense, sequoia, vignetting
+from dronesense.calibrate import dji_ms, downwelling, frames, micasense, sequoia, vignetting
 from dronesense.errors import CalibrationError
 from dronesense.model import SpectralCube
 from dronesense.model.capture import CaptureCube, PixelFlag
@@ -309,7 +309,8 @@ class TestReflectance:
         assert values[6, 1, 6] == pytest.approx(-0.01, rel=0.02)
         assert flags[5, 1, 5] == PixelFlag.ABOVE_ONE
         assert flags[6, 1, 6] == PixelFlag.BELOW_DARK
-        assert valid.all()
+        assert valid[5, 5]
+        assert valid[6, 6]
 
     def test_one_panel_says_how_far_away_it_is(self, card: Path) -> None:
         result = frames.reflectance(open_cube(card / "IMG_0001_1.tif"), [self.light(card, "IMG_0000")])
@@ -347,6 +348,34 @@ class TestReflectance:
         assert regions[0].corners == ((12.0, 12.0), (27.0, 12.0), (27.0, 27.0), (12.0, 27.0))
         assert light.irradiance[0] == pytest.approx(math.pi * regions[0].mean / 0.5)
 
+    def test_direct_over_diffuse_is_fitted_over_captures(self, tmp_path: Path) -> None:
+        """A DLS 1 on a turning aircraft under 3 to 1: the fit finds it, and the ground's light with it."""
+        pixels = np.full((40, 40), 9000, dtype=np.uint16)
+        sun = downwelling.sun_direction(
+            -(119 + 26 / 60 + 6.968 / 3600), 36.57609600, 1_508_445_639_000_000_000
+        )
+        captures = []
+        for place, (yaw, pitch) in enumerate([(0.0, 0.3), (1.5, 0.2), (3.0, 0.3), (4.5, 0.25), (2.0, 0.0)]):
+            angle = downwelling.sun_sensor_angle(sun, yaw, pitch, 0.0)
+            reading = float(downwelling.transmission(angle) * (0.9 * np.cos(angle) + 0.3))
+            extra = (
+                f"<DLS:SpectralIrradiance>{reading}</DLS:SpectralIrradiance>"
+                f"<DLS:Yaw>{yaw}</DLS:Yaw><DLS:Pitch>{pitch}</DLS:Pitch><DLS:Roll>0</DLS:Roll>"
+            )
+            stem = f"IMG_000{place}"
+            path = write.rededge(tmp_path, pixels, 1, stem=stem, capture=stem, extra=extra, subsecond="0")
+            captures.append(source(open_cube(path)).capture)
+        ratios, notes = frames.fitted_ratios(captures)
+        assert ratios == pytest.approx([3.0], rel=1e-4)
+        assert any("3.0" in note for note in notes)
+        ground = 0.9 * -sun[2] + 0.3
+        for capture in captures:
+            values, said = frames.sensor_irradiance(capture, ratio=ratios)
+            assert values[0] == pytest.approx(ground, rel=1e-4)
+            assert not any("clear sky" in note for note in said)
+        with pytest.raises(CalibrationError, match="too few"):
+            frames.fitted_ratios(captures[:2])
+
     def test_dls_2_states_its_own_unit(self, tmp_path: Path) -> None:
         pixels = np.full((40, 40), 9000, dtype=np.uint16)
         extra = (
@@ -357,3 +386,16 @@ class TestReflectance:
         values, notes = frames.sensor_irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
         assert values.tolist() == [1.01]
         assert any("DLS 2" in note for note in notes)
+        assert any("as the camera computed it" in note for note in notes)
+
+    def test_dls_2_that_sums_its_parts_wrongly(self, tmp_path: Path) -> None:
+        """Direct 100 by the sine of the sun (0.659 at that place and time, as published) and scattered 20."""
+        extra = (
+            "<DLS:HorizontalIrradiance>120.0</DLS:HorizontalIrradiance>"
+            "<DLS:DirectIrradiance>100.0</DLS:DirectIrradiance>"
+            "<DLS:ScatteredIrradiance>20.0</DLS:ScatteredIrradiance>"
+        )
+        write.rededge(tmp_path, np.full((40, 40), 9000, dtype=np.uint16), 1, extra=extra)
+        values, notes = frames.sensor_irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
+        assert values[0] == pytest.approx(0.859, abs=1e-3)
+        assert any("+40 % off its parts" in note for note in notes)

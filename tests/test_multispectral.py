@@ -222,6 +222,28 @@ class TestRegistration:
         assert found.residual_px < 0.2
         assert found.tiles >= 20
 
+    def test_distortion_of_the_lens_is_taken_off(self) -> None:
+        """Two lenses of opposite distortion: an affine fit leaves a residual, with the lenses it shrinks."""
+        scene = texture(560, 700, seed=11)
+        v, u = np.mgrid[0:500, 0:640].astype(float)
+        lenses = [
+            Lens("perspective", (900.0,) * 2, (320.0, 250.0), (k, 0.0, 0.0, 0.0, 0.0)) for k in (-0.1, 0.1)
+        ]
+        pictures = []
+        for each, moved in zip(lenses, ((0.0, 0.0), (6.0, -9.0)), strict=True):
+            x, y, _ = lens.directions(each, u, v)
+            at = [y * 900.0 + 280.0 - moved[0], x * 900.0 + 350.0 - moved[1]]
+            pictures.append(ndimage.map_coordinates(scene, at, order=3, mode="reflect").astype(np.uint16))
+        plain = band_registration.measure(*pictures)
+        found = band_registration.measure(*pictures, grid_lens=lenses[0], lens=lenses[1])
+        assert plain.residual_px > 0.4
+        assert found.residual_px < 0.6 * plain.residual_px
+        # the corner of the reference's picture, traced by hand through both lenses
+        x, y, _ = lens.directions(lenses[0], np.array([40.0]), np.array([30.0]))
+        expected = lens.project(lenses[1], x - 9.0 / 900.0, y + 6.0 / 900.0, np.ones(1))
+        v, u = found.place(30, 31, 41)
+        assert np.hypot(u[0, 40] - expected[0], v[0, 40] - expected[1]) < 0.4
+
     def test_noise_is_not_matched(self) -> None:
         rng = np.random.default_rng(5)
         a, b = (rng.integers(5000, 50000, (400, 400)).astype(np.uint16) for _ in range(2))
@@ -236,8 +258,21 @@ class TestRegistration:
         maps = band_registration.from_metadata(frames, 0)
         assert maps is not None
         v, u = maps[1].place(40, 41, 101)
-        assert v[0, 50] == pytest.approx(40.0, abs=1e-9)
-        assert u[0, 50] == pytest.approx(50.0 - 1000.0 * np.tan(np.radians(1.0)), abs=1e-6)
+        assert v[0, 50] == pytest.approx(40.0, abs=2e-3)
+        assert u[0, 50] == pytest.approx(50.0 - 1000.0 * np.tan(np.radians(1.0)), abs=2e-3)
+
+    def test_lenses_between_their_knots(self) -> None:
+        """A RedEdge's lenses, followed at every pixel by hand."""
+        a = Lens("perspective", (1449.4,) * 2, (627.6, 479.9), (-0.0968, 0.1404, 2.8e-4, 6.6e-4, -0.023))
+        b = Lens("perspective", (1444.7,) * 2, (639.3, 488.0), (-0.1009, 0.1439, -6.2e-4, -2.7e-4, -0.0174))
+        frames = (_frame(a, (0.0, 0.0, 0.0)), _frame(b, (0.2, -0.3, 0.1)))
+        maps = band_registration.from_metadata(frames, 0)
+        assert maps is not None
+        got = np.stack(maps[1].place(905, 947, 1280))
+        v, u = np.mgrid[905:947, 0:1280].astype(float)
+        rays = np.tensordot(maps[1].matrix, np.stack(lens.directions(a, u, v)), axes=1)
+        exact = np.stack(lens.project(b, *rays)[::-1])
+        assert np.abs(got - exact).max() < 0.01
 
     def test_a_matrix_of_the_camera_is_followed(self, tmp_path: Path) -> None:
         """The matrix takes a band's pixels to the shared plane: here 4 columns right and 3 rows up."""
@@ -325,7 +360,7 @@ class TestRealFiles:
     def test_bands_of_a_flight_capture_coincide(self, shared_data: Path) -> None:
         cube, report = read(shared_data / "spectral/msi/rededge_0000SET/IMG_0001_2.tif")
         residuals = [each["residual_px"] for each in report.details["bands"]]  # type: ignore[attr-defined]
-        assert max(each for each in residuals if each is not None) < 1.0
+        assert max(each for each in residuals if each is not None) < 0.5
         assert cube.shape == (960, 5, 1280)
         values, valid = cube.source.read(300, 600)
         assert valid.mean() > 0.9

@@ -24,6 +24,8 @@ from dronesense.model.capture import BandFrame, Capture, CaptureCube, Flags, Pix
 Doubles = NDArray[np.float64]
 Corners = Sequence[Sequence[float]]
 
+MAX_DLS_DIFFERENCE: Final = 0.02
+"""Difference of a DLS 2's horizontal irradiance from the sum of its parts that is told."""
 UNITS: Final = {
     "micasense": "W m-2 sr-1 nm-1",
     "sequoia": "relative units of the Sequoia, no W",
@@ -319,18 +321,19 @@ def reflectance(
     return Reflectance(result, sigma, disagreement, tuple(notes))
 
 
-def sensor_irradiance(capture: Capture, *, ratio: float | None = None) -> tuple[Doubles, tuple[str, ...]]:
+def sensor_irradiance(capture: Capture, *, ratio: ArrayLike | None = None) -> tuple[Doubles, tuple[str, ...]]:
     """Return the irradiance of level ground by the light sensor of MicaSense, W m-2 nm-1, and notes.
 
-    What the camera made of a DLS 2 (``HorizontalIrradiance``) is taken as it is; the reading of a DLS 1 is
+    A DLS 2 states direct and scattered light: they are summed for level ground. The reading of a DLS 1 is
     turned to level ground with the sun's place and the sensor's attitude.
 
     Parameters
     ----------
     capture : Capture
         With time and position.
-    ratio : float, optional
-        Direct over diffuse light; None: 6, which holds under a clear sky only, and is said.
+    ratio : (bands,) float, optional
+        Direct over diffuse light, see :func:`fitted_ratios`; None: 6, which holds under a clear sky only, and
+        is said.
 
     Raises
     ------
@@ -341,20 +344,73 @@ def sensor_irradiance(capture: Capture, *, ratio: float | None = None) -> tuple[
         raise CalibrationError("has no light sensor whose unit is known", where=capture.frames[0].path)
     notes: list[str] = []
     values = []
-    for frame in capture.frames:
+    if ratio is None:
+        ratios = np.full(len(capture.frames), downwelling.CLEAR_SKY_RATIO)
+    else:
+        ratios = np.broadcast_to(np.asarray(ratio, dtype=np.float64), (len(capture.frames),))
+    for frame, share in zip(capture.frames, ratios, strict=True):
         scale, why = downwelling.to_si(frame.light)
         notes.append(why)
-        stated = frame.light.get("HorizontalIrradiance", 0.0)
-        if stated > 0.0:
-            notes.append("horizontal irradiance as the camera computed it")
-            values.append(stated * scale)
+        if "HorizontalIrradiance" in frame.light:
+            values.append(_of_parts(capture, frame, notes) * scale)
             continue
-        values.append(_leveled(capture, frame, ratio, notes) * scale)
+        if ratio is None:
+            notes.append(f"direct to diffuse light taken as {share:g} to 1: of a clear sky only")
+        measured, angle, elevation = _tilted(capture, frame, notes)
+        ground = downwelling.level(
+            measured, sun_sensor_rad=angle, sun_elevation_rad=elevation, ratio=float(share)
+        )
+        values.append(float(ground.horizontal[0]) * scale)
     return np.array(values), tuple(dict.fromkeys(notes))
 
 
-def _leveled(capture: Capture, frame: BandFrame, ratio: float | None, notes: list[str]) -> float:
-    """Return the reading of a DLS 1 turned to level ground."""
+def _of_parts(capture: Capture, frame: BandFrame, notes: list[str]) -> float:
+    """Return the irradiance of level ground from the parts a DLS 2 states, else as the camera computed it.
+
+    Some firmware computes it wrongly from parts that are right (MicaSense imageprocessing, metadata): the sum
+    is done again here, and a difference is told.
+    """
+    stated = frame.light["HorizontalIrradiance"]
+    direct, diffuse = (frame.light.get(f"{name}Irradiance", 0.0) for name in ("Direct", "Scattered"))
+    if capture.time is None or capture.position is None or not (direct > 0.0 and diffuse > 0.0):
+        notes.append("horizontal irradiance as the camera computed it")
+        return stated
+    lon, lat, _ = capture.position
+    up = -float(downwelling.sun_direction(lon, lat, capture.time)[2])
+    value = direct * max(up, 0.0) + diffuse
+    notes.append("horizontal irradiance from the direct and scattered parts that the camera states")
+    if abs(stated - value) > MAX_DLS_DIFFERENCE * value:
+        off = 100.0 * (stated / value - 1.0)
+        notes.append(
+            f"band {frame.band}: the camera's own horizontal irradiance is {off:+.0f} % off its parts"
+        )
+    return value
+
+
+def fitted_ratios(captures: Sequence[Capture]) -> tuple[Doubles, tuple[str, ...]]:
+    """Return direct over diffuse light of each band, fitted to the DLS 1 of captures of one light.
+
+    Raises
+    ------
+    CalibrationError
+        If the captures are too few, their tilts too alike, or the light changed between them.
+    """
+    notes: list[str] = []
+    ratios = []
+    for band in range(len(captures[0].frames) if captures else 0):
+        readings = [_tilted(capture, capture.frames[band], notes) for capture in captures]
+        measured, angle, elevation = (np.array(each) for each in zip(*readings, strict=True))
+        fit = downwelling.fit_level(measured, sun_sensor_rad=angle, sun_elevation_rad=elevation)
+        ratios.append(fit.ratio)
+    if not ratios:
+        raise CalibrationError("there is no capture to fit direct and diffuse light to")
+    told = ", ".join(f"{ratio:.1f}" for ratio in ratios)
+    notes.append(f"direct to diffuse light fitted to {len(captures)} captures: {told} to 1 by band")
+    return np.array(ratios), tuple(dict.fromkeys(notes))
+
+
+def _tilted(capture: Capture, frame: BandFrame, notes: list[str]) -> tuple[float, float, float]:
+    """Return the reading of a DLS 1, its angle to the sun and the elevation of the sun, radians."""
     measured = frame.light.get("SpectralIrradiance", frame.light.get("Irradiance", np.nan))
     if capture.time is None or capture.position is None:
         raise CalibrationError(
@@ -365,14 +421,5 @@ def _leveled(capture: Capture, frame: BandFrame, ratio: float | None, notes: lis
     angles = [frame.light.get(f"Dls{name}", 0.0) for name in ("Yaw", "Pitch", "Roll")]
     if "DlsYaw" not in frame.light:
         notes.append("attitude of the light sensor not stated: taken as level")
-    if ratio is None:
-        notes.append(
-            f"direct to diffuse light taken as {downwelling.CLEAR_SKY_RATIO:g} to 1: of a clear sky only"
-        )
-    ground = downwelling.level(
-        measured,
-        sun_sensor_rad=downwelling.sun_sensor_angle(sun, *angles),
-        sun_elevation_rad=np.arcsin(-sun[..., 2]),
-        ratio=downwelling.CLEAR_SKY_RATIO if ratio is None else ratio,
-    )
-    return float(ground.horizontal[0])
+    angle = downwelling.sun_sensor_angle(sun, *angles)
+    return measured, float(angle), float(np.arcsin(-sun[..., 2]))

@@ -8,7 +8,7 @@ Conf. Cybernetics and Society (1975) 163-165; the peak is refined by a parabola 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ Method = Literal["reference", "rig", "homography", "phase", "none"]
 Image = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
+STEP: Final = 16
+"""Rows and columns between places where a lens is followed: ``f'' h^2 / 8`` of a RedEdge's is 0.006 px."""
 TILE: Final = 192
 """Edge of a tile, pixels."""
 GRID: Final = (5, 6)
@@ -55,9 +57,9 @@ class BandMap:
         measured; ``none``: could not be measured, taken as it is.
     matrix : (3, 3) float64
         ``rig``: turns directions of the reference band into those of this band. Otherwise: takes (u, v, 1)
-        of the shared grid to this band (``homography``: to its undistorted pixels).
+        of the shared grid to this band; with lenses, between the undistorted pixels of both.
     lens, grid_lens : Lens or None
-        Of this band; of the reference band (``rig``).
+        Of this band; of the reference band (None for ``homography``: the shared plane has no distortion).
     residual_px : float
         ``phase``: RMS distance of the tiles from the fit, pixels; NaN where nothing was measured.
     tiles : int
@@ -72,16 +74,40 @@ class BandMap:
     tiles: int = 0
 
     def place(self, start: int, stop: int, cols: int) -> tuple[Doubles, Doubles]:
-        """Return (v, u) of rows ``start:stop`` of the shared grid in this band, each (rows, cols)."""
-        v, u = np.mgrid[start:stop, 0:cols].astype(np.float64)
+        """Return (v, u) of rows ``start:stop`` of the shared grid in this band, each (rows, cols).
+
+        Lenses are followed at every 16th row and column and interpolated between: the error is below 0.01 px
+        for the lenses of these cameras.
+        """
+        row, col = np.arange(start, stop), np.arange(cols)
+        if self.lens is None and self.grid_lens is None:
+            return self._trace(row[:, None].astype(np.float64), col.astype(np.float64))
+        first = start // STEP
+        knots = STEP * np.arange(first, (stop - 1) // STEP + 2), STEP * np.arange((cols - 1) // STEP + 2)
+        coarse = np.stack(self._trace(knots[0][:, None].astype(np.float64), knots[1].astype(np.float64)))
+        at, share = np.divmod(col, STEP)
+        coarse = coarse[..., at] + (coarse[..., at + 1] - coarse[..., at]) * (share / STEP)
+        at, share = np.divmod(row - first * STEP, STEP)
+        v, u = coarse[:, at] + (coarse[:, at + 1] - coarse[:, at]) * (share / STEP)[:, None]
+        return v, u
+
+    def _trace(self, row: Doubles, col: Doubles) -> tuple[Doubles, Doubles]:
+        """Return (v, u) of places of the shared grid, (n, 1) and (m,), in this band, each (n, m)."""
         if self.method == "rig" and self.lens is not None and self.grid_lens is not None:
+            v, u = np.broadcast_arrays(row, col)
             rays = np.stack(optics.directions(self.grid_lens, u, v))
             turned = np.tensordot(self.matrix, rays, axes=1)
             u, v = optics.project(self.lens, turned[0], turned[1], turned[2])
             return v, u
-        across, down, scale = np.tensordot(self.matrix, np.stack([u, v, np.ones_like(u)]), axes=1)
-        u, v = across / scale, down / scale
-        if self.method == "homography" and self.lens is not None:
+        if self.grid_lens is not None:
+            row, col = _straight(self.grid_lens, *np.broadcast_arrays(row, col))
+        m = self.matrix
+        u = m[0, 0] * col + (m[0, 1] * row + m[0, 2])
+        v = m[1, 0] * col + (m[1, 1] * row + m[1, 2])
+        if m[2, 0] != 0.0 or m[2, 1] != 0.0 or m[2, 2] != 1.0:
+            scale = m[2, 0] * col + (m[2, 1] * row + m[2, 2])
+            u, v = u / scale, v / scale
+        if self.lens is not None:
             x = (u - self.lens.center_px[0]) / self.lens.focal_px[0]
             y = (v - self.lens.center_px[1]) / self.lens.focal_px[1]
             u, v = optics.project(self.lens, x, y, np.ones_like(x))
@@ -127,13 +153,31 @@ def _rotation(angles_deg: tuple[float, float, float]) -> Doubles:
     return np.asarray(Rotation.from_euler("XYZ", angles_deg, degrees=True).as_matrix(), dtype=np.float64)
 
 
-def measure(reference: NDArray[np.generic], band: NDArray[np.generic]) -> BandMap:
+def _straight(lens: Lens, v: Doubles, u: Doubles) -> tuple[Doubles, Doubles]:
+    """Return pixels (v, u) as they would lie without distortion."""
+    x, y, z = optics.directions(lens, u, v)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (
+            lens.center_px[1] + lens.focal_px[1] * y / z,
+            lens.center_px[0] + lens.focal_px[0] * x / z,
+        )
+
+
+def measure(
+    reference: NDArray[np.generic],
+    band: NDArray[np.generic],
+    *,
+    grid_lens: Lens | None = None,
+    lens: Lens | None = None,
+) -> BandMap:
     """Return where the pixels of *reference* fall in *band*, two images of one shape.
 
     Parameters
     ----------
     reference, band : (rows, cols)
         Counts; which way bright and dark go does not matter.
+    grid_lens, lens : Lens, optional
+        Of *reference* and *band*: with both of perspective kind, distortion is taken off before the fit.
 
     Returns
     -------
@@ -156,7 +200,13 @@ def measure(reference: NDArray[np.generic], band: NDArray[np.generic]) -> BandMa
     fine, peak = _shifts(a[pick], b[moved])
     good = peak >= MIN_PEAK
     middle = np.stack([top, left], axis=1)[good].astype(np.float64) + (inside.size - 1) / 2.0
-    return _fit(middle, fine[good] + whole, shift[0])
+    seen = middle + fine[good] + whole
+    if grid_lens is None or lens is None or "fisheye" in (grid_lens.kind, lens.kind):
+        return _fit(middle, seen, shift[0])
+    found = _fit(
+        np.column_stack(_straight(grid_lens, *middle.T)), np.column_stack(_straight(lens, *seen.T)), shift[0]
+    )
+    return replace(found, lens=lens, grid_lens=grid_lens) if found.tiles >= MIN_TILES else found
 
 
 def offset(reference: Image, band: Image) -> float:
@@ -179,8 +229,9 @@ def offset(reference: Image, band: Image) -> float:
     return float(COARSE * np.hypot(*shift[0])) if peak[0] >= MIN_PEAK else float("nan")
 
 
-def _fit(at: Doubles, shift: Doubles, overall: Doubles) -> BandMap:
-    """Return the plane motion through the shifts of tiles at (row, col), outliers left out."""
+def _fit(at: Doubles, seen: Doubles, overall: Doubles) -> BandMap:
+    """Return the plane motion of tiles at (row, col) that are *seen* elsewhere, outliers left out."""
+    shift = seen - at
     keep = np.ones(len(at), dtype=bool)
     matrix, distance = _translation(overall), np.empty(0)
     for _ in range(3):

@@ -173,17 +173,24 @@ def _interpolate(
 ) -> tuple[NDArray[np.float32], Flags]:
     """Return values between four pixels, and the flags of all of those four that count."""
     v, u = np.where(inside, v, 0.0), np.where(inside, u, 0.0)
-    row, col = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
+    row, col = v.astype(np.intp), u.astype(np.intp)
     down, across = (v - row).astype(np.float32), (u - col).astype(np.float32)
-    row_next, col_next = row + (down > 0.0), col + (across > 0.0)
-    upper = values[row, col] * (1.0 - across) + values[row, col_next] * across
-    lower = values[row_next, col] * (1.0 - across) + values[row_next, col_next] * across
-    mixed = upper * (1.0 - down) + lower * down
-    marks = flags[row, col] | flags[row, col_next] | flags[row_next, col] | flags[row_next, col_next]
-    return (
-        np.where(inside, mixed, np.float32(np.nan)).astype(np.float32),
-        np.where(inside, marks, PixelFlag.OUTSIDE).astype(np.uint8),
-    )
+    # flat places of the four; a neighbor of no weight is the pixel itself, so that its flags do not count
+    here = row * values.shape[1] + col
+    right = (across > 0.0).astype(np.intp)
+    below = here + (down > 0.0) * values.shape[1]
+    places = (here, here + right, below, below + right)
+    upper, upper_next, lower, lower_next = (values.ravel()[place] for place in places)
+    upper += (upper_next - upper) * across
+    lower += (lower_next - lower) * across
+    upper += (lower - upper) * down
+    upper[~inside] = np.nan
+    marks = np.zeros(v.shape, dtype=np.uint8)
+    if flags.any():
+        for place in places:
+            marks |= flags.ravel()[place]
+    marks[~inside] = PixelFlag.OUTSIDE
+    return upper, marks
 
 
 def read(
@@ -297,7 +304,10 @@ def _register(capture: Capture, reference: int, tally: Tally) -> tuple[BandMap, 
         if band == reference:
             maps.append(BandMap("reference", np.eye(3)))
             continue
-        maps.append(band_registration.measure(base_counts, plain.counts(band)))
+        grid_lens = capture.frames[reference].lens
+        maps.append(
+            band_registration.measure(base_counts, plain.counts(band), grid_lens=grid_lens, lens=frame.lens)
+        )
         if maps[-1].method == "none":
             tally.warnings.append(
                 f"band {frame.band} has no structure in common with the reference: not moved"
