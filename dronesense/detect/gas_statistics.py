@@ -179,18 +179,18 @@ def _cusum(record: Record, whitening: tuple[float, ...]) -> Statistic:
     gathered = gas_charts.ewma(residual, record.joined, smoothing=smoothing)
     spread = _spread(gathered, record, kernel)
     window = record.window_s / record.step_s
-    curve = gas_charts.cusum_rate
+    kept = np.ones(len(CUSUM_LEVELS))
     if spread > _kept(kernel, window):
         residual, quiet = residual / spread, quiet / spread
     else:
-        # A chart that noise brings to a level climbs by REFERENCE a sample: the background takes its part of
-        # sums over that time, and the chart ends as exp(-2 REFERENCE level / variance).
-        kept = np.array(
-            [_kept(np.ones(math.ceil(each)), window) for each in CUSUM_LEVELS]
-        )
+        kept = np.array([_kept(np.ones(math.ceil(each)), window) for each in CUSUM_LEVELS])
+    square = gas_whitening.power_error(record.z, ~record.plume, record.joined, whitening) ** 2
 
-        def curve(level: float) -> float:
-            return gas_charts.cusum_rate(level / float(np.interp(level, CUSUM_LEVELS, kept)) ** 2)
+    def curve(level: float) -> float:
+        # The rate goes as exp(-level / power): a sum climbs to a level over some time, of which the background
+        # takes its part; where the power is known within an error, the mean over what it may be counts.
+        mean = level - 0.5 * square * level * min(level, 1.0 / max(square, 1e-12))
+        return gas_charts.cusum_rate(mean / float(np.interp(level, CUSUM_LEVELS, kept)) ** 2)
 
     negative = gas_charts.cusum(quiet, record.joined)
     model = gas_alarms.NoiseModel((0.0,), 1, float(residual.size), curve=curve)

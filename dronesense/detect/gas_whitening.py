@@ -53,6 +53,34 @@ def autoregression(
     return best
 
 
+def power_error(
+    z: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    joined: NDArray[np.bool_],
+    whitening: tuple[float, ...],
+) -> float:
+    """Return the relative standard error of the power that long sums of whitened residuals have.
+
+    The coefficients are known from the record alone, with the covariance ``s^2 Gamma^-1 / m`` (Box & Jenkins
+    1976, section 7.2.6; Gamma is the covariance of neighbors). The power of long sums goes as ``(1 - sum
+    a)^2``.
+
+    Parameters
+    ----------
+    z, usable, joined
+        As in :func:`autoregression`, which *whitening* is from.
+    """
+    from scipy.linalg import toeplitz
+
+    order = len(whitening) - 1
+    if order == 0:
+        return 0.0
+    lags = range(1, order)
+    r = [1.0, *(gas_background.autocorrelation(z, usable, joined, lag) for lag in lags)]
+    of_sum = float(np.linalg.solve(toeplitz(r), np.ones(order)).sum()) / np.count_nonzero(usable)
+    return 2.0 * math.sqrt(max(of_sum, 0.0)) / abs(sum(whitening))
+
+
 def whiten(
     z: NDArray[np.float64], joined: NDArray[np.bool_], whitening: tuple[float, ...]
 ) -> NDArray[np.float64]:
