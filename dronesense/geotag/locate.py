@@ -97,7 +97,7 @@ def trace(
 
     arm = rotation @ np.asarray(instrument.mount.lever_arm_m)
     center = geodesy.displace(poses.lon[known], poses.lat[known], poses.height_m[known], arm)
-    hits = _meet(center, frame_of_line[line[lit]], direction[lit], terrain, crs)
+    hits = meet(center, frame_of_line[line[lit]], direction[lit], terrain, crs)
     return Trace(poses, line, time[line], direction, _spread(hits, lit), crs)
 
 
@@ -119,10 +119,18 @@ def _refuse_unknown(trajectory: Trajectory, poses: Poses) -> None:
         )
 
 
-def _meet(
+def meet(
     center: tuple[Floats, Floats, Floats], frame: Ints, direction: Floats, terrain: Terrain, crs: str
 ) -> Hits:
-    """Return the hits in *crs*; the search itself runs in the terrain's own CRS."""
+    """Return where rays from *center* (lon, lat, height; by *frame*) meet the terrain, in *crs*.
+
+    The search itself runs in the terrain's own CRS.
+
+    Raises
+    ------
+    CoverageError
+        If most of them start below the ground.
+    """
     surface = surface_of(terrain)
     ground_crs = crs if terrain.is_flat else terrain.crs
     frames = geodesy.tangent_frames(*center, ground_crs)
@@ -130,8 +138,8 @@ def _meet(
         clearance = frames.origin[:, 2] - surface.height_at(frames.origin[:, 0], frames.origin[:, 1])
         if np.isfinite(clearance).any() and np.nanmedian(clearance) < 0.0:
             raise CoverageError(
-                f"the camera flies {-np.nanmedian(clearance):.1f} m below the ground: the heights of track "
-                "and terrain do not refer to the same zero",
+                f"the instrument flies {-np.nanmedian(clearance):.1f} m below the ground: the heights of "
+                "track and terrain do not refer to the same zero",
                 where=terrain.source,
                 fix="check height_ref in [track] and in [terrain]",
             )

@@ -14,7 +14,7 @@ from dronesense.model.cube import (
 from dronesense.model.detection import Detection, ScoreMap, TailModel
 from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
 from dronesense.model.flight import CubeInput, DetectRule, EmissionRule, Flight, GasInput, InputFile, Panel
-from dronesense.model.gas import Ambient, Flag, GasSeries
+from dronesense.model.gas import Ambient, Beam, Flag, GasSeries
 from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
 from dronesense.model.instrument import (
     Column,
@@ -39,6 +39,7 @@ from dronesense.model.wind import Wind
 __all__ = [
     "Ambient",
     "Bands",
+    "Beam",
     "CameraCalibration",
     "Clock",
     "Column",

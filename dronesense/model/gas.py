@@ -58,6 +58,28 @@ class Ambient:
         freeze(self, np.float64, (None,), "pressure_hpa", "temperature_k", "humidity_percent", "water_ppm")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beam:
+    """The light path of an instrument that measures a column, as its own file tells it; NaN where unknown.
+
+    Parameters
+    ----------
+    length_m : (m,) float64 or None
+        Measured distance along the beam to what it was reflected by.
+    pitch_deg : (m,) float64 or None
+        Elevation of the beam above the horizon: -90 looks straight down, as stabilized gimbals state it.
+    yaw_deg : (m,) float64 or None
+        Its azimuth, clockwise from true north.
+    """
+
+    length_m: NDArray[np.float64] | None = None
+    pitch_deg: NDArray[np.float64] | None = None
+    yaw_deg: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        freeze(self, np.float64, (None,), "length_m", "pitch_deg", "yaw_deg")
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GasSeries:
     """One species against time.
@@ -88,6 +110,8 @@ class GasSeries:
         Row of each sample in that file, 1-based, header included: the trace back to the raw data.
     history : tuple of str
         One line per step.
+    beam : Beam or None
+        For a column: what the file says of the light path.
     """
 
     time: NDArray[np.int64]
@@ -103,6 +127,7 @@ class GasSeries:
     source: str
     row: NDArray[np.int64]
     history: tuple[str, ...] = ()
+    beam: Beam | None = None
 
     def __post_init__(self) -> None:
         m = len(self.time)
@@ -122,6 +147,10 @@ class GasSeries:
             ambient = getattr(self.ambient, name)
             if ambient is not None and len(ambient) != m:
                 raise ValueError(f"ambient.{name} has {len(ambient)} samples, the series {m}")
+        for name in ("length_m", "pitch_deg", "yaw_deg"):
+            path = None if self.beam is None else getattr(self.beam, name)
+            if path is not None and len(path) != m:
+                raise ValueError(f"beam.{name} has {len(path)} samples, the series {m}")
 
     def __len__(self) -> int:
         return len(self.time)

@@ -17,6 +17,7 @@ from dronesense.hotspots import sightings
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Flag, Flight, GasInput, GasSeries, GasTrace, Response
 from dronesense.pipeline.account import Account, span
+from dronesense.pipeline.column_lane import place_column
 from dronesense.pipeline.site import Site
 from dronesense.timescale import NS_PER_S
 
@@ -109,13 +110,17 @@ def _calibrated(
 def _placed(given: GasInput, series: GasSeries, sigma_s: float, site: Site, account: Account) -> GasTrace:
     """Locate one series; what its clock, delay and time constant leave open in time counts in its place."""
     delay = Response() if given.calibration is None else given.calibration.response
-    points = locate.locate_samples(
-        series,
-        trajectory=site.trajectory,
-        mount=given.instrument.mount,
-        crs=site.crs,
-        clock_sigma_s=math.hypot(sigma_s, delay.sigma_lag_s),
-    )
+    clock_s = math.hypot(sigma_s, delay.sigma_lag_s)
+    if series.quantity == "column":
+        series, points = place_column(series, given.instrument.mount, clock_s, site, account)
+    else:
+        points = locate.locate_samples(
+            series,
+            trajectory=site.trajectory,
+            mount=given.instrument.mount,
+            crs=site.crs,
+            clock_sigma_s=clock_s,
+        )
     lost = points.status != 0
     if lost.all():
         raise CoverageError(

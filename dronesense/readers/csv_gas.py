@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ManifestError, ReadError, UnitsError
-from dronesense.model import Ambient, Column, Flag, GasInstrument, GasSeries, IngestReport, Instrument
+from dronesense.model import Ambient, Beam, Column, Flag, GasInstrument, GasSeries, IngestReport, Instrument
 from dronesense.readers import gas_flags, gas_headings, gas_units
 from dronesense.readers.gas_clock import value_of
 from dronesense.readers.stamps import SAME_STAMP, StampedRows, stamped_rows
@@ -42,6 +42,13 @@ _AMBIENT: Final = {
     "temperature": ("temperature_k", "K"),
     "humidity": ("humidity_percent", "percent"),
     "water": ("water_ppm", "ppm"),
+}
+
+
+_BEAM: Final = {
+    "range": ("length_m", "m"),
+    "beam_pitch": ("pitch_deg", "deg"),
+    "beam_yaw": ("yaw_deg", "deg"),
 }
 
 
@@ -104,10 +111,11 @@ def read(path: Path, *, label: str, instrument: Instrument) -> tuple[tuple[GasSe
     )
     rows = _in_order(rows)
     source = _Source(label, instrument, spec, columns, headings.in_ppm, rows, notes)
-    ambient = _ambient(source)
+    ambient, beam = _fields(source, _AMBIENT), _fields(source, _BEAM)
     checks = gas_flags.status_checks(rows.table, columns, notes.warnings)
     series = gas_flags.mark_derived(
-        [_series(name, column, source, ambient, checks) for name, column in species.items()], notes.warnings
+        [_series(name, column, source, ambient, beam, checks) for name, column in species.items()],
+        notes.warnings,
     )
     said = {name: value_of(key, table.preamble) for name, key in spec.preamble.items()}
     details: dict[str, Any] = {"instrument": instrument.id, "series": [_detail(each) for each in series]}
@@ -199,10 +207,11 @@ def _in_order(rows: StampedRows) -> StampedRows:
     return replace(rows, table=rows.table.take(order), time=rows.time[order])
 
 
-def _ambient(source: _Source) -> dict[str, NDArray[np.float64]]:
+def _fields(source: _Source, wanted: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of *wanted* fields by the name of the record's attribute, in its unit."""
     return {
-        _AMBIENT[field][0]: source.converted(name, _AMBIENT[field][1])
-        for field, name in source.fields(*_AMBIENT).items()
+        wanted[field][0]: source.converted(name, wanted[field][1])
+        for field, name in source.fields(*wanted).items()
     }
 
 
@@ -211,6 +220,7 @@ def _series(
     column: Column,
     source: _Source,
     ambient: Mapping[str, NDArray[np.float64]],
+    beam: Mapping[str, NDArray[np.float64]],
     checks: Sequence[gas_flags.Check],
 ) -> GasSeries:
     assert column.species is not None
@@ -255,6 +265,7 @@ def _series(
         instrument=source.instrument.id,
         source=source.label,
         row=source.rows.table.row[sample],
+        beam=Beam(**{field: values[sample] for field, values in beam.items()}) if beam else None,
         history=(f'read column "{name}" of {source.label} in {column.unit} as {source.instrument.id}',),
     )
     _warn(series, source.notes)
