@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dronesense.manifest.schema import Manifest
-from dronesense.readers import csv_signature, standards
+from dronesense.readers import csv_signature, gas_tables, standards
 from dronesense.readers import instrument as instrument_reader
 from dronesense.readers import record as record_reader
 from dronesense.readers import toml as toml_reader
@@ -188,6 +188,12 @@ def test_toml_blocks_load(block: Block, tmp_path: Path) -> None:
         assert len(standards.read(written(tmp_path / "standards.toml", block.text)).standards) == len(
             content["standard"]
         )
+    elif "cells" in content:
+        cells = gas_tables.read_cells(written(tmp_path / "cells.toml", block.text))
+        assert set(cells) == set(content["cells"])
+    elif "sensors" in content:
+        sensors = gas_tables.read_mox(written(tmp_path / "mox.toml", block.text))
+        assert set(sensors) == set(content["sensors"])
     elif "kind" in content:
         path = tmp_path / "instruments" / f"{content['id']}.toml"
         read = instrument_reader.read(written(path, block.text))
