@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dronesense.calibrate import dji_ms, downwelling, frames, micasense, sequoia, vignetting
+from dronesense.calibrate import dji_ms, downwelling, frames, light_sensor, micasense, sequoia, vignetting
 from dronesense.errors import CalibrationError
-from dronesense.model import SpectralCube
+from dronesense.model import Panel, Signature, SpectralCube
 from dronesense.model.capture import CaptureCube, PixelFlag
 from dronesense.readers import multispectral
 
@@ -121,7 +121,7 @@ class TestMicaSense:
 
     def test_the_light_sensor_of_real_files(self, rededge: SpectralCube) -> None:
         """Tilt-corrected blue 1.0101 by MicaSense's tests; panel and sensor disagree, and that is said."""
-        sensor, notes = frames.sensor_irradiance(source(rededge).capture)
+        sensor, notes = light_sensor.irradiance(source(rededge).capture)
         assert sensor[0] == pytest.approx(1.0101, abs=1e-4)
         assert any("DLS 1" in note for note in notes)
         assert any("clear sky only" in note for note in notes)
@@ -316,6 +316,32 @@ class TestReflectance:
         result = frames.reflectance(open_cube(card / "IMG_0001_1.tif"), [self.light(card, "IMG_0000")])
         assert any("10.0 min before it" in note for note in result.notes)
 
+    def test_panels_of_a_flight_in_one_call(self, card: Path) -> None:
+        """What the pipeline calls: panels with a measured spectrum, no light sensor."""
+        wavelength = np.array([400.0, 900.0])
+        spectrum = Signature("felt", wavelength, np.array([0.5, 0.5]), np.array([0.01, 0.01]), "reflectance")
+        captures = [
+            Panel(open_cube(card / f"{stem}_1.tif"), spectrum, (22, 38), (22, 38))
+            for stem in ("IMG_0000", "IMG_0002")
+        ]
+        result = frames.calibrate(open_cube(card / "IMG_0001_1.tif"), captures)
+        values, _ = result.cube.source.read(0, 60)
+        np.testing.assert_allclose(values[25:35, 1, 25:35], 0.25, rtol=1e-3)
+        # 2 % of the panels' 0.5, shared by two, and half of the change of 22 %
+        expected = np.hypot(0.1 / 0.9, 0.02 * np.hypot(0.5 * 1.0, 0.5 * 0.8) / 0.9)
+        np.testing.assert_allclose(result.sigma_relative, expected, rtol=0.01)
+        assert any("light sensor not compared" in note for note in result.notes)
+        assert result.cube.history[-1].startswith("light sensor not compared")
+
+    def test_a_panel_that_is_not_known_in_a_band(self, card: Path) -> None:
+        short = Signature(
+            "felt", np.array([400.0, 520.0]), np.array([0.5, 0.5]), np.full(2, np.nan), "reflectance"
+        )
+        captures = [Panel(open_cube(card / "IMG_0000_1.tif"), short, (22, 38), (22, 38))]
+        result = frames.calibrate(open_cube(card / "IMG_0001_1.tif"), captures)
+        assert result.cube.bands.good.tolist() == [True, False]
+        assert any("not stated: taken as 0" in note for note in result.notes)
+
     def test_a_saturated_panel_is_refused(self, tmp_path: Path) -> None:
         pixels = np.full((40, 40), 9000, dtype=np.uint16)
         pixels[10:30, 10:30] = 65520
@@ -336,7 +362,7 @@ class TestReflectance:
         with pytest.raises(CalibrationError, match="outside the image"):
             frames.panel_light(cube, reflectance=0.5, rows=(100, 120), samples=(0, 10))
         with pytest.raises(CalibrationError, match="no light sensor"):
-            frames.sensor_irradiance(source(cube).capture)
+            light_sensor.irradiance(source(cube).capture)
 
     def test_what_the_camera_knows_of_its_panel(self, tmp_path: Path) -> None:
         pixels = np.full((40, 40), 9000, dtype=np.uint16)
@@ -365,16 +391,16 @@ class TestReflectance:
             stem = f"IMG_000{place}"
             path = write.rededge(tmp_path, pixels, 1, stem=stem, capture=stem, extra=extra, subsecond="0")
             captures.append(source(open_cube(path)).capture)
-        ratios, notes = frames.fitted_ratios(captures)
+        ratios, notes = light_sensor.fitted_ratios(captures)
         assert ratios == pytest.approx([3.0], rel=1e-4)
         assert any("3.0" in note for note in notes)
         ground = 0.9 * -sun[2] + 0.3
         for capture in captures:
-            values, said = frames.sensor_irradiance(capture, ratio=ratios)
+            values, said = light_sensor.irradiance(capture, ratio=ratios)
             assert values[0] == pytest.approx(ground, rel=1e-4)
             assert not any("clear sky" in note for note in said)
         with pytest.raises(CalibrationError, match="too few"):
-            frames.fitted_ratios(captures[:2])
+            light_sensor.fitted_ratios(captures[:2])
 
     def test_dls_2_states_its_own_unit(self, tmp_path: Path) -> None:
         pixels = np.full((40, 40), 9000, dtype=np.uint16)
@@ -383,7 +409,7 @@ class TestReflectance:
             "<DLS:SpectralIrradiance>90.0</DLS:SpectralIrradiance>"
         )
         write.rededge(tmp_path, pixels, 1, extra=extra)
-        values, notes = frames.sensor_irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
+        values, notes = light_sensor.irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
         assert values.tolist() == [1.01]
         assert any("DLS 2" in note for note in notes)
         assert any("as the camera computed it" in note for note in notes)
@@ -396,6 +422,6 @@ class TestReflectance:
             "<DLS:ScatteredIrradiance>20.0</DLS:ScatteredIrradiance>"
         )
         write.rededge(tmp_path, np.full((40, 40), 9000, dtype=np.uint16), 1, extra=extra)
-        values, notes = frames.sensor_irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
+        values, notes = light_sensor.irradiance(source(open_cube(tmp_path / "IMG_0000_1.tif")).capture)
         assert values[0] == pytest.approx(0.859, abs=1e-3)
         assert any("+40 % off its parts" in note for note in notes)

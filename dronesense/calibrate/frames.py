@@ -13,19 +13,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dronesense.calibrate import dji_ms, downwelling, micasense, sequoia
+from dronesense.calibrate import dji_ms, downwelling, light_sensor, micasense, sequoia
 from dronesense.calibrate import panel as panels
 from dronesense.calibrate.downwelling import Disagreement
 from dronesense.calibrate.panel import PanelLight, PanelRegion
 from dronesense.errors import CalibrationError
-from dronesense.model import SpectralCube
+from dronesense.model import Panel, SpectralCube
 from dronesense.model.capture import BandFrame, Capture, CaptureCube, Flags, PixelFlag
+from dronesense.model.signature import resample_spectrum
 
 Doubles = NDArray[np.float64]
 Corners = Sequence[Sequence[float]]
 
-MAX_DLS_DIFFERENCE: Final = 0.02
-"""Difference of a DLS 2's horizontal irradiance from the sum of its parts that is told."""
 UNITS: Final = {
     "micasense": "W m-2 sr-1 nm-1",
     "sequoia": "relative units of the Sequoia, no W",
@@ -321,105 +320,75 @@ def reflectance(
     return Reflectance(result, sigma, disagreement, tuple(notes))
 
 
-def sensor_irradiance(capture: Capture, *, ratio: ArrayLike | None = None) -> tuple[Doubles, tuple[str, ...]]:
-    """Return the irradiance of level ground by the light sensor of MicaSense, W m-2 nm-1, and notes.
-
-    A DLS 2 states direct and scattered light: they are summed for level ground. The reading of a DLS 1 is
-    turned to level ground with the sun's place and the sensor's attitude.
+def calibrate(cube: SpectralCube, captures: Sequence[Panel]) -> Reflectance:
+    """Return a capture in reflectance by the captures of panels around it; the light sensor is only compared.
 
     Parameters
     ----------
-    capture : Capture
-        With time and position.
-    ratio : (bands,) float, optional
-        Direct over diffuse light, see :func:`fitted_ratios`; None: 6, which holds under a clear sky only, and
-        is said.
+    cube : SpectralCube
+        Capture in counts.
+    captures : sequence of Panel
+        Captures of panels, in counts, with the panel's measured reflectance. Without rows and samples the
+        panel is looked for.
 
     Raises
     ------
     CalibrationError
-        If there is no light sensor, no UTC or no position, or the sun is too low.
+        As :func:`panel_light` and :func:`reflectance`.
     """
-    if capture.family != "micasense" or not any(frame.light for frame in capture.frames):
-        raise CalibrationError("has no light sensor whose unit is known", where=capture.frames[0].path)
-    notes: list[str] = []
-    values = []
-    if ratio is None:
-        ratios = np.full(len(capture.frames), downwelling.CLEAR_SKY_RATIO)
-    else:
-        ratios = np.broadcast_to(np.asarray(ratio, dtype=np.float64), (len(capture.frames),))
-    for frame, share in zip(capture.frames, ratios, strict=True):
-        scale, why = downwelling.to_si(frame.light)
-        notes.append(why)
-        if "HorizontalIrradiance" in frame.light:
-            values.append(_of_parts(capture, frame, notes) * scale)
-            continue
-        if ratio is None:
-            notes.append(f"direct to diffuse light taken as {share:g} to 1: of a clear sky only")
-        measured, angle, elevation = _tilted(capture, frame, notes)
-        ground = downwelling.level(
-            measured, sun_sensor_rad=angle, sun_elevation_rad=elevation, ratio=float(share)
+    source = source_of(cube)
+    lights, notes = [], []
+    for each in captures:
+        rho, covered = resample_spectrum(
+            each.reflectance.wavelength_nm,
+            each.reflectance.value,
+            center_nm=each.cube.bands.center_nm,
+            fwhm_nm=each.cube.bands.fwhm_nm,
         )
-        values.append(float(ground.horizontal[0]) * scale)
-    return np.array(values), tuple(dict.fromkeys(notes))
-
-
-def _of_parts(capture: Capture, frame: BandFrame, notes: list[str]) -> float:
-    """Return the irradiance of level ground from the parts a DLS 2 states, else as the camera computed it.
-
-    Some firmware computes it wrongly from parts that are right (MicaSense imageprocessing, metadata): the sum
-    is done again here, and a difference is told.
-    """
-    stated = frame.light["HorizontalIrradiance"]
-    direct, diffuse = (frame.light.get(f"{name}Irradiance", 0.0) for name in ("Direct", "Scattered"))
-    if capture.time is None or capture.position is None or not (direct > 0.0 and diffuse > 0.0):
-        notes.append("horizontal irradiance as the camera computed it")
-        return stated
-    lon, lat, _ = capture.position
-    up = -float(downwelling.sun_direction(lon, lat, capture.time)[2])
-    value = direct * max(up, 0.0) + diffuse
-    notes.append("horizontal irradiance from the direct and scattered parts that the camera states")
-    if abs(stated - value) > MAX_DLS_DIFFERENCE * value:
-        off = 100.0 * (stated / value - 1.0)
-        notes.append(
-            f"band {frame.band}: the camera's own horizontal irradiance is {off:+.0f} % off its parts"
+        sigma = np.interp(each.cube.bands.center_nm, each.reflectance.wavelength_nm, each.reflectance.sigma)
+        if not np.isfinite(sigma[covered]).any():
+            notes.append(f"uncertainty of the reflectance of {each.reflectance.name} not stated: taken as 0")
+        light, _ = panel_light(
+            each.cube,
+            reflectance=np.where(covered, rho, np.nan),
+            sigma_reflectance=np.nan_to_num(sigma),
+            rows=each.rows,
+            samples=each.samples,
         )
-    return value
+        lights.append(light)
+    sensor = _sensor(source.capture, notes)
+    if sensor is not None and len(lights) > 1:
+        notes.append(_change(captures, lights))
+    result = reflectance(cube, lights, sensor=sensor)
+    told = tuple(note for note in notes if note)
+    return replace(
+        result,
+        cube=replace(result.cube, history=(*result.cube.history, *told)),
+        notes=(*result.notes, *told),
+    )
 
 
-def fitted_ratios(captures: Sequence[Capture]) -> tuple[Doubles, tuple[str, ...]]:
-    """Return direct over diffuse light of each band, fitted to the DLS 1 of captures of one light.
-
-    Raises
-    ------
-    CalibrationError
-        If the captures are too few, their tilts too alike, or the light changed between them.
-    """
-    notes: list[str] = []
-    ratios = []
-    for band in range(len(captures[0].frames) if captures else 0):
-        readings = [_tilted(capture, capture.frames[band], notes) for capture in captures]
-        measured, angle, elevation = (np.array(each) for each in zip(*readings, strict=True))
-        fit = downwelling.fit_level(measured, sun_sensor_rad=angle, sun_elevation_rad=elevation)
-        ratios.append(fit.ratio)
-    if not ratios:
-        raise CalibrationError("there is no capture to fit direct and diffuse light to")
-    told = ", ".join(f"{ratio:.1f}" for ratio in ratios)
-    notes.append(f"direct to diffuse light fitted to {len(captures)} captures: {told} to 1 by band")
-    return np.array(ratios), tuple(dict.fromkeys(notes))
+def _sensor(capture: Capture, notes: list[str]) -> Doubles | None:
+    """Return what the light sensor says, None where it says nothing that can be compared."""
+    try:
+        sensor, told = light_sensor.irradiance(capture)
+    except CalibrationError as error:
+        notes.append(f"light sensor not compared: {error.what}")
+        return None
+    notes.extend(told)
+    return sensor
 
 
-def _tilted(capture: Capture, frame: BandFrame, notes: list[str]) -> tuple[float, float, float]:
-    """Return the reading of a DLS 1, its angle to the sun and the elevation of the sun, radians."""
-    measured = frame.light.get("SpectralIrradiance", frame.light.get("Irradiance", np.nan))
-    if capture.time is None or capture.position is None:
-        raise CalibrationError(
-            "has no time or no position: the tilt of its light sensor cannot be corrected", where=frame.path
-        )
-    lon, lat, _ = capture.position
-    sun = downwelling.sun_direction(lon, lat, capture.time)
-    angles = [frame.light.get(f"Dls{name}", 0.0) for name in ("Yaw", "Pitch", "Roll")]
-    if "DlsYaw" not in frame.light:
-        notes.append("attitude of the light sensor not stated: taken as level")
-    angle = downwelling.sun_sensor_angle(sun, *angles)
-    return measured, float(angle), float(np.arcsin(-sun[..., 2]))
+def _change(captures: Sequence[Panel], lights: Sequence[PanelLight]) -> str:
+    """Return what panels and sensor say of the change of light from first to last; empty if unknown."""
+    order = np.argsort([each.time for each in lights])
+    first, last = int(order[0]), int(order[-1])
+    said = [_sensor(source_of(captures[place].cube).capture, []) for place in (first, last)]
+    if said[0] is None or said[1] is None:
+        return ""
+    return downwelling.compare(
+        lights[first].irradiance,
+        said[0],
+        panel_after=lights[last].irradiance,
+        sensor_after=said[1],
+    ).note
