@@ -16,6 +16,7 @@ from dronesense.calibrate import ambient, chain, response
 from dronesense.calibrate.electrochemical import factor
 from dronesense.cli import run_cli
 from dronesense.errors import CalibrationError, ManifestError
+from dronesense.manifest import discover, draft
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.model import (
     Ambient,
@@ -536,3 +537,10 @@ def test_the_place_of_a_sample_knows_the_covariance(folder: Path) -> None:
 def test_stamps_are_those_of_the_air(layer: ds.model.HotspotLayer) -> None:
     (trace,) = [each for each in layer.gas if each.series.species == "CO2"]
     assert to_iso(trace.series.time[0]) == to_iso((START - 2) * S)
+
+
+def test_a_drafted_manifest_looks_for_what_cells_make(tmp_path: Path) -> None:
+    folder = write(tmp_path / "flight", flown())
+    (folder / "flight.toml").unlink()
+    text = draft(discover(folder))
+    assert [species for species in AIR if f'species = "{species}"' not in text] == []

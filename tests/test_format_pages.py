@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.model import CameraCalibration, GasCalibration
 from dronesense.readers import csv_signature, instrument, record
+from dronesense.readers.gas_correct import CorrectKeys
 
 FORMATS = Path(__file__).parents[1] / "docs" / "formats"
 
@@ -19,7 +21,8 @@ def blocks(page: str, language: str) -> list[str]:
     )
 
 
-INSTRUMENTS = blocks("instrument-toml.md", "toml")
+TABLES = blocks("instrument-toml.md", "toml")
+INSTRUMENTS = [block for block in TABLES if "[cells." not in block and "[sensors." not in block]
 
 
 @pytest.mark.parametrize("block", INSTRUMENTS)
@@ -32,6 +35,31 @@ def test_instrument_blocks(tmp_path, block):
     path = tmp_path / (re.search(r'^id = "(.*)"', block, re.MULTILINE)[1] + ".toml")
     path.write_text(block, encoding="utf-8")
     assert instrument.read(path).id == path.stem
+
+
+def test_sheets_of_sensors_are_what_the_correction_block_asks_for(tmp_path):
+    """The blocks of the page belong together: its nose finds its cell and its metal oxide."""
+    calibration = tmp_path / "calibration"
+    for number, block in enumerate(TABLES):
+        kinds = {"[cells.": "electrochemical/cells", "[sensors.": "mox"}
+        room = next((room for mark, room in kinds.items() if mark in block), "instruments")
+        name = re.search(r'^id = "(.*)"', block, re.MULTILINE)
+        path = calibration / room / f"{number if name is None else name[1]}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block, encoding="utf-8")
+    (calibration / "electrochemical/cells/other.toml").write_text(
+        next(block for block in TABLES if "[cells." in block).replace("202000001", "204000001"),
+        encoding="utf-8",
+    )
+    nose = instrument.read(calibration / "instruments/example-nose.toml")
+    sheets, used = Catalog(calibration, shipped_folder()).sheets(nose)
+    assert set(sheets) == {"NO2", "O3", "CH4", "VOC"}
+    assert {path.parent.name for path in used} == {"cells", "electrochemical", "mox", "pid"}
+
+
+def test_every_key_of_a_correction_is_on_the_page():
+    page = (FORMATS / "instrument-toml.md").read_text(encoding="utf-8")
+    assert [key for key in CorrectKeys.__struct_fields__ if key not in page] == []
 
 
 def test_every_field_has_its_line():

@@ -237,4 +237,5 @@ def _camera_of(cube: Path, cameras: Sequence[Instrument]) -> Instrument | None:
 def _species(instrument: Instrument) -> list[str]:
     spec = instrument.spec
     assert isinstance(spec, GasInstrument)
-    return [column.species for column in spec.columns.values() if column.species is not None]
+    named = [column.species for column in spec.columns.values() if column.species is not None]
+    return named + [species for species, each in spec.correct.items() if each.cell is not None]
