@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
 from dronesense.model import IngestReport, Signature
+from dronesense.model.signature import QUANTITIES, SignatureQuantity, SignatureSet
 from dronesense.readers import toml
 from dronesense.readers.table import DELIMITERS, Table, read_table
 from dronesense.units import convert
@@ -22,12 +24,23 @@ WAVELENGTHS: Final = {"wavelength_nm": "nm", "wavelength_um": "um"}
 BAND: Final = "band"
 """Heading of band numbers, for a signature taken from a scene."""
 
-QUANTITIES: Final = ("reflectance", "radiance", "counts", "absorption")
-"""Headings of the value column: what it is called is what it is."""
-
+VARIANT: Final = ": "
+"""Stands between the heading of a value and the name of a variant: ``reflectance: wet``."""
 
 PLAUSIBLE_NM: Final = (100.0, 100_000.0)
 """Far ultraviolet to thermal infrared; what is outside is in another unit than its heading says."""
+
+
+class _Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one spectrum comes from."""
+
+    source: str = ""
+    license: str = ""
+    citation: str = ""
+    file: str = ""
+    sha256: str = ""
+    entry: str = ""
+    gaps_nm: tuple[tuple[float, float], ...] = ()
 
 
 class _Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +48,13 @@ class _Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
     source: str = ""
     license: str = ""
-    quantity: Literal["reflectance", "radiance", "counts", "absorption"] | None = None
+    citation: str = ""
+    file: str = ""
+    sha256: str = ""
+    entry: str = ""
+    gaps_nm: tuple[tuple[float, float], ...] = ()
+    quantity: SignatureQuantity | None = None
+    variants: dict[str, _Origin] = {}
 
 
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
@@ -44,18 +63,43 @@ def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is ask
     first = next((line for line in text.splitlines() if line.strip()), "")
     for mark in DELIMITERS:
         names = {name.strip() for name in next(csv.reader([first], delimiter=mark))}
-        if names & {*WAVELENGTHS, BAND} and names & {*QUANTITIES}:
+        if names & {*WAVELENGTHS, BAND} and {name.split(VARIANT)[0] for name in names} & {*QUANTITIES}:
             return True
     return False
 
 
 def read(path: Path) -> tuple[Signature, IngestReport]:
-    """Read a signature.
+    """Read a signature; of several variants their mean, with their spread as sigma.
+
+    See :func:`read_all`.
+
+    Raises
+    ------
+    ReadError, ManifestError
+        As :func:`read_all`; and if the variants share no range.
+    """
+    members, report = read_all(path)
+    if len(members) == 1:
+        return members[0], report
+    name = str(report.details["name"])
+    try:
+        mean = SignatureSet(name, members).mean()
+    except ValueError as error:
+        raise ReadError(
+            f"the variants cannot be averaged: {error}", where=path, fix="keep variants of one range"
+        ) from error
+    note = f"mean of {len(members)} variants, sigma is their standard deviation"
+    return mean, replace(report, assumptions=(*report.assumptions, note))
+
+
+def read_all(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
+    """Read a signature and its variants.
 
     The table has the column ``wavelength_nm`` (or ``wavelength_um``, or ``band`` counted from 0 for a
     signature in the sensor's own bands), one value column named ``reflectance``, ``radiance``, ``counts`` or
-    ``absorption``, and may have ``sigma``. ``<stem>.toml`` beside it may have ``name``, ``source``,
-    ``license`` and ``quantity``.
+    ``absorption``, and may have ``sigma``. Variants are columns ``reflectance: NAME`` (and ``sigma: NAME``);
+    an empty cell is a wavelength at which that variant was not measured. ``<stem>.toml`` beside it may have
+    ``name``, ``source``, ``license``, ``citation``, ``quantity`` and ``[variants.NAME]``.
 
     Parameters
     ----------
@@ -64,7 +108,8 @@ def read(path: Path) -> tuple[Signature, IngestReport]:
 
     Returns
     -------
-    signature : Signature
+    signatures : tuple of Signature
+        One, or one per variant in the order of the columns.
     report : IngestReport
 
     Raises
@@ -79,38 +124,90 @@ def read(path: Path) -> tuple[Signature, IngestReport]:
     table = read_table(path)
     beside = path.with_suffix(".toml")
     provenance = toml.load(beside, _Provenance) if beside.is_file() else _Provenance()
-    quantity = _only(table, QUANTITIES, "value")
+    quantity, variants = _values(table)
     if provenance.quantity not in (None, quantity):
         raise ReadError(
             f'holds {quantity}, but {beside.name} says "{provenance.quantity}"',
             where=path,
             fix="correct one of them",
         )
+    unknown = sorted(set(provenance.variants) - set(variants))
+    if unknown:
+        raise ReadError(
+            f'{beside.name} has [variants."{unknown[0]}"], the table no column of it',
+            where=path,
+            fix=f"name the column {quantity}{VARIANT}{unknown[0]}",
+        )
     axis = _only(table, (*WAVELENGTHS, BAND), "wavelength")
-    place = table.numbers(axis)
-    value = table.numbers(quantity)
-    sigma = table.numbers("sigma") if "sigma" in table.names else np.full(len(table), np.nan)
-    _check(table, axis, place, quantity, value)
-    signature = Signature(
-        name=provenance.name or path.stem,
-        wavelength_nm=place if axis == BAND else convert(place, WAVELENGTHS[axis], "nm"),
-        value=value,
-        sigma=sigma,
-        quantity=quantity,  # type: ignore[arg-type]
-        source=provenance.source,
-        license=provenance.license,
-        by_band=axis == BAND,
+    name = provenance.name or path.stem
+    members = tuple(
+        _member(table, axis, quantity, variant, name=name, provenance=provenance) for variant in variants
     )
     warnings = list(table.warnings)
     if not beside.is_file():
         warnings.append(f"no {beside.name} beside it: source and license are not known")
-    return signature, IngestReport(
+    details = {"name": name, "quantity": quantity, "by_band": axis == BAND, "source": provenance.source}
+    return members, IngestReport(
         format="signature CSV",
         records=len(table),
         dropped=table.dropped,
         warnings=tuple(warnings),
         companions=(str(beside.resolve()),) if beside.is_file() else (),
-        details={"quantity": quantity, "by_band": signature.by_band, "source": provenance.source},
+        details=details if len(members) == 1 else {**details, "variants": len(members)},
+    )
+
+
+def _values(table: Table) -> tuple[SignatureQuantity, list[str]]:
+    """Return what the values are, and the names of the variants: one without a name, or each with its own."""
+    found = [
+        (quantity, variant)
+        for heading in table.names
+        for quantity, _, variant in [heading.partition(VARIANT)]
+        if quantity in QUANTITIES
+    ]
+    named = [variant for _, variant in found]
+    if len({quantity for quantity, _ in found}) == 1 and len(named) > 1 and all(named):
+        if len(set(named)) < len(named):
+            raise ReadError("two variants have the same name", where=table.path, fix="rename one of them")
+        return found[0][0], named
+    quantity = _only(table, (*QUANTITIES, *(f"{q}{VARIANT}{v}" for q, v in found if v)), "value")
+    quantity, _, variant = quantity.partition(VARIANT)
+    return cast("SignatureQuantity", quantity), [variant]
+
+
+def _member(
+    table: Table,
+    axis: str,
+    quantity: SignatureQuantity,
+    variant: str,
+    *,
+    name: str,
+    provenance: _Provenance,
+) -> Signature:
+    """Return one variant (the signature itself where there are none)."""
+    suffix = f"{VARIANT}{variant}" if variant else ""
+    part = table
+    if variant:  # an empty cell: not measured there
+        part = table.take(np.flatnonzero(np.isfinite(table.numbers(quantity + suffix))))
+    place, value = part.numbers(axis), part.numbers(quantity + suffix)
+    heading = f"sigma{suffix}"
+    sigma = part.numbers(heading) if heading in table.names else np.full(len(part), np.nan)
+    _check(part, axis, place, quantity + suffix, value)
+    origin = provenance.variants.get(variant, _Origin())
+    return Signature(
+        name=variant or name,
+        wavelength_nm=place if axis == BAND else convert(place, WAVELENGTHS[axis], "nm"),
+        value=value,
+        sigma=sigma,
+        quantity=quantity,
+        source=origin.source or provenance.source,
+        license=origin.license or provenance.license,
+        citation=origin.citation or provenance.citation,
+        file=origin.file or provenance.file,
+        sha256=origin.sha256 or provenance.sha256,
+        entry=origin.entry or provenance.entry,
+        gaps_nm=origin.gaps_nm or provenance.gaps_nm,
+        by_band=axis == BAND,
     )
 
 
