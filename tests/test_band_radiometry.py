@@ -254,6 +254,27 @@ class TestDji:
         assert values[18, 0, 24] / values[0, 0, 0] == pytest.approx(factor, rel=1e-6)  # 18, 24, 30
 
 
+@pytest.mark.parametrize("maker", ["rededge", "sequoia", "dji"])
+def test_rows_of_a_block_are_those_of_the_whole(tmp_path: Path, maker: str) -> None:
+    """Vignetting and row gradients count from the first row of the picture, not of the block."""
+    pixels = np.random.default_rng(3).integers(3000, 65000, (40, 30)).astype(np.uint16)
+    path = {
+        "rededge": lambda: write.rededge(tmp_path, pixels, 2, vignetting=(1e-3,) * 2 + (0.0,) * 4),
+        "sequoia": lambda: write.sequoia(tmp_path, pixels, "NIR"),
+        "dji": lambda: write.dji(tmp_path, pixels, "A_MS_NIR.TIF", "NIR"),
+    }[maker]()
+    converted = frames.radiance(open_cube(path))
+    whole, valid = converted.source.read(0, 40)
+    flags = source(converted).flags(0, 40)
+    for start in (0, 7, 33):
+        np.testing.assert_allclose(
+            converted.source.read(start, start + 7)[0], whole[start : start + 7], rtol=1e-6
+        )
+    assert ((flags & PixelFlag.BELOW_DARK != 0) == (whole < 0.0)).all()
+    assert (whole < 0.0).any()
+    assert valid.mean() > 0.9
+
+
 class TestReflectance:
     """A panel of 0.5 in one capture, a scene of known reflectance in the next, the light falling between."""
 

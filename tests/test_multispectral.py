@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from dronesense.errors import ReadError
 from dronesense.model import Frame
 from dronesense.model.capture import BandFrame, CaptureCube, Lens, PixelFlag
 from dronesense.plugins import read_head
-from dronesense.readers import band_registration, envi, geotiff, lens, multispectral
+from dronesense.readers import band_registration, captures, envi, geotiff, lens, multispectral
 
 sys.path.insert(0, str(Path(__file__).parent))
 import band_tiff_writer as write
@@ -77,6 +78,20 @@ def test_rows_do_not_depend_on_the_block(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole, parts)
 
 
+def test_a_few_rows_take_a_few_rows_of_memory(tmp_path: Path) -> None:
+    """Two bands of 1000 x 1200: 4.8 MB a band as float32; ten rows must not cost a band."""
+    rng = np.random.default_rng(1)
+    for number in (1, 2):
+        write.rededge(tmp_path, rng.integers(6000, 60000, (1000, 1200)).astype(np.uint16), number)
+    cube, _ = read(tmp_path / "IMG_0000_1.tif")
+    cube.source.read(0, 10)
+    tracemalloc.start()
+    cube.source.read(500, 510)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 def test_what_a_band_does_not_see_is_not_valid(tmp_path: Path) -> None:
     capture(tmp_path)
     cube, _ = read(tmp_path / "IMG_0000_1.tif")
@@ -132,6 +147,19 @@ class TestGrouping:
         assert not any(
             other.sniff(each, read_head(each)) for each in tmp_path.iterdir() for other in (geotiff, envi)
         )
+
+    @pytest.mark.parametrize("stem", ["IMG_180413_080658_0000", "IMG_180413_080659_0001"])
+    def test_the_first_file_of_a_sequoia_is_green(self, tmp_path: Path, stem: str) -> None:
+        for band in ("RED", "NIR", "GRE", "REG"):
+            write.sequoia(tmp_path, np.full((8, 8), 9000, dtype=np.uint16), band, stem=stem)
+        claimed = [each.name for each in tmp_path.iterdir() if multispectral.sniff(each, read_head(each))]
+        assert claimed == [f"{stem}_GRE.TIF"]
+
+    def test_every_band_file_knows_who_stands_for_it(self, tmp_path: Path) -> None:
+        capture(tmp_path, rows=40, cols=40)
+        other = write.write(tmp_path / "dem.tif", np.ones((4, 4), np.uint16), make="x", model="y", xmp="")
+        assert {captures.leader(each) for each in tmp_path.glob("IMG*")} == {tmp_path / "IMG_0000_1.tif"}
+        assert captures.leader(other) is None
 
     def test_a_missing_band_is_named(self, tmp_path: Path) -> None:
         capture(tmp_path, rows=40, cols=40)

@@ -33,7 +33,7 @@ class PixelFlag(IntFlag):
 
 Flags = NDArray[np.uint8]
 Convert: TypeAlias = Callable[[int, NDArray[Any], int], tuple[NDArray[np.float32], Flags]]
-"""``convert(band, counts, first_row)`` -> values and flags of whole rows on the band's own pixel grid."""
+"""``convert(band, counts, first_row)`` -> values and all flags of whole rows on the band's own pixel grid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,30 @@ def of_file(path: Path, family: CameraFamily) -> Group:
 
 
 def is_leader(path: Path, family: CameraFamily) -> bool:
-    """Return whether *path* stands for its capture: it is the first of its files."""
-    return of_file(path, family).files[:1] == (path,)
+    """Return whether *path* stands for its capture: it is the first of its files.
+
+    Asks for the files that would come before it, not for all of the folder: a folder may have thousands.
+    """
+    match = NAMES[family].fullmatch(path.name)
+    if match is None:
+        return _by_id(path, family).files[:1] == (path,)
+    own = match["band"]
+    if own.isdecimal():
+        before = [str(number) for number in range(1, int(own))]
+    else:
+        before = [each for each in WRITES[family] if each < own.upper()]
+        before = [each.lower() for each in before] if own.islower() else before
+    begin, end = path.name[: match.start("band")], path.name[match.end("band") :]
+    return not any(path.with_name(f"{begin}{each}{end}").is_file() for each in before)
+
+
+def leader(path: Path) -> Path | None:
+    """Return the file that stands for the capture that *path* is a band of; None if it is no band file."""
+    try:
+        family = band_tiff.family(exif.read(path))
+    except ReadError:
+        return None
+    return None if family is None else of_file(path, family).files[0]
 
 
 def folder_keys(path: Path, family: CameraFamily) -> set[str]:

@@ -151,11 +151,9 @@ class CaptureSource:
         """Return rows of the band's own grid, converted and flagged."""
         frame = self.capture.frames[band]
         counts = self.counts(band, start, stop)
-        flags = flag_counts(counts, frame)
         if self.convert is None:
-            return counts.astype(np.float32), flags
-        values, more = self.convert(band, counts, start)
-        return values, flags | more
+            return counts.astype(np.float32), flag_counts(counts, frame)
+        return self.convert(band, counts, start)
 
 
 def flag_counts(counts: NDArray[np.uint16], frame: BandFrame) -> Flags:
