@@ -187,8 +187,8 @@ def _cusum(record: Record, whitening: tuple[float, ...]) -> Statistic:
     square = gas_whitening.power_error(record.z, ~record.plume, record.joined, whitening) ** 2
 
     def curve(level: float) -> float:
-        # The rate goes as exp(-level / power): a sum climbs to a level over some time, of which the background
-        # takes its part; where the power is known within an error, the mean over what it may be counts.
+        # The rate goes as exp(-level / power). A sum takes some time to climb, and the background takes its
+        # part of that; where the power is known within an error, the mean over what it may be counts.
         mean = level - 0.5 * square * level * min(level, 1.0 / max(square, 1e-12))
         return gas_charts.cusum_rate(mean / float(np.interp(level, CUSUM_LEVELS, kept)) ** 2)
 
