@@ -111,7 +111,7 @@ def write(folder: Path) -> None:
 
 
 def follow(folder: Path) -> dict[str, Any]:
-    """Run the lane step by step; return the seconds of each, and the memory before and after."""
+    """Run the lane step by step; return the seconds of each by clock and processor, and the peak memory."""
     from dronesense.cli import prepare_environment
 
     prepare_environment()
@@ -122,13 +122,13 @@ def follow(folder: Path) -> dict[str, Any]:
     from dronesense.pipeline.map_lane import gas_maps
     from dronesense.pipeline.site import Site
 
-    seconds: dict[str, float] = {}
-    clock = time.perf_counter()
+    seconds: dict[str, tuple[float, float]] = {}
+    clock = time.perf_counter(), time.process_time()
 
     def done(step: str) -> None:
         nonlocal clock
-        now = time.perf_counter()
-        seconds[step], clock = now - clock, now
+        now = time.perf_counter(), time.process_time()
+        seconds[step], clock = (now[0] - clock[0], now[1] - clock[1]), now
 
     flight = open_flight(folder)
     done("read")
@@ -138,10 +138,11 @@ def follow(folder: Path) -> dict[str, Any]:
     done("calibrate, place, background, detect")
     maps = gas_maps(finds.traces, account, wind=flight.wind)
     done("three maps")
+    peak = peak_mib()
     dronesense.pipeline.process(flight)
-    done("gas, hotspots, sectors, maps in one call")
+    done("all but reading, in one call")
     sizes = [list(each.mean.shape) for each in maps]
-    return {"seconds": seconds, "peak": peak_mib(), "maps": sizes, "events": len(finds.sightings)}
+    return {"seconds": seconds, "peak": [peak, peak_mib()], "maps": sizes, "events": len(finds.sightings)}
 
 
 def samples() -> dict[str, Any]:
@@ -233,9 +234,12 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs.append(json.loads(done.stdout.splitlines()[-1]))
     steps = list(runs[0]["seconds"])
-    rows = [[step, *(f"{run['seconds'][step]:.2f}" for run in runs)] for step in steps]
-    rows.append(["peak MiB", *(f"{run['peak']:.0f}" for run in runs)])
-    table(["an hour at 10 Hz, seconds", *(f"run {i + 1}" for i in range(len(runs)))], rows)
+    rows = [
+        [step, *(f"{wall:.2f} ({cpu:.2f})" for wall, cpu in (run["seconds"][step] for run in runs))]
+        for step in steps
+    ]
+    rows.append(["peak MiB", *(f"{max(run['peak']):.0f}" for run in runs)])
+    table(["an hour at 10 Hz, s (of the processor)", *(f"run {i + 1}" for i in range(len(runs)))], rows)
     print(f"\nmaps {runs[0]['maps']}, {runs[0]['events']} events\n")
     given = samples()
     print(f"{given['x'].size} averages to {given['to_x'].size} cells of 1 m")

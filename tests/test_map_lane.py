@@ -15,12 +15,12 @@ from dronesense.hotspots.kernel_map import Kernel
 from dronesense.model import Ambient, Flag, Flight, GasMap, GasSeries, GasTrace, GroundPoints
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.map_lane import WIDTHS_M, gas_maps
-from dronesense.pipeline.site import on_grid
+from dronesense.pipeline.site import on_grid, wind_on_grid
 
 START = 1_780_000_000_000_000_000
 SECOND = 1_000_000_000
 CRS = "EPSG:32633"
-EAST, NORTH = 610_000.0, 6_653_000.0  # 60 N, two degrees east of the central meridian
+EAST, NORTH = 610_000.0, 6_653_000.0  # 60 N, 1.97 degrees east of the central meridian
 
 
 def trace(*, lines: int = 12, seed: int = 0, sigma: float = 0.02, flags: int = 0) -> GasTrace:
@@ -127,3 +127,15 @@ def test_winds_are_turned_onto_the_grid() -> None:
     east, north = on_grid(np.array([0.0]), np.array([2.0]), x, y, CRS)
     np.testing.assert_allclose([east[0], north[0]], 2.0 * move / np.hypot(*move), atol=1e-5)
     assert east[0] < -0.05  # grid north lies east of true north there
+
+
+def test_the_uncertainty_of_a_wind_turns_with_it() -> None:
+    """A wind that is sure of its speed and not of its direction stays so on the grid, in its own axes."""
+    given = winds.stated(4.0, 300.0, sigma_speed_m_s=0.1, sigma_from_deg=20.0)
+    turned = wind_on_grid(given, np.array([EAST]), np.array([NORTH]), CRS)
+    assert turned.speed_m_s[0] == pytest.approx(4.0)
+    assert given.from_deg[0] - turned.from_deg[0] == pytest.approx(1.708, abs=0.01)  # 1.97 sin 60 degrees
+    before, after = winds.mean(given), winds.mean(turned)
+    assert after.sigma_speed_m_s == pytest.approx(before.sigma_speed_m_s)
+    assert after.sigma_from_deg == pytest.approx(before.sigma_from_deg)
+    assert before.sigma_speed_m_s == pytest.approx(0.1)

@@ -97,13 +97,14 @@ def _score(samples: Floats, ends: NDArray[np.intp], kernel: Kernel, spacing_m: f
     # Of a sample that a leg does not reach the residual depends on it by the mean of all others only.
     free, bound = value - near, 1.0 - alpha
     squares = np.stack([free * free, free * bound, bound * bound])
+    everywhere, total = squares.sum(axis=1), float(value.sum())
     density = np.empty(value.size)
     floor = max(float(np.var(value)) * VARIANCE_FLOOR, 1e-300)
     for line in lines:
         own, others = line.own, line.others
         left = value.size - (own.stop - own.start)
-        overall = (float(value.sum()) - float(value[own].sum())) / left
-        far = squares.sum(axis=1) - squares[:, own].sum(axis=1) - squares[:, others].sum(axis=1)
+        overall = (total - float(value[own].sum())) / left
+        far = everywhere - squares[:, own].sum(axis=1) - squares[:, others].sum(axis=1)
         told = np.maximum(omega[others] - line.to_others.sum(axis=0), 0.0)
         near, alpha = _mean(told, weighted[others] - value[own] @ line.to_others, look)
         residual = (value[others] - near - (1.0 - alpha) * overall) ** 2
@@ -122,6 +123,7 @@ def _lines(samples: Floats, ends: NDArray[np.intp], kernel: Kernel) -> tuple[lis
     """Return the lines with what they reach, and the sums of kernels and of readings at each sample."""
     x, y, value = samples[:3]
     reach = REACH_SIGMAS * (kernel.sigma_m + kernel.stretch_s * float(np.max(np.hypot(*samples[3:]))))
+    turning = bool(kernel.stretch_s and np.ptp(samples[3:], axis=1).any())
     omega, weighted = np.empty(value.size), np.empty(value.size)
     lines = []
     for first, last in zip([0, *ends[:-1]], ends, strict=True):
@@ -131,7 +133,7 @@ def _lines(samples: Floats, ends: NDArray[np.intp], kernel: Kernel) -> tuple[lis
         near[own] = False
         others = np.flatnonzero(near)
         to_own = _closeness(samples[:, own], samples[:, others], kernel)
-        back = _closeness(samples[:, others], samples[:, own], kernel).T if kernel.stretch_s else to_own
+        back = _closeness(samples[:, others], samples[:, own], kernel).T if turning else to_own
         itself = _closeness(samples[:, own], samples[:, own], kernel)
         omega[own] = to_own.sum(axis=1) + itself.sum(axis=1)
         weighted[own] = to_own @ value[others] + itself @ value[own]
@@ -148,8 +150,15 @@ def _mean(omega: Floats, weighted: Floats, look: float) -> tuple[Floats, Floats]
 def _closeness(at: Floats, of: Floats, kernel: Kernel) -> Floats:
     """Return the kernels *of* samples over their peak *at* others: (at, of)."""
     east, north = at[0][:, None] - of[0], at[1][:, None] - of[1]
-    if not kernel.stretch_s:
-        return np.asarray(np.exp((east**2 + north**2) * (-0.5 / kernel.sigma_m**2)))
-    long, short, cos, sin = axes_of(kernel, (of[3], of[4]))
-    ahead, aside = (east * cos + north * sin) / long, (north * cos - east * sin) / short
-    return np.asarray(np.exp(-0.5 * (ahead**2 + aside**2)))
+    if kernel.stretch_s:
+        long, short, cos, sin = axes_of(kernel, (of[3], of[4]))
+        scale = kernel.sigma_m
+        east, north = (
+            (east * cos + north * sin) * (scale / long),
+            (north * cos - east * sin) * (scale / short),
+        )
+    east *= east
+    north *= north
+    east += north
+    east *= -0.5 / kernel.sigma_m**2
+    return np.asarray(np.exp(east, out=east))

@@ -23,7 +23,7 @@ MAX_TILE: Final = 8
 """Largest side of a tile of cells with the same neighbors."""
 BAND_QUANTILE: Final = 1.645
 """Half width of a 90 % interval of a normal error, in standard deviations."""
-CHECKED: Final = 1500
+CHECKED: Final = 800
 """Averages of unseen lines that the band is held against."""
 LEAST_SHARE: Final = 1e-6
 """Part of the sill that a field keeps when all of it seems to be nugget."""

@@ -16,7 +16,7 @@ from dronesense.hotspots.flux import Crossing, WindMean, mass_balance
 from dronesense.model import EmissionRule, Flight, FluxEstimate, GasTrace, Wind
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.map_lane import UNUSABLE
-from dronesense.pipeline.site import Site
+from dronesense.pipeline.site import Site, wind_on_grid
 
 AIR_K: Final = 288.15
 AIR_HPA: Final = 1013.25
@@ -55,6 +55,7 @@ def follow_emissions(
                 raise CoverageError("no wind is known", fix="state it in [wind]")
             trace = _trace_of(rule, traces)
             samples = _samples(trace, site, account)
+            wind = wind_on_grid(wind, samples.x, samples.y, trace.points.crs)
             found = _flux(rule, trace, samples, wind)
             fluxes.append(found)
             account.flux(found)

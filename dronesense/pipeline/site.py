@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from dronesense import geodesy
 from dronesense.errors import CoverageError
 from dronesense.geotag import datum
-from dronesense.model import Flight, MapGrid, Terrain, Trajectory
+from dronesense.model import Flight, MapGrid, Terrain, Trajectory, Wind
 from dronesense.pipeline.account import Account
 
 FLAT_TERRAIN_SIGMA_M: Final = 5.0
@@ -59,6 +60,26 @@ class Site:
             f"(± {FLAT_TERRAIN_SIGMA_M:g} m); name one in [terrain] for a better place"
         )
         return Terrain.flat(float(known[0]), sigma_m=FLAT_TERRAIN_SIGMA_M, source="take-off height")
+
+
+def wind_on_grid(wind: Wind, x: Floats, y: Floats, crs: str) -> Wind:
+    """Return a wind along the axes of a grid, with its covariance, by the convergence at x, y."""
+    east, north = on_grid(wind.east, wind.north, x, y, crs)
+    axis_east, axis_north = (
+        on_grid(np.array([a]), np.array([b]), x, y, crs) for a, b in ((1.0, 0.0), (0.0, 1.0))
+    )
+    turn = np.array([[axis_east[0][0], axis_north[0][0]], [axis_east[1][0], axis_north[1][0]]])
+    shared = np.zeros(len(wind)) if wind.cov_east_north is None else wind.cov_east_north
+    cov = np.array([[wind.sigma_east**2, shared], [shared, wind.sigma_north**2]])
+    turned = np.einsum("ij,jkn,lk->iln", turn, cov, turn)
+    return replace(
+        wind,
+        east=east,
+        north=north,
+        sigma_east=np.sqrt(np.maximum(turned[0, 0], 0.0)),
+        sigma_north=np.sqrt(np.maximum(turned[1, 1], 0.0)),
+        cov_east_north=turned[0, 1],
+    )
 
 
 def on_grid(east: Floats, north: Floats, x: Floats, y: Floats, crs: str) -> tuple[Floats, Floats]:
