@@ -361,6 +361,9 @@ class TestReflectance:
         captures = [Panel(open_cube(card / "IMG_0000_1.tif"), short, (22, 38), (22, 38))]
         result = frames.calibrate(open_cube(card / "IMG_0001_1.tif"), captures)
         assert result.cube.bands.good.tolist() == [True, False]
+        values, valid = result.cube.source.read(10, 50)
+        assert valid[:, 10:50].all()  # a band without a panel does not take the others along
+        assert np.isnan(values[:, 1]).all()
         assert any("not stated: taken as 0" in note for note in result.notes)
 
     def test_a_saturated_panel_is_refused(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from dronesense.calibrate import downwelling, empirical_line, panel
 from dronesense.errors import CalibrationError
+from dronesense.model import Bands, SpectralCube
 from dronesense.model.capture import PixelFlag
 
 MINUTE = 60_000_000_000
@@ -255,6 +257,26 @@ class TestEmpiricalLine:
         with pytest.raises(CalibrationError, match="at least two targets"):
             empirical_line.fit([[1.0]], [[0.1]])
 
+    def test_a_cube_through_its_line(self) -> None:
+        """A planted line comes back on a cube, gated bands are not good, nothing is clipped."""
+        rho = np.linspace(-0.1, 1.2, 24, dtype=np.float32).reshape(4, 2, 3)
+        gain, offset = np.array([0.01, 0.02]), np.array([-0.05, 0.1])
+        radiance = ((rho - offset[:, None]) / gain[:, None]).astype(np.float32)
+        known = np.array([[0.05, 0.06], [0.55, 0.60]])
+        line = empirical_line.fit((known - offset) / gain, known)
+        got = empirical_line.calibrate(cube(radiance), line)
+        values, valid = got.source.read(1, 4)
+        assert got.quantity == "reflectance"
+        np.testing.assert_allclose(values, rho[1:4], atol=2e-6)
+        assert valid.all()
+        assert "empirical line of 2 targets: 2 bands good" in got.history[-1]
+        weak = empirical_line.fit([[10.0, 10.0], [50.0, 11.0]], [[0.1, 0.1], [0.5, 0.5]])
+        assert empirical_line.calibrate(cube(radiance), weak).bands.good.tolist() == [True, False]
+        with pytest.raises(CalibrationError, match="already in reflectance"):
+            empirical_line.calibrate(got, line)
+        with pytest.raises(CalibrationError, match="has 2 bands, the empirical line 1"):
+            empirical_line.calibrate(cube(radiance), empirical_line.fit([[1.0], [5.0]], [[0.1], [0.5]]))
+
     def test_real_targets(self, shared_data: Path) -> None:
         """AVIRIS-NG over Pasadena: dark and horse give the unseen green target to 0.013."""
         x, y = pasadena(shared_data)
@@ -275,6 +297,28 @@ class TestEmpiricalLine:
         assert rmse(value, y["horse"]) == pytest.approx(0.0406, abs=2e-3)
         beyond = (flags & PixelFlag.EXTRAPOLATED) != 0
         assert beyond[line.good].mean() > 0.5  # and most of it lies beyond both targets, which is flagged
+
+
+@dataclass(frozen=True)
+class Held:
+    """A source that holds its values."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.values.shape  # type: ignore[return-value]
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        values = self.values[start:stop]
+        return values, np.ones((values.shape[0], values.shape[2]), dtype=bool)
+
+
+def cube(values: np.ndarray) -> SpectralCube:
+    """Return a cube of radiance that holds *values* (rows, bands, cols)."""
+    count = values.shape[1]
+    bands = Bands(np.linspace(500.0, 800.0, count), np.full(count, 20.0), np.ones(count, dtype=bool))
+    return SpectralCube("c", Held(values), bands, "radiance", None, "", "c.tif")
 
 
 def rmse(got: np.ndarray, true: np.ndarray) -> float:

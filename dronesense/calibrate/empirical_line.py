@@ -7,14 +7,16 @@ differ in a band points anywhere: such bands are gated, and a set that fails in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dronesense.errors import CalibrationError
+from dronesense.model import SpectralCube
 from dronesense.model.capture import PixelFlag
+from dronesense.model.cube import CubeSource
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -88,6 +90,60 @@ class EmpiricalLine:
             flags = flags | np.where(beyond, PixelFlag.EXTRAPOLATED, 0)
         flags = flags | np.where(self.good, 0, PixelFlag.OUTSIDE)
         return reflectance, sigma, flags.astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lined:
+    """A source of reflectance by a line per band."""
+
+    raw: CubeSource
+    gain: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.raw.shape
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], Mask]:
+        values, valid = self.raw.read(start, stop)
+        return values * self.gain[:, None] + self.offset[:, None], valid
+
+
+def calibrate(cube: SpectralCube, line: EmpiricalLine) -> SpectralCube:
+    """Return *cube* in reflectance by the lines of its bands, when rows are read; nothing is clipped.
+
+    Gated bands are set not good.
+
+    Parameters
+    ----------
+    cube : SpectralCube
+        Radiance, or counts of one exposure, in the unit that the targets were measured in.
+    line : EmpiricalLine
+
+    Raises
+    ------
+    CalibrationError
+        If the cube is already in reflectance, has other bands, or no band is left.
+    """
+    if cube.quantity == "reflectance":
+        raise CalibrationError("is already in reflectance", where=cube.path, fix="calibrate it only once")
+    if len(line.gain) != len(cube.bands):
+        raise CalibrationError(
+            f"has {len(cube.bands)} bands, the empirical line {len(line.gain)}",
+            where=cube.path,
+            fix="take the targets from cubes of the same camera",
+        )
+    good = cube.bands.good & line.good
+    if not good.any():
+        raise CalibrationError("no good band of it passes the gate of the empirical line", where=cube.path)
+    source = _Lined(cube.source, line.gain.astype(np.float32), line.offset.astype(np.float32))
+    return replace(
+        cube,
+        source=source,
+        bands=replace(cube.bands, good=good),
+        quantity="reflectance",
+        history=(*cube.history, line.note),
+    )
 
 
 def fit(

@@ -312,7 +312,7 @@ def reflectance(
         )
     result = replace(
         cube,
-        source=source.converted(convert),
+        source=source.converted(convert, good),
         bands=replace(cube.bands, good=good),
         quantity="reflectance",
         history=(*cube.history, *notes),

@@ -101,10 +101,15 @@ def inside(shape: tuple[int, int], corners: Sequence[Sequence[float]]) -> Mask:
     if not (np.all(turns >= 0.0) or np.all(turns <= 0.0)) or not np.any(turns):
         raise ValueError("the corners of a region must go around it in order, without dents")
     side = 1.0 if turns.sum() > 0.0 else -1.0
-    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
-    within = np.ones(shape, dtype=bool)
+    (left, top), (right, bottom) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1.0
+    box = (slice(max(0, int(top)), max(0, int(bottom))), slice(max(0, int(left)), max(0, int(right))))
+    within = np.zeros(shape, dtype=bool)
+    view = within[box]
+    y = np.arange(box[0].start, box[0].start + view.shape[0])[:, None]
+    x = np.arange(box[1].start, box[1].start + view.shape[1])
+    view[:] = True
     for (px, py), (dx, dy) in zip(points, edges, strict=True):
-        within &= side * (dx * (y - py) - dy * (x - px)) >= 0.0
+        view &= side * (dx * (y - py) - dy * (x - px)) >= 0.0
     return within
 
 

@@ -187,6 +187,9 @@ class CaptureCube(Protocol):
         """Return the :class:`PixelFlag` of rows of the shared grid as (rows, bands, cols)."""
         ...
 
-    def converted(self, convert: Convert) -> CaptureCube:
-        """Return the same source with *convert* between the counts and the shared grid."""
+    def converted(self, convert: Convert, good: NDArray[np.bool_] | None = None) -> CaptureCube:
+        """Return the same source with *convert* between the counts and the shared grid.
+
+        `good` (bands,): bands that decide whether a pixel is valid; None: all.
+        """
         ...

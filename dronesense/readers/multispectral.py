@@ -70,11 +70,14 @@ class CaptureSource:
         Where the grid falls in each band.
     convert : Convert or None
         What turns counts into values; None: counts as they are.
+    good : (bands,) bool or None
+        Bands that decide whether a pixel is valid; None: all.
     """
 
     capture: Capture
     maps: tuple[BandMap, ...]
     convert: Convert | None = None
+    good: NDArray[np.bool_] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -101,7 +104,7 @@ class CaptureSource:
     def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity.
 
-        A pixel is not valid if in any band it is saturated or not seen. Values are never clipped.
+        A pixel is not valid if in any good band it is saturated or not seen. Values are never clipped.
 
         Raises
         ------
@@ -111,15 +114,17 @@ class CaptureSource:
             If a file cannot be read.
         """
         values, flags = self._both(start, stop)
-        return values, ((flags & int(FLAWED)) == 0).all(axis=1) & np.isfinite(values).all(axis=1)
+        good = slice(None) if self.good is None else self.good
+        sound = ((flags[:, good] & int(FLAWED)) == 0) & np.isfinite(values[:, good])
+        return values, sound.all(axis=1)
 
     def flags(self, start: int, stop: int) -> Flags:
         """Return the :class:`~dronesense.model.capture.PixelFlag` of rows as (rows, bands, cols) uint8."""
         return self._both(start, stop)[1]
 
-    def converted(self, convert: Convert) -> CaptureSource:
+    def converted(self, convert: Convert, good: NDArray[np.bool_] | None = None) -> CaptureSource:
         """Return the same capture with *convert* between the counts and the shared grid."""
-        return replace(self, convert=convert)
+        return replace(self, convert=convert, good=self.good if good is None else good)
 
     def _both(self, start: int, stop: int) -> tuple[NDArray[np.float32], Flags]:
         rows, bands, cols = self.shape
