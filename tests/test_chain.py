@@ -401,9 +401,10 @@ def test_samples_without_air_are_told(tmp_path: Path) -> None:
 
 
 def test_electrodes_on_different_rows_meet_where_both_have_a_reading(tmp_path: Path) -> None:
-    table = flown()
+    table = flown() | {"R": np.full(N, 40.0)}
     table["ae1"][10:15] = np.nan
-    folder = write(tmp_path / "flight", table)
+    ranged = INSTRUMENT.replace("[correct.CO2]", 'R = { field = "range", unit = "m" }\n[correct.CO2]')
+    folder = write(tmp_path / "flight", table, instrument=ranged)
     series, instrument = read(folder)
     sheets, _ = Catalog(folder / "calibration", shipped_folder()).sheets(instrument)
     channel = chain.linear("NO2", series, instrument, sheets=sheets)

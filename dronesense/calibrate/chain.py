@@ -277,7 +277,7 @@ def _common_stamps(series: Sequence[GasSeries]) -> NDArray[np.int64]:
 
 
 def _at(series: GasSeries, keep: NDArray[np.int64]) -> GasSeries:
-    """Return the samples *keep* of a series."""
+    """Return the samples *keep* of a series that has no light path."""
     air = series.ambient
     names = ("pressure_hpa", "temperature_k", "humidity_percent", "water_ppm")
     taken = {name: None if getattr(air, name) is None else getattr(air, name)[keep] for name in names}
@@ -289,6 +289,7 @@ def _at(series: GasSeries, keep: NDArray[np.int64]) -> GasSeries:
         flags=series.flags[keep],
         row=series.row[keep],
         ambient=Ambient(**taken),
+        beam=None,
     )
 
 
