@@ -35,14 +35,14 @@ class Growth:
         Of sigma against distance near the source; one for each receptor, or for all.
     bend_per_m, power : float
         How it levels off; 0 for a straight cone.
-    width_m : float
+    width_m : float or array
         Half width of the source.
     """
 
     slope: float | Real
     bend_per_m: float = 0.0
     power: float = 0.0
-    width_m: float = 0.0
+    width_m: float | Real = 0.0
 
     def __call__(self, distance: Real) -> Real:
         """Return sigma in m at *distance* (m, not negative)."""
@@ -51,7 +51,7 @@ class Growth:
             bent = 1.0 + self.bend_per_m * distance
             root = np.sqrt(bent) if abs(self.power) == 0.5 else bent ** abs(self.power)
             sigma = sigma * root if self.power > 0.0 else sigma / root
-        return np.asarray(sigma + self.width_m if self.width_m else sigma)
+        return np.asarray(sigma + self.width_m)
 
     def scaled(self, factor: float | Real) -> Growth:
         """Return the growth with *factor* on its slope; the source keeps its width."""
@@ -284,7 +284,7 @@ def beam_nodes(
     aside_step: Real,
     *,
     slope: float | Real,
-    width: float,
+    width: float | Real,
     nodes: int,
 ) -> tuple[Real, Real]:
     """Return where to look at beams, as shares of their length, and the weights; nodes are a new first axis.
