@@ -452,7 +452,8 @@ class Opener:
                     fix="set molar_mass_g_mol",
                 )
             mass = gases[table.species].molar_mass_g_mol
-        return EmissionRule(table.species, table.method, mass)
+        height = float("nan") if table.source_height_m is None else table.source_height_m
+        return EmissionRule(table.species, table.method, mass, table.stability or "auto", height)
 
     def _wind(self, trajectory: Trajectory | None) -> Wind | None:
         table = self.manifest.wind

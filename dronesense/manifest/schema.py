@@ -184,12 +184,19 @@ class EmissionTable(Table):
     """``[[emission]]``: a question about a source."""
 
     species: str
-    method: Literal["mass-balance"]
+    method: Literal["mass-balance", "plume"]
     molar_mass_g_mol: float | None = None
+    stability: Literal["auto", "A", "B", "C", "D", "E", "F"] | None = None
+    source_height_m: float | None = None
 
     def __post_init__(self) -> None:
         if self.molar_mass_g_mol is not None and not self.molar_mass_g_mol > 0.0:
             raise ValueError(f"molar_mass_g_mol must be > 0, not {self.molar_mass_g_mol}")
+        if self.source_height_m is not None and not self.source_height_m >= 0.0:
+            raise ValueError(f"source_height_m must not be negative, is {self.source_height_m}")
+        for name in ("stability", "source_height_m"):
+            if self.method != "plume" and getattr(self, name) is not None:
+                raise ValueError(f'{name} belongs to method = "plume"')
 
 
 class HotspotsTable(Table):

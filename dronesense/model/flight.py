@@ -143,15 +143,22 @@ class EmissionRule:
     ----------
     species : str
         Gas.
-    method : {"mass-balance"}
-        What the wind carried through the flown curtain or circle.
+    method : {"mass-balance", "plume"}
+        What the wind carried through the flown curtain or circle (rate); or a Gaussian plume turned around
+        (place and rate).
     molar_mass_g_mol : float
         Of the gas.
+    stability : {"auto", "A", ..., "F"}
+        Pasquill class, for ``"plume"``.
+    source_height_m : float
+        Above ground, for ``"plume"``; NaN: anywhere up to 2 m.
     """
 
     species: str
-    method: Literal["mass-balance"]
+    method: Literal["mass-balance", "plume"]
     molar_mass_g_mol: float
+    stability: Literal["auto", "A", "B", "C", "D", "E", "F"] = "auto"
+    source_height_m: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

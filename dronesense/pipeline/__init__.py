@@ -75,7 +75,7 @@ def process(
     )
     tell("merge", 1, 1)
     traces = tuple(trace for each in gas for trace in each.traces)
-    fluxes = follow_emissions(flight, traces, site=site, account=account)
+    emitted = follow_emissions(flight, traces, site=site, account=account)
     maps = gas_maps(traces, account, wind=flight.wind)
     sectors = search_sectors(flight, hotspots, site=site, account=account)
     return HotspotLayer(
@@ -85,7 +85,8 @@ def process(
         gas=traces,
         maps=maps,
         sectors=sectors,
-        fluxes=fluxes,
+        sources=tuple(emitted.sources),
+        fluxes=tuple(emitted.fluxes),
         cubes=tuple(each.view for each in cubes),
         rasters=tuple(raster for each in cubes for raster in each.rasters),
         statements=account.statements(site.crs, [each.view for each in cubes]),

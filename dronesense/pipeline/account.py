@@ -14,6 +14,7 @@ from dronesense.calibrate.chain import species_of
 from dronesense.calibrate.limits import Limits, SeriesNoise
 from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
+from dronesense.geotag.uncertainty import ce90
 from dronesense.model import (
     CubeView,
     DetectRule,
@@ -23,6 +24,7 @@ from dronesense.model import (
     GasSeries,
     ScoreMap,
     SearchSector,
+    SourceEstimate,
     Trajectory,
 )
 
@@ -178,6 +180,15 @@ class Account:
             f"{found.surface}: an indication, never proof"
         )
         self.warnings += [f"flux of {found.species}: {each}" for each in found.warnings]
+
+    def source(self, found: SourceEstimate) -> None:
+        """Note where a source may lie and how much it may emit."""
+        low, high = found.rate_90_kg_h
+        self._emissions.append(
+            f"{found.species}: {found.rate_kg_h:.2g} kg/h (90 %: {low:.2g} to {high:.2g}), place within "
+            f"{float(ce90(found.cov)):.0f} m (90 %), by {found.method}: an indication, never proof"
+        )
+        self.warnings += [f"source of {found.species}: {each}" for each in found.warnings]
 
     def maps(self, made: Sequence[GasMap]) -> None:
         """Note how maps were made."""

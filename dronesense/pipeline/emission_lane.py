@@ -1,8 +1,9 @@
-"""Emission rates: what the manifest's ``[[emission]]`` rules ask of the gas that was found."""
+"""Sources and emission rates: what the manifest's ``[[emission]]`` rules ask of the gas that was found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,10 @@ from dronesense.calibrate.wind import MeanWind
 from dronesense.errors import CoverageError
 from dronesense.geotag.heights import surface_heights
 from dronesense.hotspots.flux import Crossing, WindMean, mass_balance
-from dronesense.model import EmissionRule, Flight, FluxEstimate, GasTrace, Wind
+from dronesense.hotspots.gas_readings import GasReadings
+from dronesense.hotspots.legs import flight_lines
+from dronesense.hotspots.source import estimate_source
+from dronesense.model import EmissionRule, Flight, FluxEstimate, GasTrace, SourceEstimate, Wind
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.map_lane import UNUSABLE
 from dronesense.pipeline.site import Site, wind_on_grid
@@ -25,7 +29,20 @@ SIGMA_BACKGROUND_SHARE: Final = 0.5
 """Standard uncertainty of the background over a curtain, as a share of the noise of one reading: what a
 background that follows the series may hide over a whole leg."""
 
+SEED: Final = 0
+"""Of the random draws of an inversion: the same flight gives the same estimate."""
+SOURCE_HEIGHT_M: Final = (0.0, 2.0)
+"""Where a source may lie above ground when nobody says it."""
+
 Floats = NDArray[np.float64]
+
+
+@dataclass
+class EmissionFinds:
+    """What was inferred."""
+
+    sources: list[SourceEstimate] = field(default_factory=list)
+    fluxes: list[FluxEstimate] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +62,9 @@ class _Samples:
 
 def follow_emissions(
     flight: Flight, traces: tuple[GasTrace, ...], *, site: Site, account: Account
-) -> tuple[FluxEstimate, ...]:
+) -> EmissionFinds:
     """Answer every rule of the flight; one that cannot be answered is rejected with its reason."""
-    fluxes: list[FluxEstimate] = []
+    finds = EmissionFinds()
     for rule in flight.emissions:
         with account.rejecting(f"[[emission]] {rule.species}, {rule.method}"):
             wind = flight.wind
@@ -56,10 +73,15 @@ def follow_emissions(
             trace = _trace_of(rule, traces)
             samples = _samples(trace, site, account)
             wind = wind_on_grid(wind, samples.x, samples.y, trace.points.crs)
-            found = _flux(rule, trace, samples, wind)
-            fluxes.append(found)
-            account.flux(found)
-    return tuple(fluxes)
+            if rule.method == "plume":
+                source = _source(rule, trace, samples, wind)
+                finds.sources.append(source)
+                account.source(source)
+            else:
+                flux = _flux(rule, trace, samples, wind)
+                finds.fluxes.append(flux)
+                account.flux(flux)
+    return finds
 
 
 def _trace_of(rule: EmissionRule, traces: tuple[GasTrace, ...]) -> GasTrace:
@@ -130,3 +152,35 @@ def _flux(rule: EmissionRule, trace: GasTrace, samples: _Samples, wind: Wind) ->
         ground_m=float(np.median(ground)) if ground.size else None,
     )
     return mass_balance(crossing, WindMean(mean.east, mean.north, mean.sigma_speed_m_s, mean.sigma_from_deg))
+
+
+def _source(rule: EmissionRule, trace: GasTrace, samples: _Samples, wind: Wind) -> SourceEstimate:
+    above = samples.z - samples.ground
+    known = np.isfinite(above)
+    if not known.any():
+        raise CoverageError(
+            f"the ground below the samples of {rule.species} is not known", fix="name it in [terrain]"
+        )
+    x, y = samples.x[known], samples.y[known]
+    readings = GasReadings(
+        samples.time[known],
+        x,
+        y,
+        np.maximum(above[known], 0.0),
+        samples.enhancement[known],
+        samples.sigma[known],
+        trace.points.crs,
+        leg=flight_lines(x, y),
+    )
+    height = SOURCE_HEIGHT_M if math.isnan(rule.source_height_m) else rule.source_height_m
+    return estimate_source(
+        readings,
+        wind,
+        species=rule.species,
+        molar_mass_g_mol=rule.molar_mass_g_mol,
+        temperature_k=samples.temperature_k,
+        pressure_hpa=samples.pressure_hpa,
+        rng=np.random.default_rng(SEED),
+        stability=rule.stability,
+        source_height_m=height,
+    )
