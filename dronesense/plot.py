@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model import Bands, CubeView, Detection, GasSeries, GasTrace, ScoreMap, SpectralCube
+from dronesense.model.signature import SignatureSet
 from dronesense.writers.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -195,6 +196,37 @@ def _draw_residuals(ax: Axes, series: GasSeries, standards: StandardsFit) -> Non
         loc="left",
         fontsize=TITLE_SIZE,
     )
+
+
+def signature_quicklook(target: SignatureSet, path: Path) -> None:
+    """Write a PNG of the variants of a target; gaps are left open, known uncertainty is shaded.
+
+    Raises
+    ------
+    OSError
+        If the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    first = target.members[0]
+    with _style():
+        figure = Figure(figsize=(SERIES_INCHES[0], 0.7 * SERIES_INCHES[1]), dpi=DPI, layout="constrained")
+        ax = figure.subplots()
+        for member in target.members:
+            # A point without value within each gap, so that no line is drawn across it.
+            gaps = np.array([0.5 * (low + high) for low, high in member.gaps_nm])
+            at = np.searchsorted(member.wavelength_nm, gaps)
+            place = np.insert(member.wavelength_nm, at, gaps)
+            value, sigma = (np.insert(each, at, np.nan) for each in (member.value, member.sigma))
+            (line,) = ax.plot(place, value, lw=1.0, label=member.name)
+            ax.fill_between(place, value - sigma, value + sigma, color=line.get_color(), alpha=0.2, lw=0.0)
+        ax.set_xlabel("band" if first.by_band else "wavelength [nm]")
+        ax.set_ylabel(first.quantity)
+        ax.set_title(target.name, loc="left")
+        ax.grid(alpha=0.25)
+        if 1 < len(target) <= MAX_NUMBERED:
+            ax.legend(loc="upper right", fontsize=TITLE_SIZE)
+        _save(figure, path)
 
 
 # -- cube --

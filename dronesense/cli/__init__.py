@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "init": "Write a flight.toml for a folder.",
     "demo": "Write a synthetic flight in vendor formats and run it.",
     "calibrate": "Fit a dated calibration record from a recording of standards.",
+    "signatures": "List, show, import and compare reference spectra.",
     "plugins": "List the readers, detectors and writers.",
 }
 """Name -> one line; the modules are imported only when they are needed."""
