@@ -205,3 +205,71 @@ def test_a_recording_without_the_pressure_leaves_the_species_out(
     (tmp_path / "calibration/instruments/bench-ch4.toml").write_text(bare)
     assert run_cli(bench(tmp_path, "before", DAY, zero=0.05, span=0.97)) != 0
     assert 'name a column with field = "pressure"' in capsys.readouterr().err
+
+
+CELL = """schema = 1
+id = "toxic"
+kind = "gas"
+[time]
+column = "t"
+format = "unix"
+zone = "UTC"
+[columns]
+we = { field = "we", of = "A", unit = "mV" }
+ae = { field = "ae", of = "A", unit = "mV" }
+T = { field = "temperature", unit = "degC" }
+CO = { species = "CO", unit = "ppm", basis = "wet" }
+[correct.NO2]
+cell = "202000001"
+electrodes = "A"
+algorithm = 1
+"""
+
+SHEET = """schema = 1
+[cells.202000001]
+type = "NO2-B4"
+we_electronic_zero_mv = 295.0
+ae_electronic_zero_mv = 290.0
+we_sensor_zero_mv = 12.0
+ae_sensor_zero_mv = 8.0
+sensitivity_mv_ppb = 0.3
+"""
+
+
+def test_a_cell_is_calibrated_in_ppm_beside_another_gas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 20 degC n is 0.6: WE = 295 + 0.3 ppb + 0.6 (AE - 290). Planted: zero 10 ppb, span 0.9."""
+    calibration = tmp_path / "calibration"
+    for name, text in (("instruments/toxic.toml", CELL), ("electrochemical/cells/board.toml", SHEET)):
+        (calibration / name).parent.mkdir(parents=True)
+        (calibration / name).write_text(text)
+    rng = np.random.default_rng(1)
+    level = np.repeat([0.0, 0.5, 1.0], HOLD_S)
+    auxiliary = 296.0 + np.linspace(0.0, 2.0, level.size)
+    working = 295.0 + 0.3 * 1e3 * (0.01 + 0.9 * level) + 0.6 * (auxiliary - 290.0)
+    working = working + 0.05 * rng.standard_normal(level.size)
+    co = 20.0 * level + 0.02 * rng.standard_normal(level.size) + 1.0
+    table = {
+        "t": DAY + np.arange(level.size),
+        "we": working,
+        "ae": auxiliary,
+        "T": 20.0 + 0.0 * level,
+        "CO": co,
+    }
+    rows = [",".join(f"{x:.11g}" for x in row) for row in zip(*table.values(), strict=True)]
+    (tmp_path / "bench.csv").write_text("\n".join([",".join(table), *rows]) + "\n")
+    standards = ["schema = 1"]
+    for species, scale in (("NO2", 1.0), ("CO", 20.0)):
+        standards += [f'[[standard]]\nspecies = "{species}"\nvalue = {scale * v}' for v in (0.0, 0.5, 1.0)]
+    (tmp_path / "standards.toml").write_text("\n".join(standards) + "\n")
+    command = ["calibrate", "analyzer", str(tmp_path / "bench.csv"), "--instrument", "toxic", "--standards"]
+    command += [str(tmp_path / "standards.toml"), "-o", str(tmp_path / "record.toml")]
+    assert run_cli([*command, "--picture", str(tmp_path / "fit.png")]) == 0
+    record = record_reader.read(tmp_path / "record.toml")
+    assert isinstance(record, GasCalibration)
+    assert record.species["NO2"].zero == pytest.approx(0.01, abs=1e-4)
+    assert record.species["NO2"].span == pytest.approx(0.9, abs=1e-3)
+    assert record.species["CO"].zero == pytest.approx(1.0, abs=0.01)
+    assert "NO2: readings corrected before (cell 202000001, aan803-04)" in record.note
+    assert {each.name for each in tmp_path.glob("*.png")} == {"fit.png", "fit-CO.png"}

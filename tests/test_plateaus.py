@@ -57,6 +57,15 @@ def test_planted_steps_are_found() -> None:
         assert each.samples > 120
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_of_a_sensor_without_any_lag_part_the_plateaus(seed: int) -> None:
+    """Windows on both sides of such a step touch: two plateaus all the same; equal levels are one."""
+    levels = np.repeat([0.0, 0.5, 1.0, 1.0], 200)
+    found = plateaus.find(make(levels + 1e-3 * np.random.default_rng(seed).standard_normal(800)))
+    assert [round(each.mean, 2) for each in found] == [0.0, 0.5, 1.0]
+    assert [each.samples > bound for each, bound in zip(found, (160, 160, 360), strict=True)] == [True] * 3
+
+
 def test_no_plateau_on_a_ramp() -> None:
     ramp = np.linspace(0.0, 10.0, 1000) + 0.01 * np.random.default_rng(1).standard_normal(1000)
     assert plateaus.find(make(ramp)) == []

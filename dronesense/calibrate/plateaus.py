@@ -138,13 +138,17 @@ def _stretches(value: Floats, half: int, bound: float) -> list[tuple[int, int]]:
         return []
     total = np.concatenate([[0.0], np.cumsum(value - value.mean())])
     apart = total[width:] - 2.0 * total[half:-half] + total[:-width]
-    starts = np.flatnonzero(np.abs(apart) <= bound * half)
-    edges = np.zeros(value.size + 1, dtype=np.int64)
-    np.add.at(edges, starts, 1)
-    np.add.at(edges, starts + width, -1)
-    change = np.diff(np.r_[0, (np.cumsum(edges[:-1]) > 0).astype(np.int8), 0])
+    stable = np.diff(np.r_[0, (np.abs(apart) <= bound * half).astype(np.int8), 0])
+    begins = np.flatnonzero(stable == 1)
+    if not begins.size:
+        return []
+    ends = np.flatnonzero(stable == -1) - 1 + width
+    # One window of noise does not part a plateau, a step that is over within a reading does.
+    left, right = ends[:-1] - half, begins[1:]
+    levels = np.abs((total[right + half] - total[right]) - (total[left + half] - total[left]))
+    parted = (begins[1:] > ends[:-1]) | (levels > bound * half)
     runs = []
-    for begin, end in zip(np.flatnonzero(change == 1), np.flatnonzero(change == -1), strict=True):
+    for begin, end in zip(begins[np.r_[True, parted]], ends[np.r_[parted, True]], strict=True):
         first = int(begin) + half
         rest = np.abs(value[first:end] - np.median(value[first:end]))
         near = np.flatnonzero(rest <= STABLE_SIGMAS * MAD_TO_SIGMA * float(np.median(rest)))

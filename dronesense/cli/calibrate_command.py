@@ -37,7 +37,11 @@ def command() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The record.  [default: records/ID/DATE.toml in the folder of --calibration]",
 )
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG of the fit.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG of the fit; of every further species beside it, with its name.",
+)
 @click.option(
     "--calibration",
     type=click.Path(file_okay=False, path_type=Path),
