@@ -277,24 +277,9 @@ def calibrate(
     chosen = choose_dark(radiometry.darks, settings, between=between)
     dark, spread = _dark(chosen, settings)
     gain, notes = _gain(radiometry, settings, cube.path)
-    for name, frame in (("dark", dark), ("gain", gain)):
-        if frame.shape != cube.shape[1:]:
-            raise CalibrationError(
-                f"the {name} of the calibration is {frame.shape[0]} bands x {frame.shape[1]} samples at the "
-                f"cube's binning, the cube {cube.shape[1]} x {cube.shape[2]}",
-                where=cube.path,
-                fix="use the calibration of this camera; cubes of a part of the detector are not calibrated",
-            )
+    _check_shapes(cube, dark, gain)
     unusable = _unusable(radiometry, settings, gain, dark, bad_pixels, cube)
-    good = cube.bands.good & ~(np.isnan(gain).mean(axis=1) > MAX_BAD_SHARE)
-    present = good
-    resampling = None if smile_nm is None else smile(cube.bands.center_nm, smile_nm)
-    if resampling is not None:
-        assert smile_nm is not None
-        notes.append(f"smile of up to {np.nanmax(np.abs(smile_nm)):.3g} nm undone by linear interpolation")
-        present, good = good, resampling.reached(good)
-    if not good.any():
-        raise CalibrationError("no band is left", where=cube.path, fix="check the calibration's gain")
+    present, good, resampling = _bands(cube, gain, smile_nm, notes)
     plan = repair_plan(unusable, present)
     lines = stray_lines(cube, dark) if stray is None else stray
     notes.append(_told(plan, good, cube, lines))
@@ -317,6 +302,32 @@ def calibrate(
     bands = replace(cube.bands, good=good)
     result = replace(cube, source=source, bands=bands, quantity="radiance", history=history)
     return result, _noise(radiometry, np.where(present[:, None], gain, np.nan), spread, resampling, settings)
+
+
+def _bands(
+    cube: SpectralCube, gain: Doubles, smile_nm: Doubles | None, notes: list[str]
+) -> tuple[Mask, Mask, Smile | None]:
+    """Return the bands with a gain, those that are good after resampling, and the resampling."""
+    present = cube.bands.good & ~(np.isnan(gain).mean(axis=1) > MAX_BAD_SHARE)
+    good, resampling = present, None
+    if smile_nm is not None:
+        resampling = smile(cube.bands.center_nm, smile_nm)
+        good = resampling.reached(present)
+        notes.append(f"smile of up to {np.abs(smile_nm).max():.3g} nm undone by linear interpolation")
+    if not good.any():
+        raise CalibrationError("no band is left", where=cube.path, fix="check the calibration's gain")
+    return present, good, resampling
+
+
+def _check_shapes(cube: SpectralCube, dark: Doubles, gain: Doubles) -> None:
+    for name, frame in (("dark", dark), ("gain", gain)):
+        if frame.shape != cube.shape[1:]:
+            raise CalibrationError(
+                f"the {name} of the calibration is {frame.shape[0]} bands x {frame.shape[1]} samples at the "
+                f"cube's binning, the cube {cube.shape[1]} x {cube.shape[2]}",
+                where=cube.path,
+                fix="use the calibration of this camera; cubes of a part of the detector are not calibrated",
+            )
 
 
 def _own_settings(cube: SpectralCube, radiometry: Radiometry) -> CameraSettings:

@@ -1,0 +1,490 @@
+"""Cubes in HDF5 and NetCDF-4 files, read by blocks; needs the extra ``dronesense[hdf]``.
+
+The three-dimensional dataset is found by itself where there is one (or one much larger than others); the axes
+are told by dimension names, else by the number of wavelengths. See ``docs/formats/hdf.md``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.errors import ReadError, UnitsError, did_you_mean
+from dronesense.model import (
+    Bands,
+    FrameCamera,
+    IngestReport,
+    Instrument,
+    LineCamera,
+    LineScan,
+    SpectralCube,
+    TrackOptions,
+)
+from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
+from dronesense.readers import line_times as line_time_files
+from dronesense.readers.envi_keys import NM_FROM, NM_PER_UNIT
+from dronesense.readers.tally import Tally
+from dronesense.units import convert
+
+SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+USER_BLOCKS: Final = (0, 512, 1024, 2048, 4096)
+"""Offsets at which an HDF5 file may begin (HDF5 file format 3.0, II.A), within what is sniffed."""
+RADIANCE_UNIT: Final = "W/(m2 sr nm)"
+BAND_WORDS: Final = ("band", "wavelength", "lambda", "spectral", "channel", "wl")
+ROW_WORDS: Final = ("line", "row", "along", "downtrack", "frame", "northing", "lat", "y", "time", "scan")
+COLUMN_WORDS: Final = ("sample", "col", "crosstrack", "across", "easting", "lon", "x", "pixel")
+WAVELENGTH_WORDS: Final = ("wavelength", "wl", "lambda", "band_center", "center_wavelength")
+FWHM_WORDS: Final = ("fwhm", "bandwidth", "band_width")
+FILL_KEYS: Final = ("_FillValue", "missing_value", "data_ignore_value", "Data_Ignore_Value")
+SCALE_KEYS: Final = ("scale_factor", "Scale_Factor")
+ONE_IS_MUCH_LARGER: Final = 4.0
+"""A dataset this many times larger than every other of three dimensions is the cube."""
+MAX_BANDS: Final = 100_000
+"""A longer vector is no list of wavelengths."""
+AXES: Final = "lbs"
+"""Letters of the option `order`: line, band, sample."""
+
+
+def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
+    """Return whether *head* is that of an HDF5 (and so of a NetCDF-4) file."""
+    return any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in USER_BLOCKS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HdfSource:
+    """Rows of a dataset, see :class:`~dronesense.model.CubeSource`; the file is opened for each block.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dataset : str
+        Name of the dataset.
+    axes : (int, int, int)
+        Axis of the dataset that holds lines, bands, samples.
+    shape : (rows, bands, cols)
+    good : (bands,) bool
+        Bands that decide whether a pixel is valid.
+    fill : tuple of float
+        Numbers that stand for "no data".
+    scale, offset : float
+        ``value = scale * number + offset``.
+    saturation : float
+        Number from which a pixel is saturated; inf for none.
+    """
+
+    path: Path
+    dataset: str
+    axes: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    good: NDArray[np.bool_]
+    fill: tuple[float, ...] = ()
+    scale: float = 1.0
+    offset: float = 0.0
+    saturation: float = math.inf
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity.
+
+        Raises
+        ------
+        ValueError
+            If the rows lie outside the cube.
+        ReadError
+            If the file has changed or a chunk cannot be decoded.
+        """
+        if not 0 <= start < stop <= self.shape[0]:
+            raise ValueError(f"rows {start}:{stop} are not within 0:{self.shape[0]}")
+        part = [slice(None)] * 3
+        part[self.axes[0]] = slice(start, stop)
+        with _opened(self.path) as file:
+            raw = file[self.dataset][tuple(part)].transpose(self.axes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.ascontiguousarray(raw, dtype=np.float32)
+            used = raw[:, self.good]
+            valid = np.isfinite(values[:, self.good]).all(axis=1)
+            for fill in self.fill:
+                valid &= ~(used == raw.dtype.type(fill)).any(axis=1)
+            if math.isfinite(self.saturation):
+                valid &= ~(used >= self.saturation).any(axis=1)
+            if self.scale != 1.0:
+                values *= np.float32(self.scale)
+            if self.offset != 0.0:
+                values += np.float32(self.offset)
+        return values, np.asarray(valid)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open *path* with h5py; what goes wrong in it is the file's fault and is said so.
+
+    Raises
+    ------
+    ReadError
+        If h5py is not installed, or the file cannot be read.
+    """
+    try:
+        h5py = importlib.import_module("h5py")
+    except ImportError as error:
+        raise ReadError(
+            "reading HDF5 and NetCDF-4 needs h5py, which is not installed",
+            where=path,
+            fix='pip install "dronesense[hdf]"',
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ReadError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        text = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise ReadError(
+            f"cannot be read as HDF5 ({text})", where=path, fix="copy it again from the card: it may be cut"
+        ) from error
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is known of the dataset before the cube is made."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    attributes: dict[str, Any]
+    dimensions: list[str]
+    vectors: dict[str, tuple[NDArray[np.float64], str]] = field(default_factory=dict)
+
+
+def read(
+    path: Path,
+    *,
+    label: str,
+    name: str,
+    instrument: Instrument | None = None,
+    line_times: str | Path = "auto",
+    track: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
+    dataset: str | None = None,
+    order: str | None = None,
+) -> tuple[SpectralCube, IngestReport]:
+    """Open a dataset of an HDF5 or NetCDF-4 file as a cube; no pixel is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    label : str
+        What the file is called in products.
+    name : str
+        Short name of the cube.
+    instrument : Instrument, optional
+        Camera: its id, and the counts from which a pixel is saturated.
+    line_times : str or Path
+        ``"auto"`` (``<name>.lines.csv`` beside it), ``"none"``, or a file.
+    track : TrackOptions
+        Not used: line times beside such a file are on UTC.
+    dataset : str, optional
+        Name of the dataset; found by itself where only one can be meant.
+    order : str, optional
+        Its axes: a permutation of ``"lbs"`` (line, band, sample); told by names or sizes if left out.
+
+    Returns
+    -------
+    cube : SpectralCube
+    report : IngestReport
+        All that the file did not say is in `assumptions`.
+
+    Raises
+    ------
+    ReadError
+        If h5py is missing, the file is damaged, no dataset or several can be meant (their names are given),
+        or the axes cannot be told.
+    """
+    del track
+    path = Path(path)
+    tally = Tally()
+    with _opened(path) as file:
+        plan = _plan(file, path, dataset)
+    count = _wavelength_counts(plan)
+    axes = _axes(plan, order, count, path, tally)
+    shape = cast("tuple[int, int, int]", tuple(plan.shape[axis] for axis in axes))
+    bands = _bands(plan, shape[1], tally)
+    quantity, factor = _quantity(plan, path, tally)
+    scale, offset = _first(plan.attributes, SCALE_KEYS, 1.0), _first(plan.attributes, ("add_offset",), 0.0)
+    if (scale, offset) != (1.0, 0.0):
+        tally.assumptions.append(f"scale {scale:g} and offset {offset:g} of the file were applied")
+    times = line_time_files.choose(path, line_times)
+    geometry = (
+        None if times is None else LineScan(line_time_files.read(times, shape[0], warnings=tally.warnings))
+    )
+    if geometry is None and line_times != "none":
+        tally.warnings.append("no line times: map coordinates of HDF5 files are not read")
+    source = HdfSource(
+        path=path,
+        dataset=plan.name,
+        axes=axes,
+        shape=shape,
+        good=bands.good,
+        fill=_fills(plan),
+        scale=scale * factor,
+        offset=offset * factor,
+        saturation=_saturation(instrument, shape[2], path) if quantity == "counts" else math.inf,
+    )
+    cube = SpectralCube(
+        name=name,
+        source=source,
+        bands=bands,
+        quantity=quantity,
+        geometry=geometry,
+        instrument="" if instrument is None else instrument.id,
+        path=label,
+        history=(f"read {label}:{plan.name} as HDF5 {plan.dtype.name}, {quantity}",),
+    )
+    details = {
+        "dataset": plan.name,
+        "dtype": plan.dtype.name,
+        "axes": [plan.dimensions[axis] or f"axis {axis}" for axis in axes],
+    }
+    companions = () if times is None else (str(times.resolve()),)
+    return cube, tally.report(f"HDF5 {plan.dtype.name}", shape[0], companions=companions, details=details)
+
+
+def _plan(file: Any, path: Path, wanted: str | None) -> _Plan:
+    """Choose the dataset and gather what describes it, and all vectors that may be wavelengths."""
+    cubes: dict[str, Any] = {}
+    vectors: dict[str, tuple[NDArray[np.float64], str]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not hasattr(item, "ndim") or item.dtype.kind not in "iuf":  # a group, or no numbers
+            return
+        if item.ndim == 3 and 0 not in item.shape:
+            cubes[name] = item
+        elif item.ndim == 1 and item.size <= MAX_BANDS and _is_word(name, (*WAVELENGTH_WORDS, *FWHM_WORDS)):
+            vectors[name] = (np.asarray(item[()], dtype=np.float64), _text(item.attrs.get("units", "")))
+
+    file.visititems(visit)
+    name = _choose(cubes, path, wanted)
+    item = cubes[name]
+    if item.external or item.is_virtual:
+        raise ReadError(
+            f"the numbers of {name} lie in other files", where=path, fix="copy them into one file"
+        )
+    attributes = {key: _plain(value) for key, value in item.attrs.items()}
+    for parent in (item.parent, file):
+        for key, value in parent.attrs.items():
+            attributes.setdefault(key, _plain(value))
+    for key, value in attributes.items():
+        numbers = np.asarray(value)
+        if (
+            numbers.ndim == 1
+            and numbers.dtype.kind in "iuf"
+            and _is_word(key, (*WAVELENGTH_WORDS, *FWHM_WORDS))
+        ):
+            vectors.setdefault(
+                key, (numbers.astype(np.float64), _text(attributes.get("wavelength_units", "")))
+            )
+    dimensions = [_dimension(item, axis) for axis in range(3)]
+    return _Plan(name, tuple(item.shape), item.dtype, attributes, dimensions, vectors)
+
+
+def _choose(cubes: dict[str, Any], path: Path, wanted: str | None) -> str:
+    if wanted is not None:
+        wanted = wanted.strip("/")
+        if wanted not in cubes:
+            listed = ", ".join(sorted(cubes)) or "none"
+            near = did_you_mean(wanted, cubes)
+            raise ReadError(
+                f'has no dataset "{wanted}" of three dimensions{near}; it has: {listed}',
+                where=path,
+                fix="name one of them",
+            )
+        return wanted
+    if not cubes:
+        raise ReadError("holds no dataset of numbers with three dimensions: no cube", where=path)
+    by_size = sorted(cubes, key=lambda each: (-int(cubes[each].size), each))
+    if len(by_size) > 1 and cubes[by_size[0]].size < ONE_IS_MUCH_LARGER * cubes[by_size[1]].size:
+        listed = ", ".join(f"{each} {cubes[each].shape}" for each in by_size)
+        raise ReadError(
+            f"holds several datasets that may be the cube: {listed}",
+            where=path,
+            fix=f'name one: dataset = "{by_size[0]}"',
+        )
+    return by_size[0]
+
+
+def _dimension(item: Any, axis: int) -> str:
+    """Return the name of an axis: its label, or that of its scale (NetCDF-4)."""
+    dimension = item.dims[axis]
+    if dimension.label:
+        return str(dimension.label)
+    return str(dimension[0].name).rpartition("/")[2] if len(dimension) else ""
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _text(value: Any) -> str:
+    array = np.asarray(value).ravel()
+    return str(_plain(array[0])).strip() if array.size else ""
+
+
+def _is_word(name: str, words: tuple[str, ...]) -> bool:
+    bare = name.rpartition("/")[2].lower().replace(" ", "_")
+    forms = (bare, bare.removesuffix("s"))
+    return any(
+        form == word or form.endswith(f"_{word}") or form.startswith(f"{word}_")
+        for form in forms
+        for word in words
+    )
+
+
+def _first(attributes: dict[str, Any], keys: tuple[str, ...], default: float) -> float:
+    for key in keys:
+        if key in attributes:
+            number = np.asarray(attributes[key]).ravel()
+            if number.size == 1 and number.dtype.kind in "iuf":
+                return float(number[0])
+    return default
+
+
+def _wavelength_counts(plan: _Plan) -> set[int]:
+    return {len(numbers) for name, (numbers, _) in plan.vectors.items() if _is_word(name, WAVELENGTH_WORDS)}
+
+
+def _axes(plan: _Plan, order: str | None, counts: set[int], path: Path, tally: Tally) -> tuple[int, int, int]:
+    """Return which axis holds lines, bands, samples.
+
+    Raises
+    ------
+    ReadError
+        If neither `order`, nor names, nor the number of wavelengths tells.
+    """
+    if order is not None:
+        if sorted(order) != sorted(AXES):
+            raise ReadError(f'order = "{order}" is no permutation of "{AXES}"', where=path)
+        return order.index("l"), order.index("b"), order.index("s")
+    bands = [axis for axis in range(3) if _is_word(plan.dimensions[axis], BAND_WORDS)]
+    if len(bands) != 1:
+        bands = [axis for axis in range(3) if plan.shape[axis] in counts]
+        if len(bands) == 1:
+            tally.assumptions.append(f"axis {bands[0]} holds the bands: it is as long as the wavelengths")
+    if len(bands) != 1:
+        raise ReadError(
+            f"which axis of {plan.name} {plan.shape} holds the bands is not told",
+            where=path,
+            fix='state it: order = "lbs" (line, band, sample in the order of the file)',
+        )
+    rest = [axis for axis in range(3) if axis != bands[0]]
+    words = [(plan.dimensions[axis], axis) for axis in rest]
+    lines = [axis for text, axis in words if _is_word(text, ROW_WORDS)]
+    samples = [axis for text, axis in words if _is_word(text, COLUMN_WORDS)]
+    if len(lines) == 1 and samples != lines:
+        rest.remove(lines[0])
+        return lines[0], bands[0], rest[0]
+    if len(samples) == 1:
+        rest.remove(samples[0])
+        return rest[0], bands[0], samples[0]
+    tally.assumptions.append(f"axis {rest[0]} is taken to be the lines, axis {rest[1]} the samples")
+    return rest[0], bands[0], rest[1]
+
+
+def _bands(plan: _Plan, count: int, tally: Tally) -> Bands:
+    unknown = np.full(count, np.nan)
+    center, width, factor = unknown, unknown, 1.0
+    for name, (numbers, unit) in plan.vectors.items():
+        if len(numbers) != count or not _is_word(name, WAVELENGTH_WORDS) or _is_word(name, FWHM_WORDS):
+            continue
+        if not (np.isfinite(numbers) & (numbers > 0.0)).all():
+            tally.assumptions.append(f"{name} holds numbers that are no wavelengths: left out")
+            continue
+        if unit.lower() not in NM_PER_UNIT:
+            unit = "nm" if numbers.min() > NM_FROM else "um"
+            tally.assumptions.append(f"{name} has no unit that is known: {unit} guessed from the values")
+        factor = NM_PER_UNIT[unit.lower()]
+        center = numbers * factor
+        break
+    else:
+        tally.assumptions.append("wavelengths not found: not known")
+    for name, (numbers, unit) in plan.vectors.items():
+        if len(numbers) == count and _is_word(name, FWHM_WORDS):
+            width = numbers * NM_PER_UNIT.get(unit.lower(), factor)
+            break
+    return Bands(center, width, np.ones(count, dtype=bool))
+
+
+def _quantity(plan: _Plan, path: Path, tally: Tally) -> tuple[CubeQuantity, float]:
+    """Return the quantity, and the factor that brings radiance to W/(m2 sr nm)."""
+    stated = _text(plan.attributes.get("quantity", "")).lower()
+    if stated and stated not in CUBE_QUANTITIES:
+        raise ReadError(
+            f'unknown quantity "{stated}"', where=path, fix=f"one of {', '.join(CUBE_QUANTITIES)}"
+        )
+    unit = _text(plan.attributes.get("units", plan.attributes.get("Units", "")))
+    factor = _radiance_factor(unit)
+    quantity = cast("CubeQuantity", stated)
+    if not stated:
+        words = " ".join(
+            [plan.name, *(_text(plan.attributes.get(key, "")) for key in ("long_name", "standard_name"))]
+        )
+        whole = plan.dtype.kind in "iu" and _first(plan.attributes, SCALE_KEYS, 1.0) == 1.0
+        quantity = "counts" if whole else "radiance"
+        if factor is not None or "radiance" in words.lower():
+            quantity = "radiance"
+        elif "reflectance" in words.lower():
+            quantity = "reflectance"
+        tally.assumptions.append(
+            f'{quantity} assumed from type, name and unit; the attribute "quantity" overrides'
+        )
+    if quantity != "radiance":
+        return quantity, 1.0
+    if factor is None:
+        tally.assumptions.append("the unit of radiance is not stated: numbers as they are")
+        return quantity, 1.0
+    if factor != 1.0:
+        tally.assumptions.append(f'radiance in "{unit}" was converted to {RADIANCE_UNIT}')
+    return quantity, factor
+
+
+def _radiance_factor(unit: str) -> float | None:
+    try:
+        return convert(1.0, unit, RADIANCE_UNIT)
+    except UnitsError:
+        return None
+
+
+def _fills(plan: _Plan) -> tuple[float, ...]:
+    """Return the numbers that stand for "no data" and that the dataset's type can hold."""
+    found = []
+    for key in FILL_KEYS:
+        value = _first(plan.attributes, (key,), math.nan)
+        if math.isnan(value) or value in found:
+            continue
+        if plan.dtype.kind == "f" or (value.is_integer() and _holds(plan.dtype, value)):
+            found.append(value)
+    return tuple(found)
+
+
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
+
+
+def _saturation(instrument: Instrument | None, samples: int, path: Path) -> float:
+    if instrument is None or not isinstance(instrument.spec, LineCamera | FrameCamera):
+        return math.inf
+    spec = instrument.spec
+    if isinstance(spec, LineCamera) and spec.samples != samples:
+        raise ReadError(
+            f'has {samples} samples, but the camera "{instrument.id}" has {spec.samples}',
+            where=path,
+            fix="name the instrument that took this cube, or state the order of its axes",
+        )
+    return spec.saturation_dn
