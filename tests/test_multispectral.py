@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from scipy import ndimage
 
 from dronesense.errors import ReadError
 from dronesense.model import Frame
 from dronesense.model.capture import BandFrame, CaptureCube, Lens, PixelFlag
 from dronesense.plugins import read_head
-from dronesense.readers import band_registration, captures, envi, geotiff, lens, multispectral
+from dronesense.readers import (
+    band_registration,
+    captures,
+    envi,
+    geotiff,
+    lens,
+    multispectral,
+    tiff_directory,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 import band_tiff_writer as write
@@ -119,6 +130,38 @@ def test_saturation_is_flagged_and_nothing_is_clipped(tmp_path: Path) -> None:
     assert flags[4, 1] == PixelFlag.BELOW_DARK
     assert values[2, 0, 3] == 65520.0
     assert report.warnings == ("band 1, 3, 4, 5 of this camera is not in the folder",)
+
+
+def test_plain_pixels_are_those_of_a_full_decoder(tmp_path: Path) -> None:
+    """Read by position or decoded by GDAL: the same; strips, one byte a pixel, compression."""
+    pixels = np.random.default_rng(2).integers(0, 65535, (40, 30)).astype(np.uint16)
+    path = write.rededge(tmp_path, pixels, 2)
+    plain = tiff_directory.run(path)
+    assert plain is not None
+    np.testing.assert_array_equal(plain.read(path, 7, 23), pixels[7:23])
+    cube, _ = read(path)
+    assert isinstance(cube.source, multispectral.CaptureSource)
+    np.testing.assert_array_equal(cube.source.counts(0, 7, 23), pixels[7:23])
+    np.testing.assert_array_equal(replace(cube.source, runs=()).counts(0, 7, 23), pixels[7:23])
+    profile = {"driver": "GTiff", "height": 40, "width": 30, "count": 1, "dtype": "uint16"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, options, expected in (
+            ("strips", {"blockysize": 7}, True),
+            ("big", {"blockysize": 7, "ENDIANNESS": "BIG"}, True),
+            ("packed", {"compress": "deflate"}, False),
+            ("tiles", {"tiled": True, "blockxsize": 16, "blockysize": 16}, False),
+        ):
+            other = tmp_path / f"{name}.tif"
+            with rasterio.open(other, "w", **profile, **options) as sink:
+                sink.write(pixels, 1)
+            found = tiff_directory.run(other)
+            assert (found is not None) == expected, name
+            if found is not None:
+                np.testing.assert_array_equal(found.read(other, 0, 40), pixels)
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ReadError, match="ends before its last row"):
+        plain.read(path, 0, 40)
 
 
 def test_rows_outside(tmp_path: Path) -> None:

@@ -72,12 +72,15 @@ class CaptureSource:
         What turns counts into values; None: counts as they are.
     good : (bands,) bool or None
         Bands that decide whether a pixel is valid; None: all.
+    runs : tuple of Run or None
+        Where the pixels of each file lie, if they are plain numbers; otherwise they are decoded.
     """
 
     capture: Capture
     maps: tuple[BandMap, ...]
     convert: Convert | None = None
     good: NDArray[np.bool_] | None = None
+    runs: tuple[tiff_directory.Run | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,6 +98,9 @@ class CaptureSource:
         """
         frame = self.capture.frames[band]
         stop = frame.shape[0] if stop is None else stop
+        plain = self.runs[band] if self.runs else None
+        if plain is not None and plain.shape == frame.shape:
+            return plain.read(Path(frame.path), start, stop).astype(np.uint16, copy=False)
         with raster.opened(Path(frame.path)) as dataset:
             if (dataset.height, dataset.width) != frame.shape:
                 raise ReadError("has changed since it was opened", where=frame.path)
@@ -240,8 +246,9 @@ def read(
     capture, files = captures.read(path, tally)
     capture = _with_saturation(capture, instrument)
     reference = captures.reference(capture)
-    source = CaptureSource(capture, _register(capture, reference, tally))
     frames = capture.frames
+    runs = tuple(tiff_directory.run(Path(frame.path)) for frame in frames)
+    source = CaptureSource(capture, _register(capture, reference, tally), runs=runs)
     exposures = {frame.exposure_s for frame in frames}
     if capture.time is None:
         tally.warnings.append("its release has no UTC: its pixels have no place on a track")

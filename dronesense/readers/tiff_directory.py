@@ -24,7 +24,12 @@ MAGICS: Final[dict[bytes, tuple[Literal["<", ">"], bool]]] = {
 }
 """First four bytes -> byte order, whether it is BigTIFF (TIFF 6.0, section 2; BigTIFF by AWare Systems)."""
 
+WIDTH: Final = 256
+LENGTH: Final = 257
+BITS_PER_SAMPLE: Final = 258
+COMPRESSION: Final = 259
 SAMPLES_PER_PIXEL: Final = 277
+PLAIN_TAGS: Final = frozenset({WIDTH, LENGTH, BITS_PER_SAMPLE, COMPRESSION})
 DATA_TAGS: Final = ((273, 279), (324, 325))
 """Tags of offsets and byte counts: of strips, of tiles (TIFF 6.0, sections 8 and 15)."""
 
@@ -133,6 +138,61 @@ def entries(
     return main, found
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Pixels of a page that lie in the file one after another: first byte, type, rows and columns."""
+
+    offset: int
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, int]
+
+    def read(self, path: Path, start: int, stop: int) -> NDArray[np.generic]:
+        """Return rows ``start:stop``.
+
+        Raises
+        ------
+        ReadError
+            If the file cannot be read or ends too early.
+        """
+        line = self.shape[1] * self.dtype.itemsize
+        try:
+            with path.open("rb") as stream:
+                stream.seek(self.offset + start * line)
+                raw = stream.read((stop - start) * line)
+        except OSError as error:
+            raise ReadError(f"cannot be read ({error.strerror})", where=path) from error
+        if len(raw) != (stop - start) * line:
+            raise ReadError("ends before its last row: it has changed while it was read", where=path)
+        return np.frombuffer(raw, dtype=self.dtype).reshape(stop - start, self.shape[1])
+
+
+def run(path: Path) -> Run | None:
+    """Return where the pixels of the first page lie, if it has one band and they are a plain run of numbers.
+
+    None if they are compressed, in tiles, in scattered strips, not 8 or 16 bits, or if the file is no sound
+    TIFF: then a full decoder is needed.
+    """
+    try:
+        with path.open("rb") as stream:
+            known = MAGICS.get(stream.read(4))
+            if known is None:
+                return None
+            form = _Form(*known)
+            tags = _directory(stream, form, _first(stream, form), PLAIN_TAGS).tags
+    except (OSError, EOFError):
+        return None
+    single = {tag: int(values[0]) for tag, values in tags.items() if values.size}
+    cols, rows, bits = (single.get(tag, 0) for tag in (WIDTH, LENGTH, BITS_PER_SAMPLE))
+    offsets, counts = (tags.get(tag, np.empty(0, np.uint64)).astype(np.int64) for tag in DATA_TAGS[0])
+    if single.get(COMPRESSION, 1) != 1 or single.get(SAMPLES_PER_PIXEL, 1) != 1 or bits not in (8, 16):
+        return None
+    if not offsets.size or offsets.size != counts.size or bool((np.diff(offsets) != counts[:-1]).any()):
+        return None
+    if int(counts.sum()) != rows * cols * bits // 8:
+        return None
+    return Run(int(offsets[0]), np.dtype(f"{form.order}u{bits // 8}"), (rows, cols))
+
+
 def check(path: Path) -> None:
     """Raise unless every strip, tile and tag of every page lies inside the file.
 
@@ -211,8 +271,8 @@ def _fields(stream: BinaryIO, form: _Form, at: int) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def _directory(stream: BinaryIO, form: _Form, at: int) -> _Directory:
-    wanted = {SAMPLES_PER_PIXEL, *(tag for pair in DATA_TAGS for tag in pair)}
+def _directory(stream: BinaryIO, form: _Form, at: int, more: frozenset[int] = frozenset()) -> _Directory:
+    wanted = {SAMPLES_PER_PIXEL, *(tag for pair in DATA_TAGS for tag in pair), *more}
     entry, raw = _table(stream, form, at)
     inline = form.inline
     (following,) = form.unpack(stream, form.word)
