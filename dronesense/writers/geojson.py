@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,26 +54,30 @@ def write(layer: HotspotLayer, path: Path) -> None:
 def encode(layer: HotspotLayer) -> bytes:
     """Return the layer as UTF-8 GeoJSON, a line for each feature."""
     geometries = [prepare(hotspot.geometry, (hotspot.lon, hotspot.lat)) for hotspot in layer]
-    members: dict[str, Any] = {"type": "FeatureCollection"}
+    collection: dict[str, Any] = {"type": "FeatureCollection"}
     if geometries:
-        members["bbox"] = _bbox(geometries)
-    members["dronesense"] = {
+        collection["bbox"] = bbox(geometries)
+    collection["dronesense"] = {
         "version": __version__,
         "run": layer.statements.get("run_id"),
         "wording": WORDING,
     }
-    features = ",\n".join(
-        _json(
-            {
-                "type": "Feature",
-                "id": hotspot.id,
-                "geometry": as_member(geometry),
-                "properties": properties(hotspot, layer.flight),
-            }
-        )
+    collection["features"] = [
+        {
+            "type": "Feature",
+            "id": hotspot.id,
+            "geometry": as_member(geometry),
+            "properties": properties(hotspot, layer.flight),
+        }
         for hotspot, geometry in zip(layer, geometries, strict=True)
-    )
-    head = _json(members)[:-1]
+    ]
+    return to_bytes(collection)
+
+
+def to_bytes(collection: Mapping[str, Any]) -> bytes:
+    """Return a FeatureCollection as UTF-8 JSON without NaN, a line for each feature."""
+    head = _json({name: value for name, value in collection.items() if name != "features"})[:-1]
+    features = ",\n".join(map(_json, collection["features"]))
     body = f"\n{features}\n" if features else ""
     return f'{head},"features":[{body}]}}\n'.encode("utf-8", errors="replace")
 
@@ -161,6 +165,8 @@ def _cut(geometry: BaseGeometry) -> BaseGeometry:
     if west >= -HALF_TURN_DEG and east <= HALF_TURN_DEG:
         return geometry
     dimension = shapely.get_dimensions(geometry)
+    if dimension == 0:
+        return shapely.transform(geometry, _wrapped)
     pieces: list[Any] = []
     for turn in (-FULL_TURN_DEG, 0.0, FULL_TURN_DEG):
         window = shapely.box(turn - HALF_TURN_DEG, south - 1.0, turn + HALF_TURN_DEG, north + 1.0)
@@ -170,7 +176,12 @@ def _cut(geometry: BaseGeometry) -> BaseGeometry:
     return MultiPolygon(pieces) if dimension == 2 else MultiLineString(pieces)
 
 
-def _bbox(geometries: Iterable[BaseGeometry]) -> list[float]:
+def _wrapped(lonlat: Any) -> Any:
+    turned = (lonlat[:, 0] + HALF_TURN_DEG) % FULL_TURN_DEG - HALF_TURN_DEG
+    return np.column_stack([turned, lonlat[:, 1]])
+
+
+def bbox(geometries: Iterable[BaseGeometry]) -> list[float]:
     """Return west, south, east, north; west > east across the antimeridian (RFC 7946, section 5.2)."""
     lonlat = shapely.get_coordinates(list(geometries))
     lon, lat = lonlat[:, 0], lonlat[:, 1]

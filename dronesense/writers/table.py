@@ -61,6 +61,11 @@ def write_gas(trace: GasTrace, path: Path) -> None:
     OSError
         If the disk is full or the folder cannot be written.
     """
+    write_bytes(path, encode_gas(trace).encode("utf-8", errors="replace"))
+
+
+def encode_gas(trace: GasTrace) -> str:
+    """Return the text that :func:`write_gas` writes."""
     series, points = trace.series, trace.points
     m = len(series)
     if len(points) != m:
@@ -90,7 +95,7 @@ def write_gas(trace: GasTrace, path: Path) -> None:
     table = csv.writer(text)
     table.writerow(headings(trace))
     table.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    write_bytes(path, text.getvalue().encode("utf-8", errors="replace"))
+    return text.getvalue()
 
 
 def safe_text(text: str) -> str:

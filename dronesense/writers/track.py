@@ -43,11 +43,16 @@ def write(trajectory: Trajectory, path: Path, *, flight: str) -> None:
     OSError
         If the disk is full or the folder cannot be written.
     """
+    write_bytes(path, encode(trajectory, flight=flight))
+
+
+def encode(trajectory: Trajectory, *, flight: str) -> bytes:
+    """Return the track as UTF-8 GeoJSON, a line for each feature."""
     features = [*_segments(trajectory, flight), *_triggers(trajectory, flight)]
     lines = ",\n".join(
         json.dumps(each, allow_nan=False, ensure_ascii=False, separators=(",", ":")) for each in features
     )
-    write_bytes(path, f'{{"type":"FeatureCollection","features":[\n{lines}\n]}}\n'.encode())
+    return f'{{"type":"FeatureCollection","features":[\n{lines}\n]}}\n'.encode()
 
 
 def fix_shares(fix: NDArray[np.uint8]) -> str:
