@@ -32,6 +32,7 @@ MIN_CONTRAST: Final = 1.5
 INSET: Final = 0.15
 """Share of the side that is left out along each edge of a found panel: frame, blur and shadow."""
 MIN_FACE_PIXELS: Final = 9
+"""Pixels of a panel's face below which it is too small to be one."""
 SEARCH_PIXELS: Final = 480
 """The shorter side of the image in which the panel is looked for; larger ones are averaged in blocks."""
 ANGLES: Final = 90

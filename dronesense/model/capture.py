@@ -21,7 +21,7 @@ class PixelFlag(IntFlag):
     - ``BELOW_DARK``: the count lies below the dark level, so the value is negative.
     - ``ABOVE_ONE``: a reflectance above 1: a glint, or a panel that was not what it was taken for.
     - ``EXTRAPOLATED``: outside what the reference targets span.
-    - ``OUTSIDE``: the band does not see this place, or its detector element is defective.
+    - ``OUTSIDE``: the band does not see this place, or nothing can be said of it there.
     """
 
     SATURATED = 1
@@ -97,8 +97,6 @@ class BandFrame:
         Corners of the reflectance panel where the camera found it, pixels; empty otherwise.
     panel_reflectance : float
         Reflectance of that panel as the camera knows it; NaN otherwise.
-    bad_pixels : tuple of (row, col)
-        Detector elements that the camera calls invalid.
     """
 
     path: str
@@ -120,7 +118,6 @@ class BandFrame:
     light: Mapping[str, float] = field(default_factory=dict)
     panel: tuple[tuple[float, float], ...] = ()
     panel_reflectance: float = float("nan")
-    bad_pixels: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
