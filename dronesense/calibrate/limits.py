@@ -246,14 +246,14 @@ def currie(
     >>> round(limits.critical, 3), round(limits.detection, 2), limits.quantification
     (1.645, 3.29, 10.0)
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     sigma = sigma_blank * (math.sqrt(2.0) if paired else 1.0)
-    critical = float(norm.isf(alpha)) * sigma
+    critical = -float(ndtri(alpha)) * sigma
     kind = "paired" if paired else "known blank"
     return Limits(
         critical,
-        critical + float(norm.isf(beta)) * sigma,
+        critical - float(ndtri(beta)) * sigma,
         QUANTIFICATION_SIGMAS * sigma,
         f"Currie 1968, {kind}, alpha {alpha:g}, beta {beta:g}",
     )
@@ -304,7 +304,7 @@ def iso_11843(
     distribution.
     """
     from scipy.optimize import brentq
-    from scipy.stats import nct, t
+    from scipy.special import nctdtr, stdtrit
 
     x, y = (np.asarray(values, dtype=np.float64) for values in (true, reading))
     n = x.size
@@ -316,9 +316,9 @@ def iso_11843(
     degrees = n - 2
     noise = math.sqrt(float(np.sum(residual**2)) / degrees)
     width = noise / abs(slope) * math.sqrt(1.0 / repeats + 1.0 / n + x.mean() ** 2 / spread)
-    quantile = float(t.isf(alpha, degrees))
+    quantile = -float(stdtrit(degrees, alpha))
     shift = float(
-        brentq(lambda delta: float(nct.cdf(quantile, degrees, delta)) - beta, 0.0, 10.0 * quantile + 10.0)
+        brentq(lambda delta: float(nctdtr(degrees, delta, quantile)) - beta, 0.0, 10.0 * quantile + 10.0)
     )
     return Limits(
         quantile * width,
