@@ -219,7 +219,7 @@ def test_asd_other_states(tmp_path):
 def test_asd_every_cut_is_noticed(tmp_path):
     data = make.asd(np.linspace(10, 90, 20), reference=np.full(20, 100.0))
     path = tmp_path / "cut.asd"
-    for length in range(1, len(data)):
+    for length in [*range(1, len(data), 5), len(data) - 1]:
         path.write_bytes(data[:length])
         with pytest.raises(ReadError):
             asd.read(path)
@@ -454,6 +454,9 @@ def test_units_that_contradict_the_numbers_are_refused():
         spectra.build(np.array([400.0, 500.0]), values, unit="um", **kept)
     with pytest.raises(ReadError, match="1 channels with a value"):
         spectra.build(np.array([400.0, 500.0]), np.array([0.1, np.nan]), unit="nm", **kept)
+    far = spectra.build(np.array([1.12, 14.0, 216.0]), np.array([0.1, 0.2, 0.3]), unit=None, **kept)
+    np.testing.assert_allclose(far.wavelength_nm, [1120.0, 14000.0])
+    assert tally.dropped[spectra.TOO_LONG] == 1
     same = spectra.build(np.array([400.0, 400.0, 500.0]), np.array([0.1, 0.3, 0.4]), unit="nm", **kept)
     np.testing.assert_allclose(same.value, [0.2, 0.4])
     assert tally.dropped[spectra.REPEATED] == 1

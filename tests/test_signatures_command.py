@@ -174,6 +174,30 @@ def test_what_cannot_be_compared(here, capsys):
     assert (code, "in counts" in err) == (EXIT_NO_INPUT, True)
 
 
+def test_what_no_reader_knows(here, capsys):
+    note = here / "note.md"
+    note.write_text("# Notes\n\nnothing here\n")
+    code, _, err = run(capsys, "import", note)
+    assert code == EXIT_NO_INPUT
+    assert "ecostress" in err
+    assert not Path("calibration").exists()
+
+
+def test_many_pairs_are_cut_short_for_a_person(here, capsys):
+    wide = here / "wide.txt"
+    wide.write_text(
+        "".join(
+            ",".join([f"{nm}", *(f"{(nm / 900) ** k:.6f}" for k in range(1, 8))]) + "\n"
+            for nm in range(400, 901, 25)
+        )
+    )
+    run(capsys, "import", wide, "--all", "--name", "wide")
+    code, out, err = run(capsys, "compare", "wide", "wide")
+    assert (code, len(out.splitlines()), "49 pairs" in err) == (EXIT_DONE, 21, True)
+    code, out, _ = run(capsys, "compare", "wide", "wide", "--json")
+    assert len(json.loads(out)["pairs"]) == 49
+
+
 def test_damage_is_told_and_the_rest_listed(here, capsys):
     folder = here / "calibration" / "signatures"
     folder.mkdir(parents=True)

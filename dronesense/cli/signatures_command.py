@@ -182,8 +182,12 @@ def compare_command(
     if as_json:
         grid = "common wavelengths" if camera is None else str(camera)
         click.echo(json.dumps({"schema": 1, "grid": grid, "pairs": rows}, indent=2, allow_nan=False))
-    else:
-        click.echo("\n".join(_as_lines(rows)))
+        return
+    if len(rows) > SHOWN_ROWS:
+        click.echo(f"{len(rows)} pairs: the closest and the farthest; all with --json", err=True)
+        rows.sort(key=lambda row: row["angle_deg"] if row["angle_deg"] is not None else 180.0)
+        rows = [*rows[: SHOWN_ROWS // 2], *rows[-SHOWN_ROWS // 2 :]]
+    click.echo("\n".join(_as_lines(rows)))
 
 
 def _catalog(calibration: Path | None) -> Catalog:
@@ -224,8 +228,7 @@ def _target(
     from dronesense.errors import ReadError
     from dronesense.model.signature import SignatureSet
 
-    module, path = _reader(path)
-    members, report = module.read_all(path)
+    members, report = _read(path)
     name = str(report.details.get("name", path.name.split(".")[0]))
     own = "name" in report.details
     if entries:
@@ -264,16 +267,27 @@ def _some(members: Sequence[Signature]) -> str:
     return ", ".join(names) + (", ..." if len(members) > SHOWN_NAMES else "")
 
 
-def _reader(path: Path) -> tuple[Any, Path]:
-    """Return the reader of *path*, and the header where *path* holds the numbers of a library."""
+def _read(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
+    """Read *path* by the reader that recognises it, else as a table of numbers."""
     from dronesense import plugins
+    from dronesense.errors import ReadError, UnknownFormatError
     from dronesense.readers import envi_library, spectrum_table
 
+    library: tuple[tuple[Signature, ...], IngestReport]
     if path.suffix.lower() in envi_library.DATA_SUFFIXES[:-1]:
-        path = envi_library.pair(path)[0]
+        path = envi_library.pair(path)[0]  # the numbers of a library: its header says what they are
     if plugins.claims(SIGNATURE, path):
-        return plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)), path
-    return spectrum_table, path
+        library = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)).read_all(path)
+        return library
+    try:
+        return spectrum_table.read_all(path)
+    except ReadError as error:
+        raise UnknownFormatError(
+            f"not recognised by any reader ({', '.join(plugins.names(SIGNATURE))}), "
+            f"and no table of numbers: {error.what}",
+            where=path,
+            fix=error.fix,
+        ) from error
 
 
 def _bands(camera: Path) -> Bands:

@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 
 NM_RANGE: Final = (100.0, 100_000.0)
 """Wavelengths that can be nm: far ultraviolet to far infrared."""
-UM_RANGE: Final = (0.1, 100.0)
-"""The same range in um; the two do not overlap, so that numbers alone decide."""
+UM_RANGE: Final = (0.1, 1000.0)
+"""Wavelengths that can be um, if the shortest is below :data:`NM_RANGE`: numbers alone tell the two apart."""
 NM_PER_UNIT: Final = {"nm": 1.0, "um": 1e3}
 PERCENT_ABOVE: Final = 2.0
 """Reflectance whose highest value is larger is in percent where the file does not say; glint stays below."""
@@ -36,6 +36,7 @@ NOTABLE_JUMP: Final = 0.03
 
 DELETED: Final = "deleted channels"
 REPEATED: Final = "repeated wavelengths, averaged"
+TOO_LONG: Final = "channels beyond 100 um"
 OVERLAP: Final = "channels of overlapping detectors"
 
 
@@ -122,7 +123,7 @@ def build(
     order = _order(wavelength, tally)
     x, y = wavelength[order], value[order]
     s = np.full(len(x), np.nan) if sigma is None else sigma[order]
-    placed = np.isfinite(x)
+    placed = np.isfinite(x) & (x > 0.0)
     x, y, s = x[placed], y[placed], s[placed]
     good = np.isfinite(y) & (y > DELETED_BELOW)
     lost = len(wavelength) - int(good.sum())
@@ -131,6 +132,7 @@ def build(
     if int(good.sum()) < 2:
         raise ReadError(f"has {int(good.sum())} channels with a value: a signature needs two", where=where)
     factor = _nm_per_unit(x[good], unit, tally, where)
+    good &= tally.keep(x * factor <= NM_RANGE[1], TOO_LONG)
     kept = np.flatnonzero(good)
     holes = np.flatnonzero(np.diff(kept) > 1)
     gaps = [(x[kept[at]] * factor, x[kept[at + 1]] * factor) for at in holes]
@@ -174,7 +176,7 @@ def _nm_per_unit(wavelength: Floats, unit: str | None, tally: Tally, where: str 
     possible = [
         name
         for name, (first, last) in (("nm", NM_RANGE), ("um", UM_RANGE))
-        if first <= low and high <= last and not (name == "um" and low == first == high)
+        if first <= low and high <= last and (name == "nm" or low < NM_RANGE[0])
     ]
     if unit is None and possible:
         unit = possible[0]
