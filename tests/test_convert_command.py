@@ -52,6 +52,12 @@ def test_output_goes_where_it_is_told(folder: Path, tmp_path: Path) -> None:
     database.close()
 
 
+def test_where_the_run_has_one_of_that_name_the_reviewed_one_stands_beside_it(folder: Path) -> None:
+    assert run_cli(["convert", str(folder), "-f", "geojson"]) == 0
+    assert (folder / "hotspots.reviewed.geojson").is_file()
+    assert maker.broken_seals(folder) == []
+
+
 def test_a_raster_gets_its_style(folder: Path) -> None:
     raster = folder / "scores" / "line_1__blue-cover.tif"
     assert run_cli(["convert", str(raster), "-f", "qml"]) == 0
@@ -164,3 +170,17 @@ def test_a_damaged_record_of_decisions_is_named_with_its_line(folder: Path, line
 def test_an_impossible_status_is_a_programmers_mistake(folder: Path) -> None:
     with pytest.raises(ValueError, match="status"):
         reviews.append(folder / "hotspots.geojson", "a", "maybe", time="")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_run_writes_and_seals_the_package_that_a_conversion_makes(tmp_path: Path) -> None:
+    assert run_cli(["demo", str(tmp_path / "flight")]) == 0
+    products, out = tmp_path / "flight" / "products", tmp_path / "again.gpkg"
+    sealed = {row["path"] for row in json.loads((products / "run.json").read_bytes())["outputs"]}
+    rasters = {path for path in sealed if path.endswith(".tif")}
+    assert {"hotspots.gpkg", "hotspots.qml", *(f"{path[:-4]}.qml" for path in rasters)} <= sealed
+    assert run_cli(["convert", str(products), "-f", "gpkg", "-o", str(out)]) == 0
+    assert out.read_bytes() == (products / "hotspots.gpkg").read_bytes()
+    for kind in ("kmz", "fgb", "stac", "cot"):
+        assert run_cli(["convert", str(products), "-f", kind]) == 0
+    assert maker.broken_seals(products) == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import geojson_validator
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from loguru import logger  # comes with geojson-validator
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box, shape
 from shapely.validation import explain_validity
 
+from dronesense.geodesy import to_lonlat, utm_crs
 from dronesense.model import Hotspot, HotspotLayer
 from dronesense.writers import geojson
 
@@ -191,6 +193,44 @@ def test_layer_on_both_sides_of_the_antimeridian_has_a_narrow_bbox() -> None:
     east, west = box(179.8, -1, 179.9, 0), box(-179.9, 0, -179.8, 1)
     collection = encoded(hotspot(east, lon=179.85, lat=-0.5), hotspot(west, lon=-179.85, lat=0.5))
     assert collection["bbox"] == [179.8, -1.0, -179.8, 1.0]
+
+
+def test_point_beyond_the_antimeridian_comes_back() -> None:
+    collection = encoded(replace(gas(), geometry=Point(180.0000005, -16.5), lon=180.0, lat=-16.5))
+    assert collection["features"][0]["geometry"] == {"type": "Point", "coordinates": [-179.9999995, -16.5]}
+
+
+def test_hole_on_the_antimeridian_stays_a_hole() -> None:
+    """A ring of pixels around 180°: the hole is open to the cut, both halves are C-shaped and closed."""
+    ring = box(179.9, 10, 180.1, 11).difference(box(179.95, 10.4, 180.05, 10.6))
+    collection = encoded(hotspot(ring, lon=179.92, lat=10.5))
+    assert_rfc7946(collection, "crosses_antimeridian")
+    cut = shape(collection["features"][0]["geometry"])
+    assert cut.area == pytest.approx(0.2 - 0.02)
+    assert not cut.contains(Point(179.99, 10.5))
+    assert not cut.contains(Point(-179.99, 10.5))
+
+
+@pytest.mark.parametrize("lat", [83.9999, 84.0, 84.0001, 89.9, -79.9999, -80.0, -80.0001, -89.9])
+@pytest.mark.parametrize("lon", [-180.0, -3.0, 0.0, 179.99999])
+def test_square_beyond_the_edges_of_utm_lies_where_it_is(lon: float, lat: float) -> None:
+    """20 m on the work CRS of that place, put back by pyproj itself: valid, narrow, its place inside."""
+    crs = utm_crs(lon, lat)
+    there = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
+    x, y = there.transform(lon, lat)
+    corners = np.array(box(x - 10, y - 10, x + 10, y + 10).exterior.coords)
+    geometry = Polygon(np.column_stack(to_lonlat(corners[:, 0], corners[:, 1], crs)))
+    collection = encoded(hotspot(geometry, lon=lon, lat=lat))
+    assert_rfc7946(collection, "crosses_antimeridian")
+    west, south, east, north = collection["bbox"]
+    assert (east - west) % 360.0 * math.cos(math.radians(lat)) * 111_320.0 < 30.0
+    assert (north - south) * 111_320.0 < 30.0
+    back = np.column_stack(
+        there.transform(*shapely.get_coordinates(shape(collection["features"][0]["geometry"])).T)
+    )
+    assert np.abs(back - [x, y]).max() < 10.1
+    inside = shape(collection["features"][0]["geometry"]).buffer(1e-6)
+    assert inside.covers(Point(lon, lat))
 
 
 def test_layer_on_both_sides_of_greenwich_has_a_plain_bbox() -> None:

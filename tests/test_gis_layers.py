@@ -196,6 +196,27 @@ def test_two_gdals_live_in_one_process(tmp_path: Path, order: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"
+
+
+def test_columns_are_the_properties_of_the_geojson_and_the_documented(folder: Path) -> None:
+    features = json.loads((folder / "hotspots.geojson").read_bytes())["features"]
+    names = list(dict.fromkeys(name for feature in features for name in feature["properties"]))
+    assert {each.name for each in columns.HOTSPOT} == set(names)
+    if not PRODUCTS.is_file():
+        pytest.skip("the documentation is not here")
+    text = PRODUCTS.read_text("utf-8").split("## `hotspots.gpkg`")[1].split("\n## ")[0]
+    for name, expected in (
+        ("gas_samples", columns.GAS),
+        ("track", columns.TRACK),
+        ("coverage", columns.COVERAGE),
+    ):
+        row = next(
+            line for line in text.split("The others:")[1].splitlines() if line.startswith(f"| `{name}`")
+        )
+        assert re.findall(r"`(\w+)`", row)[1 : len(expected) + 1] == [each.name for each in expected]
+
+
 # --- FlatGeobuf -----------------------------------------------------------------------------------------
 
 

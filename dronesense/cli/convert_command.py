@@ -31,7 +31,7 @@ FORMATS: Final = {
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; default: beside the layer.",
+    help="File to write; default: beside the layer (.reviewed where the run has one of that name).",
 )
 def command(layer: Path, kind: str, output: Path | None) -> int:
     """Write the hotspots at LAYER in another format, with what people decided about them.
@@ -41,7 +41,12 @@ def command(layer: Path, kind: str, output: Path | None) -> int:
     """
     source = _layer(layer, kind)
     target = output or source.with_name(f"{source.stem}{FORMATS[kind]}")
-    _refuse_sealed(target)
+    if output is None and _is_sealed(target):
+        target = source.with_name(f"{source.stem}.reviewed{FORMATS[kind]}")
+    if _is_sealed(target):
+        raise EvidenceError(
+            "is a product that run.json seals with its hash", where=target, fix="name another file with -o"
+        )
     _write(source, kind, target)
     click.echo(target)
     return 0
@@ -79,8 +84,8 @@ def _write(source: Path, kind: str, target: Path) -> None:
         {"gpkg": gpkg, "kmz": kmz, "fgb": flatgeobuf, "cot": cot}[kind].write_layers(layers, target)
 
 
-def _refuse_sealed(target: Path) -> None:
-    """Raise EvidenceError if *target* is a product that a run.json lists."""
+def _is_sealed(target: Path) -> bool:
+    """Tell whether *target* is a product that a run.json lists, or such a run.json."""
     from dronesense.writers.atomic import MANIFEST_NAME
 
     for folder in target.resolve().parents[:2]:
@@ -91,8 +96,5 @@ def _refuse_sealed(target: Path) -> None:
         rows = manifest.get("outputs", []) if isinstance(manifest, dict) else []
         sealed = {str(row.get("path")) for row in rows if isinstance(row, dict)} | {MANIFEST_NAME}
         if target.resolve().relative_to(folder).as_posix() in sealed:
-            raise EvidenceError(
-                "is a product that run.json seals with its hash",
-                where=target,
-                fix="name another file with -o",
-            )
+            return True
+    return False

@@ -132,9 +132,9 @@ def file_name(*parts: str) -> str:
 
 def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
     from dronesense import plot
-    from dronesense.writers import emission, raster, table, track
+    from dronesense.writers import emission, gpkg, layers, raster, side_style, table, track
 
-    steps = 1 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
+    steps = 2 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
     done = 0
 
     def step() -> None:
@@ -171,3 +171,7 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for name in ("scores", "gas", "quicklooks"):
         if not any((folder / name).iterdir()):
             (folder / name).rmdir()
+    gpkg.write_layers(layers.from_path(folder), folder / "hotspots.gpkg")
+    for product in (folder / layers.HOTSPOTS_NAME, *sorted(folder.rglob("*.tif"))):
+        side_style.write_side_style(product)
+    step()
