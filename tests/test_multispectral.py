@@ -344,6 +344,7 @@ class TestRegistration:
         rays = np.tensordot(maps[1].matrix, np.stack(lens.directions(a, u, v)), axes=1)
         exact = np.stack(lens.project(b, *rays)[::-1])
         assert np.abs(got - exact).max() < 0.01
+        np.testing.assert_array_equal(np.stack(maps[1].settled((960, 1280)).place(905, 947, 1280)), got)
 
     def test_a_matrix_of_the_camera_is_followed(self, tmp_path: Path) -> None:
         """The matrix takes a band's pixels to the shared plane: here 4 columns right and 3 rows up."""

@@ -64,6 +64,8 @@ class BandMap:
         ``phase``: RMS distance of the tiles from the fit, pixels; NaN where nothing was measured.
     tiles : int
         Tiles that the fit rests on.
+    knots : (2, n, m) float64 or None
+        (v, u) at every 16th row and column from the first, see :meth:`settled`.
     """
 
     method: Method
@@ -72,6 +74,13 @@ class BandMap:
     grid_lens: Lens | None = None
     residual_px: float = float("nan")
     tiles: int = 0
+    knots: Doubles | None = None
+
+    def settled(self, shape: tuple[int, int]) -> BandMap:
+        """Return the same map with its lenses followed once for all over a grid of *shape*."""
+        if self.lens is None and self.grid_lens is None:
+            return self
+        return replace(self, knots=self._knots(0, shape[0], shape[1]))
 
     def place(self, start: int, stop: int, cols: int) -> tuple[Doubles, Doubles]:
         """Return (v, u) of rows ``start:stop`` of the shared grid in this band, each (rows, cols).
@@ -83,13 +92,21 @@ class BandMap:
         if self.lens is None and self.grid_lens is None:
             return self._trace(row[:, None].astype(np.float64), col.astype(np.float64))
         first = start // STEP
-        knots = STEP * np.arange(first, (stop - 1) // STEP + 2), STEP * np.arange((cols - 1) // STEP + 2)
-        coarse = np.stack(self._trace(knots[0][:, None].astype(np.float64), knots[1].astype(np.float64)))
+        if self.knots is None:
+            coarse = self._knots(start, stop, cols)
+        else:
+            coarse = self.knots[:, first : (stop - 1) // STEP + 2]
         at, share = np.divmod(col, STEP)
         coarse = coarse[..., at] + (coarse[..., at + 1] - coarse[..., at]) * (share / STEP)
         at, share = np.divmod(row - first * STEP, STEP)
         v, u = coarse[:, at] + (coarse[:, at + 1] - coarse[:, at]) * (share / STEP)[:, None]
         return v, u
+
+    def _knots(self, start: int, stop: int, cols: int) -> Doubles:
+        """Return (v, u) at every 16th row and column around rows ``start:stop``."""
+        row = STEP * np.arange(start // STEP, (stop - 1) // STEP + 2, dtype=np.float64)
+        col = STEP * np.arange((cols - 1) // STEP + 2, dtype=np.float64)
+        return np.stack(self._trace(row[:, None], col))
 
     def _trace(self, row: Doubles, col: Doubles) -> tuple[Doubles, Doubles]:
         """Return (v, u) of places of the shared grid, (n, 1) and (m,), in this band, each (n, m)."""

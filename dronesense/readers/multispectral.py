@@ -248,7 +248,8 @@ def read(
     reference = captures.reference(capture)
     frames = capture.frames
     runs = tuple(tiff_directory.run(Path(frame.path)) for frame in frames)
-    source = CaptureSource(capture, _register(capture, reference, tally), runs=runs)
+    maps = (each.settled(frames[0].shape) for each in _register(capture, reference, tally))
+    source = CaptureSource(capture, tuple(maps), runs=runs)
     exposures = {frame.exposure_s for frame in frames}
     if capture.time is None:
         tally.warnings.append("its release has no UTC: its pixels have no place on a track")
