@@ -26,7 +26,7 @@ from scipy.signal import lfilter
 from scipy.stats import chi2
 
 from dronesense.detect import gas_statistics
-from dronesense.detect.gas import search
+from dronesense.detect.gas import WINDOW_S, search
 from dronesense.model import Ambient, DetectRule, GasSeries
 
 Floats = NDArray[np.float64]
@@ -128,7 +128,7 @@ def column_of(piece: Piece) -> Floats:
     return np.array(value)[piece.first : piece.last]
 
 
-def on_the_ground() -> Iterator[tuple[str, Floats]]:
+def on_the_ground() -> Iterator[Floats]:
     """Yield what the NMT drone read on the ground before and after its flight."""
     with (SHARED / "uav_aeris_nmt/level0.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -136,8 +136,7 @@ def on_the_ground() -> Iterator[tuple[str, Floats]]:
         keys = ("Seconds", species, "Sts")
         table = np.array([[float(row[key] or "nan") for key in keys] for row in rows if row[species]])
         seconds, value = table[table[:, 2] == 0.0, :2].T
-        for part in np.split(value, np.flatnonzero(np.diff(seconds) > GAP_S) + 1):
-            yield f"NMT on the ground, {species}", part
+        yield from np.split(value, np.flatnonzero(np.diff(seconds) > GAP_S) + 1)
 
 
 def series(value: Floats) -> GasSeries:
@@ -175,7 +174,7 @@ def realized(count: int, hours: float) -> str:
 def main() -> None:
     """Print one table of simulated hours and one of real records."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hours", type=int, default=1000, help="simulated hours of each kind of noise")
+    parser.add_argument("--hours", type=int, default=1000, help="simulated hours of each kind of noise, or 0")
     parser.add_argument(
         "--methods", nargs="+", default=list(gas_statistics.METHODS), choices=gas_statistics.METHODS
     )
@@ -184,7 +183,7 @@ def main() -> None:
     print(describe())
     head = "| record | method | " + " | ".join(f"stated {rate:g}" for rate in STATED) + " |"
     print(f"\n{head}\n|---|---|---|---|---|")
-    for kind in options.kinds:
+    for kind in options.kinds if options.hours else []:
         for method in options.methods:
             count = [0] * len(STATED)
             begin = time.perf_counter()
@@ -199,16 +198,17 @@ def main() -> None:
     if not SHARED.is_dir():
         print(f"\nno real records: {SHARED} does not exist")
         return
-    pieces = [(f"{piece.path} {piece.column}", column_of(piece)) for piece in REAL] + list(on_the_ground())
-    hours = sum(value.size for _, value in pieces) / 3600.0
-    print(f"\n{len(pieces)} real records without plumes, {hours:.2f} h\n\n{head}\n|---|---|---|---|---|")
-    for method in options.methods:
-        each = [[found_in(series(value), rate, method) for rate in STATED] for _, value in pieces]
-        rates = " | ".join(realized(count, hours) for count in np.sum(each, axis=0))
-        print(f"| real | {method} | {rates} |")
-        for (name, value), counts in zip(pieces, each, strict=True):
-            if any(counts):
-                print(f"    {name} ({value.size} s): {counts}")
+    pieces = [column_of(piece) for piece in REAL] + list(on_the_ground())
+    print(f"\nreal records without plumes\n\n{head}\n|---|---|---|---|---|")
+    for title, chosen in (
+        ("a window or longer", [value for value in pieces if value.size >= WINDOW_S]),
+        ("shorter", [value for value in pieces if value.size < WINDOW_S]),
+    ):
+        hours = sum(value.size for value in chosen) / 3600.0
+        for method in options.methods:
+            each = [[found_in(series(value), rate, method) for rate in STATED] for value in chosen]
+            rates = " | ".join(realized(count, hours) for count in np.sum(each, axis=0))
+            print(f"| {title}: {len(chosen)}, {hours:.2f} h | {method} | {rates} |", flush=True)
 
 
 if __name__ == "__main__":

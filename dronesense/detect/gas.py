@@ -309,6 +309,7 @@ def _parameters(series: GasSeries, rule: DetectRule, samples: _Samples, found: _
         "hours_searched": hours,
         "samples": len(series),
         "samples_searched": int(samples.index.size),
+        "shorter_than_window": bool(samples.index.size * samples.step_s < found.under.window_s),
         "samples_in_plumes": int(np.count_nonzero(found.under.plume)),
         "expected_false_alarms": expected,
         "expected_false_alarms_per_hour": expected / hours,

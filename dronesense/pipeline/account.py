@@ -104,6 +104,11 @@ class Account:
             f"{rule.target} in {series.source}: {stated} stated, {hourly:.2g} per hour expected: "
             f"{expected:.2g} by chance in this flight"
         )
+        if found.parameters["shorter_than_window"]:
+            self.warnings.append(
+                f"{series.source}: the usable {series.species} samples last less than the background's window "
+                f"of {found.parameters['window_s']:g} s: expect more false alarms than stated"
+            )
         self._searches.append(
             {
                 "target": rule.target,
