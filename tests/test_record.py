@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +233,61 @@ def test_points_and_standards_are_kept_for_the_limits(read):
         GAS.replace("[response]", f'standards = {[list(row) for row in rows]}\nunit = "ppb"\n[response]')
     )
     assert stated.species["CH4"].standards[1] == pytest.approx((0.002, 0.00211, 0.00005))
+
+
+def test_camera_gain_with_a_unit_becomes_radiometry(read, tmp_path):
+    (tmp_path / "dark.csv").write_text("band,0,1\n0,10,11\n1,20,21\n")
+    (tmp_path / "gain.csv").write_text("band,0,1\n0,100,200\n1,300,400\n")
+    (tmp_path / "smile.csv").write_text("band,0,1\n0,0.5,-0.5\n1,0.25,0\n")
+    keys = 'gain = "gain.csv"\ngain_unit = "uflick"\ngain_sigma = 0.05\nsmile = "smile.csv"\n'
+    camera = read(CAMERA + keys + 'dark_between = "interpolate"\n')
+    assert isinstance(camera, CameraCalibration)
+    np.testing.assert_allclose(camera.gain, [[1e-3, 2e-3], [3e-3, 4e-3]])  # 1 uflick = 1e-5 W/(m2 sr nm)
+    assert camera.radiometry is not None
+    assert camera.radiometry.per_ms
+    assert camera.radiometry.notes == ()
+    np.testing.assert_array_equal(camera.radiometry.gain, camera.gain)
+    np.testing.assert_array_equal(camera.radiometry.darks[0].level, [[10, 11], [20, 21]])
+    np.testing.assert_array_equal(camera.radiometry.relative_sigma, [0.05, 0.05])
+    np.testing.assert_array_equal(camera.smile_nm, [[0.5, -0.5], [0.25, 0.0]])
+    assert camera.dark_between == "interpolate"
+    plain = read(CAMERA + 'gain = "gain.csv"\n')
+    assert "taken to be in W/(m2 sr nm)" in plain.radiometry.notes[0]
+    assert plain.dark_between == "nearest"
+    assert read(CAMERA).radiometry is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [
+        ('gain = "gain.csv"\ngain_unit = "ppm"', "does not convert"),
+        ('gain = "gain.csv"\ngain_unit = "flicks"', "unknown unit"),
+        ('gain_unit = "uflick"', "there is no gain"),
+        ('gain = "gain.csv"\ngain_sigma = -0.1', "0 or greater"),
+        ('gain = "gain.csv"\npack = "p.icp"', "both pack and gain"),
+        ('pack = "absent.icp"', "cannot be opened"),
+        ('pack = "dark.csv"', "no whole zip"),
+        ('dark_between = "cubic"', "dark_between"),
+    ],
+)
+def test_camera_radiometry_with_mistakes(read, tmp_path, keys, match):
+    for name in ("dark", "gain"):
+        (tmp_path / f"{name}.csv").write_text("band,0,1\n0,10,11\n")
+    with pytest.raises(ManifestError, match=match):
+        read(CAMERA + keys + "\n")
+
+
+def test_camera_pack(read, tmp_path):
+    sys.path.insert(0, str(Path(__file__).parent))
+    import icp_writer
+
+    gain = np.arange(1.0, 9.0).reshape(2, 4)
+    icp_writer.pack(tmp_path / "p.icp", icp_writer.members(gain, {(0, 5): np.full((2, 4), 3)}))
+    camera = read(CAMERA.replace('dark = "dark.csv"', 'pack = "p.icp"'))
+    np.testing.assert_allclose(camera.radiometry.gain, gain * 1e-5)
+    assert camera.radiometry.darks[0].settings.integration_ms == 5.0
+    digest = hashlib.sha256((tmp_path / "p.icp").read_bytes()).hexdigest()
+    pinned = f'pack = {{ path = "p.icp", sha256 = "{digest}" }}'
+    assert read(CAMERA.replace('dark = "dark.csv"', pinned)).radiometry is not None
+    with pytest.raises(ManifestError, match=f"sha256 {digest}"):
+        read(CAMERA.replace('dark = "dark.csv"', pinned.replace(digest, "0" * 64)))

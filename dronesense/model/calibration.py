@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model.checks import freeze
+from dronesense.model.radiometry import Radiometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,12 @@ class CameraCalibration:
         Radiance per DN per ms.
     bad_pixels : (bands, samples) bool or None
         Detector elements not to be used.
+    radiometry : Radiometry or None
+        What turns counts into W/(m2 sr nm): from `gain` and `dark`, or a calibration pack.
+    smile_nm : (bands, samples) float64 or None
+        True center wavelength of each element minus that of its band, nm.
+    dark_between : {"nearest", "interpolate", "linear"}
+        How the dark signal is brought to another exposure; anything but the nearest only where stated.
     """
 
     instrument: str
@@ -151,9 +159,12 @@ class CameraCalibration:
     bad_pixels: NDArray[np.bool_] | None = None
     note: str = ""
     path: str = ""
+    radiometry: Radiometry | None = None
+    smile_nm: NDArray[np.float64] | None = None
+    dark_between: Literal["nearest", "interpolate", "linear"] = "nearest"
 
     def __post_init__(self) -> None:
-        freeze(self, np.float64, (None, None), "dark", "gain")
+        freeze(self, np.float64, (None, None), "dark", "gain", "smile_nm")
         freeze(self, np.bool_, (None, None), "bad_pixels")
 
 

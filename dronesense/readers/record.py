@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,12 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from dronesense.errors import ManifestError, ReadError, UnitsError
 from dronesense.model import CameraCalibration, GasCalibration, Response, SpeciesCalibration
-from dronesense.readers import envi, toml
+from dronesense.model.radiometry import DarkFrame, Radiometry
+from dronesense.plugins import read_head
+from dronesense.readers import envi, hyspex_block, icp, toml
 from dronesense.readers.table import read_table
 from dronesense.units import convert
 
 UNIX_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 HASH_CHUNK_BYTES: Final = 1 << 20
+RADIANCE_UNIT: Final = "W/(m2 sr nm)"
 MIN_POINTS: Final = 2
 """A line needs two points."""
 
@@ -66,10 +70,15 @@ class _Record(_Strict, frozen=True):
     dark: str | _File | None = None
     gain: str | _File | None = None
     bad_pixels: str | _File | None = None
+    smile: str | _File | None = None
+    pack: str | _File | None = None
+    gain_unit: str | None = None
+    gain_sigma: float | None = None
+    dark_between: Literal["nearest", "interpolate", "linear"] = "nearest"
 
 
 def read(path: Path) -> GasCalibration | CameraCalibration:
-    """Read a calibration record; one with ``dark``, ``gain`` or ``bad_pixels`` is a camera's.
+    """Read a calibration record; one with ``dark``, ``gain``, ``bad_pixels`` or ``pack`` is a camera's.
 
     Parameters
     ----------
@@ -93,8 +102,8 @@ def read(path: Path) -> GasCalibration | CameraCalibration:
             "has no zone", where=f"{path}, key valid_from", fix="write it as 2026-06-01T00:00:00Z"
         )
     valid_from = (entry.valid_from - UNIX_EPOCH) // timedelta(microseconds=1) * 1000
-    files = {"dark": entry.dark, "gain": entry.gain, "bad_pixels": entry.bad_pixels}
-    if any(file is not None for file in files.values()):
+    files = {"dark": entry.dark, "gain": entry.gain, "bad_pixels": entry.bad_pixels, "smile": entry.smile}
+    if entry.pack is not None or any(file is not None for file in files.values()):
         if entry.species or entry.response != _Response() or entry.after is not None:
             raise ManifestError(
                 "holds both a camera's and an analyser's keys", where=path, fix="make two records"
@@ -295,15 +304,68 @@ def _camera(
             what = "must be finite" + (" and greater than 0" if key == "gain" else "")
             raise ManifestError(what, where=f"{path}, key {key}")
     bad = arrays.get("bad_pixels")
-    return CameraCalibration(
+    camera = CameraCalibration(
         instrument=entry.instrument,
         valid_from=valid_from,
         dark=arrays.get("dark"),
-        gain=arrays.get("gain"),
+        gain=_gain_in_watts(path, entry, arrays.get("gain")),
         bad_pixels=None if bad is None else bad != 0.0,
         note=entry.note,
         path=str(path),
+        smile_nm=arrays.get("smile"),
+        dark_between=entry.dark_between,
     )
+    return replace(camera, radiometry=_radiometry(path, entry, camera))
+
+
+def _gain_in_watts(
+    path: Path, entry: _Record, gain: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    """Return the gain in W/(m2 sr nm) per DN per ms, if its unit is stated."""
+    if entry.gain_unit is None:
+        return gain
+    if gain is None:
+        raise ManifestError("there is no gain", where=f"{path}, key gain_unit", fix="leave it out")
+    try:
+        return gain * convert(1.0, entry.gain_unit, RADIANCE_UNIT)
+    except UnitsError as error:
+        raise ManifestError(
+            error.what, where=f"{path}, key gain_unit", fix="e.g. uflick, mW/(cm2 sr um) or W/(m2 sr nm)"
+        ) from error
+
+
+def _radiometry(path: Path, entry: _Record, camera: CameraCalibration) -> Radiometry | None:
+    """Return what turns counts into radiance: of a pack, or of gain and dark."""
+    sigma = entry.gain_sigma
+    if sigma is not None and not 0.0 <= sigma < math.inf:
+        raise ManifestError("must be 0 or greater", where=f"{path}, key gain_sigma", fix="0.05 means 5 %")
+    if entry.pack is not None:
+        if camera.gain is not None:
+            raise ManifestError("holds both pack and gain", where=path, fix="keep one of the two")
+        found = _pack(path, _File(entry.pack) if isinstance(entry.pack, str) else entry.pack)
+    elif camera.gain is not None:
+        notes = () if entry.gain_unit else (f"the gain is taken to be in {RADIANCE_UNIT} per count per ms",)
+        found = Radiometry(camera.gain, per_ms=True, name=path.name, notes=notes)
+    else:
+        return None
+    if camera.dark is not None:
+        found = found.with_darks((DarkFrame(camera.dark, name=f"{path.name}, key dark"),))
+    if sigma is not None:
+        found = replace(found, relative_sigma=np.full(len(found.gain), sigma))
+    return found if camera.bad_pixels is None else replace(found, bad_pixels=camera.bad_pixels)
+
+
+def _pack(path: Path, file: _File) -> Radiometry:
+    """Return the calibration of a Resonon pack, or of the block in front of a HySpex cube."""
+    target, where = path.parent / file.path, f"{path}, key pack"
+    try:
+        if file.sha256 is not None:
+            _check_hash(target, file.sha256, where)
+        if hyspex_block.sniff(read_head(target)):
+            return hyspex_block.read(target)[0]
+        return icp.read(target)[0]
+    except OSError as error:
+        raise ManifestError(str(error), where=where) from error
 
 
 def _array(path: Path, key: str, entry: str | _File) -> NDArray[np.float64]:
