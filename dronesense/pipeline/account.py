@@ -106,8 +106,8 @@ class Account:
         )
         if found.parameters["shorter_than_window"]:
             self.warnings.append(
-                f"{series.source}: the usable {series.species} samples last less than the background's window "
-                f"of {found.parameters['window_s']:g} s: expect more false alarms than stated"
+                f"{series.source}: the usable {series.species} samples last less than the background's "
+                f"window of {found.parameters['window_s']:g} s: expect more false alarms than stated"
             )
         self._searches.append(
             {
