@@ -196,6 +196,36 @@ def test_two_gdals_live_in_one_process(tmp_path: Path, order: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+import layer_writer as maker
+from dronesense.writers import flatgeobuf, gpkg, kmz, layers
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+made = layers.from_layer(maker.layer(*maker.three()))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+for writer, name in ((gpkg, "a.gpkg"), (flatgeobuf, "a.fgb"), (kmz, "a.kmz")):
+    try:
+        writer.write_layers(made, Path(sys.argv[1]) / name)
+    except Exception as error:
+        print(type(error).__name__, isinstance(error, OSError) or type(error).__name__ == "EvidenceError")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE")
+@pytest.mark.parametrize(("limit", "fail"), [(0, 3), (1_000, 3), (60_000, 1), (120_000, 1)])
+def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path, limit: int, fail: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), str(limit), str(Path(__file__).parent)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == fail, done.stdout + done.stderr
+    assert all(line.endswith("True") for line in lines)
+    assert len(list(tmp_path.iterdir())) == 3 - fail
+
+
 PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"
 
 
@@ -390,7 +420,7 @@ def test_overlay_lies_where_the_raster_does(tmp_path: Path) -> None:
     layer = maker.layer()
     kmz.write(layer, tmp_path / "a.kmz")
     document, files = opened(tmp_path / "a.kmz")
-    overlay = next(document.iter(f"{KML}GroundOverlay"))
+    overlay = list(document.iter(f"{KML}GroundOverlay"))[1]  # the gas map comes first
     side = {
         each.tag.removeprefix(KML): float(each.text or "nan")
         for each in overlay.find(f"{KML}LatLonBox") or []
@@ -405,7 +435,7 @@ def test_overlay_lies_where_the_raster_does(tmp_path: Path) -> None:
     assert side["east"] == pytest.approx(max(corners[0]), abs=pixel)
     assert side["south"] == pytest.approx(min(corners[1]), abs=pixel)
     assert side["north"] == pytest.approx(max(corners[1]), abs=pixel)
-    picture = files["overlay_1.png"]
+    picture = files["overlay_2.png"]
     opacity = np.asarray(pytest.importorskip("PIL.Image").open(io.BytesIO(picture)))[..., 3]
     assert opacity[2, opacity.shape[1] // 2] == 0  # the first rows have no score
     assert opacity[-8, opacity.shape[1] // 2] == 255

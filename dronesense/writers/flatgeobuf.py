@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dronesense.errors import EvidenceError
 from dronesense.model import HotspotLayer
 from dronesense.writers import layers as layers_module
 from dronesense.writers import ogr
 from dronesense.writers.atomic import replacing
 from dronesense.writers.layers import Layers
+from dronesense.writers.markup import clean
 
 
 def write(layer: HotspotLayer, path: Path) -> None:
@@ -30,9 +32,15 @@ def write_layers(layers: Layers, path: Path) -> None:
 
     Raises
     ------
+    EvidenceError
+        If what was read back differs from what was written.
     OSError
         If the disk is full or the folder cannot be written.
     """
     points, _, _ = layers_module.hotspot_tables(layers)
     with replacing(path) as temporary:
         ogr.write_table(points, temporary, driver="FlatGeobuf", append=False)
+        if sorted(ogr.read_texts(temporary, "id")) != sorted(
+            clean(str(each)) for each in points.values["id"]
+        ):
+            raise EvidenceError("does not read back as it was written", where=path, fix="check the disk")

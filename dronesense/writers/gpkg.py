@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dronesense.errors import EvidenceError
 from dronesense.model import HotspotLayer
 from dronesense.writers import layers as layers_module
 from dronesense.writers import ogr, style
@@ -63,6 +64,8 @@ def write_layers(layers: Layers, path: Path) -> None:
 
     Raises
     ------
+    EvidenceError
+        If what was read back differs from what was written.
     OSError
         If the disk is full or the folder cannot be written.
     """
@@ -90,8 +93,20 @@ def write_layers(layers: Layers, path: Path) -> None:
                 _add_headings(database, tables)
                 _add_styles(database, tables, moment)
                 database.execute("COMMIT")
+                _check(database, tables, path)
         except sqlite3.Error as error:
             raise OSError(f"{path}: could not be completed ({error})") from error
+
+
+def _check(database: sqlite3.Connection, tables: Sequence[Table], path: Path) -> None:
+    """Raise EvidenceError if the file is not whole: GDAL has reported success on a full disk."""
+    whole = database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    counts = {}
+    for table in tables:
+        query = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608 - names of our own
+        counts[table.name] = database.execute(query).fetchone()[0]
+    if not whole or counts != {each.name: len(each) for each in tables}:
+        raise EvidenceError("does not read back as it was written", where=path, fix="check the disk")
 
 
 def _add_headings(database: sqlite3.Connection, tables: Sequence[Table]) -> None:

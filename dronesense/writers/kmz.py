@@ -40,6 +40,8 @@ FILL_OPACITY: Final = 0x46
 OPAQUE: Final = 0xFF
 OVERLAY_PIXELS: Final = 1024
 """Longest side of a picture: what tablets draw without a pause."""
+MAX_OVERLAYS: Final = 24
+"""Pictures in a file, gas maps first: what a tablet holds in memory (4 MB each)."""
 EDGE_POINTS: Final = 33
 """On each edge of a raster, to find how far its bent edges reach in longitude and latitude."""
 METERS_PER_DEGREE: Final = 111_320.0
@@ -79,11 +81,12 @@ def write_layers(layers: Layers, path: Path) -> None:
     _style(body, "track", style.TRACK.classes[0].color, style.TRACK.classes[0].size)
     _hotspots(body, layers)
     _track(body, layers)
-    overlays = [*layers.rasters, *layers.maps]
-    folder = add(body, "Folder") if overlays else None
-    if folder is not None:
-        add(folder, "name", "Rasters")
-        for number, raster in enumerate(overlays, start=1):
+    overlays = [*layers.maps, *layers.rasters]
+    if overlays:
+        folder = add(body, "Folder")
+        add(folder, "name", f"Rasters ({min(len(overlays), MAX_OVERLAYS)} of {len(overlays)})")
+        for number, source in enumerate(overlays[:MAX_OVERLAYS], start=1):
+            raster = layers_module.thin(source)
             _overlay(folder, raster, f"overlay_{number}.png", pictures, shown=number == 1)
     files = {"doc.kml": to_bytes(document), **pictures}
     write_bytes(path, zipped(files))

@@ -27,7 +27,7 @@ from dronesense.model import GroundRaster, HotspotLayer
 from dronesense.writers import columns, geojson, reviews, table, track
 from dronesense.writers.columns import Column
 
-THINNED_PIXELS: Final = 2048
+THINNED_PIXELS: Final = 1024
 """Longest side of a raster that outlines and pictures are made of."""
 STRIP_ROWS: Final = 1024
 """Rows read at a time while thinning."""
@@ -89,18 +89,18 @@ class Layers:
         The track as GeoJSON.
     samples : tuple of str
         Gas series as CSV.
-    rasters : tuple of GroundRaster
-        Score rasters, thinned to :data:`THINNED_PIXELS`.
-    maps : tuple of GroundRaster
-        Gas maps (the estimate), thinned as well.
+    rasters : tuple of GroundRaster or Path
+        Score rasters, in memory or as files; :func:`thin` reads one at a time.
+    maps : tuple of GroundRaster or Path
+        Gas maps (the estimate).
     """
 
     flight: str
     collection: Mapping[str, Any]
     track: Mapping[str, Any] | None = None
     samples: tuple[str, ...] = ()
-    rasters: tuple[GroundRaster, ...] = ()
-    maps: tuple[GroundRaster, ...] = ()
+    rasters: tuple[GroundRaster | Path, ...] = ()
+    maps: tuple[GroundRaster | Path, ...] = ()
 
     @property
     def features(self) -> list[dict[str, Any]]:
@@ -129,13 +129,11 @@ def from_layer(layer: HotspotLayer) -> Layers:
         collection=json.loads(geojson.encode(layer)),
         track=None if trajectory is None else json.loads(track.encode(trajectory, flight=layer.flight)),
         samples=tuple(table.encode_gas(trace) for trace in layer.gas),
-        rasters=tuple(map(thinned, layer.rasters)),
+        rasters=layer.rasters,
         maps=tuple(
-            thinned(
-                GroundRaster(
-                    f"{each.species}__{each.method}", each.mean, each.transform, each.crs, each.unit,
-                    f"{each.species} by {each.method}: estimate",
-                )
+            GroundRaster(
+                f"{each.species}__{each.method}", each.mean, each.transform, each.crs, each.unit,
+                f"{each.species} by {each.method}: estimate",
             )
             for each in layer.maps
         ),
@@ -171,8 +169,8 @@ def from_path(path: Path) -> Layers:
         collection=collection,
         track=way,
         samples=tuple(_text(each) for each in sorted((folder / "gas").glob("*.csv"))),
-        rasters=tuple(read_thinned(each) for each in sorted((folder / "scores").glob("*.tif"))),
-        maps=tuple(read_thinned(each) for each in sorted((folder / "gas").glob("*.tif"))),
+        rasters=tuple(sorted((folder / "scores").glob("*.tif"))),
+        maps=tuple(sorted((folder / "gas").glob("*.tif"))),
     )
 
 
@@ -310,7 +308,7 @@ def track_table(layers: Layers) -> Table:
 def coverage_table(layers: Layers) -> Table:
     """Return what the cameras looked at: the outline of the pixels with a score, one for each cube."""
     seen: dict[str, list[BaseGeometry]] = {}
-    for raster in layers.rasters:
+    for raster in map(thin, layers.rasters):
         area = outline(raster)
         if not area.is_empty:
             seen.setdefault(raster.name.split("__")[0], []).append(area)
@@ -393,6 +391,11 @@ def _reach(raster: GroundRaster) -> float:
     a, b, _, d, e, _ = raster.transform
     ny, nx = raster.values.shape
     return math.hypot(a * nx + b * ny, d * nx + e * ny)
+
+
+def thin(source: GroundRaster | Path) -> GroundRaster:
+    """Return a raster of :class:`Layers` thinned, read from the disk where it is a file."""
+    return read_thinned(source) if isinstance(source, Path) else thinned(source)
 
 
 def thinned(raster: GroundRaster) -> GroundRaster:

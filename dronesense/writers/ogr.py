@@ -73,6 +73,24 @@ def write_table(table: Table, path: Path, *, driver: str, append: bool, **option
         raise OSError(f"{path}: GDAL could not write it ({error})") from error
 
 
+def read_texts(path: Path, column: str) -> list[str]:
+    """Return the texts of one column of a file with one layer.
+
+    Raises
+    ------
+    OSError
+        If GDAL cannot read it.
+    """
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+
+    try:
+        _, _, _, data = read(str(path), columns=[column], read_geometry=False)
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(f"{path}: GDAL cannot read it back ({error})") from error
+    return [str(text) for text in data[0]]
+
+
 @contextlib.contextmanager
 def at(moment: str) -> Iterator[None]:
     """Let GDAL stamp what it writes with *moment* in place of the clock: same layer, same bytes."""
