@@ -205,7 +205,7 @@ def test_real_headwall_and_fenix(shared_data):
     folder = shared_data / "spectral" / "envi"
     header = envi_header.read(folder / "plantcv" / "darkReference.hdr")
     assert header.remarks["serial number"] == "G4-426"
-    found = envi_camera.settings(header, assumptions=[])
+    found = envi_camera.of_file(header.path, assumptions=[])
     assert found.band_binning * header.integer("bands") == int(header.remarks["post aoi height"])
     assert found.sample_binning * header.integer("samples") == int(header.remarks["post aoi width"])
 

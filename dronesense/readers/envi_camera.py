@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import UnitsError
 from dronesense.model.radiometry import CameraSettings
+from dronesense.readers import envi_header
 from dronesense.readers.envi_header import Header
 from dronesense.units import convert
 
@@ -167,3 +169,14 @@ def _is_radiance(text: str) -> bool:
     except UnitsError:
         return False
     return True
+
+
+def of_file(path: Path, *, assumptions: list[str]) -> CameraSettings:
+    """Return how the cube with the ENVI header *path* was taken, see :func:`settings`.
+
+    Raises
+    ------
+    ReadError
+        If the header cannot be read.
+    """
+    return settings(envi_header.read(path), assumptions=assumptions)
