@@ -260,3 +260,15 @@ def test_unknown_method_and_background_are_refused() -> None:
         search(series(value), rule("cumsum"))
     with pytest.raises(ValueError, match="start"):
         search(series(value), dataclasses.replace(rule(), background="asl"))
+
+
+def test_what_the_search_cannot_see_is_told() -> None:
+    """A drift 60 noises deep over 400 s; and a record shorter than the background's window."""
+    t = np.arange(1200.0)
+    noise = NOISE * np.random.default_rng(11).standard_normal(t.size)
+    found = search(series(2.0 - 0.6 * np.exp(-0.5 * ((t - 400.0) / 80.0) ** 2) + noise), rule())
+    assert 100.0 < found.parameters["below_background_s"] < 500.0
+    assert not found.parameters["shorter_than_window"]
+    quiet = search(series(2.0 + noise[:250]), rule())
+    assert quiet.parameters["below_background_s"] == 0.0
+    assert quiet.parameters["shorter_than_window"]

@@ -29,6 +29,8 @@ WINDOW_PER_PLUME: Final = 3.0
 """The window is at least so many times as long as the longest event."""
 MAX_WIDENINGS: Final = 3
 """The window is doubled so many times at most."""
+LONG_DIP: Final = 0.1
+"""Stretches below the background that last more than this part of the window are told."""
 P_VALUE_FLOOR: Final = 1e-12
 """No record is long enough to know smaller probabilities."""
 _NS: Final = 1_000_000_000
@@ -288,6 +290,13 @@ def _detections(
     return tuple(out)
 
 
+def _below(samples: _Samples, found: _Found) -> int:
+    """Return the number of samples in long stretches below the background, where gas would not be seen."""
+    first, last = gas_background.runs(found.z < -gas_background.PLUME_LOW, samples.joined)
+    lasting = last - first
+    return int(lasting[lasting * samples.step_s > LONG_DIP * found.under.window_s].sum())
+
+
 def _parameters(series: GasSeries, rule: DetectRule, samples: _Samples, found: _Found) -> dict[str, object]:
     """How it was done, for the run's record."""
     low = gas_alarms.LOW_OF_HIGH * found.level
@@ -309,6 +318,7 @@ def _parameters(series: GasSeries, rule: DetectRule, samples: _Samples, found: _
         "hours_searched": hours,
         "samples": len(series),
         "samples_searched": int(samples.index.size),
+        "below_background_s": _below(samples, found) * samples.step_s,
         "shorter_than_window": bool(samples.index.size * samples.step_s < found.under.window_s),
         "samples_in_plumes": int(np.count_nonzero(found.under.plume)),
         "expected_false_alarms": expected,

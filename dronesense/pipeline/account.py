@@ -109,6 +109,12 @@ class Account:
                 f"{series.source}: the usable {series.species} samples last less than the background's "
                 f"window of {found.parameters['window_s']:g} s: expect more false alarms than stated"
             )
+        if found.parameters["below_background_s"]:
+            self.warnings.append(
+                f"{series.source}: {series.species} lies far below its background for "
+                f"{found.parameters['below_background_s']:g} s (a drift that the background cannot follow): "
+                "gas met there is not seen"
+            )
         self._searches.append(
             {
                 "target": rule.target,
