@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dronesense.errors import ReadError
 from dronesense.readers import envi, envi_camera, envi_header
@@ -164,6 +166,10 @@ def test_default_bands_and_bad_bands(tmp_path):
         (";Integration Time = 7", 7.0, True),
         (";exposure : 12 ms", 12.0, False),
         ("tint = 0", math.nan, True),
+        ("tint = inf", math.nan, True),
+        ("tint = 1e400 ms", math.nan, True),
+        ("tint1 = 4\ntint2 = 4.0", 4.0, True),
+        ("tint1 = 4\ntint2 = auto", math.nan, True),
         ("tint = -4 ms", math.nan, True),
     ],
 )
@@ -217,3 +223,35 @@ def test_real_headwall_and_fenix(shared_data):
     assert found.sample_binning * header.integer("samples") == header.integer("pixelmatching width")
     assert math.isnan(found.integration_ms)  # the two detectors were exposed differently
     assert any("tint1" in each for each in said)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+NUMBER = st.one_of(st.integers(-3, 99).map(str), st.floats().map(str), TEXT)
+KEYS = st.sampled_from(
+    [
+        "tint",
+        "tint1",
+        "tint2",
+        "gain",
+        "binning",
+        "binning2",
+        "shutter",
+        "sample binning",
+        "data units",
+        ";exposure",
+    ]
+)
+
+
+@given(st.lists(st.tuples(KEYS, NUMBER), max_size=6))
+def test_any_text_gives_settings_or_a_plain_refusal(lines):
+    raw = "\n".join(["ENVI", *(f"{key} = {value}" for key, value in lines), ""]).encode()
+    try:
+        header = envi_header.decode(raw, Path("x.hdr"))
+        found = envi_camera.settings(header, assumptions=[])
+        assert envi_camera.radiance_factor(header, []) > 0.0
+    except ReadError:
+        return
+    assert not found.integration_ms <= 0.0
+    assert found.integration_ms != math.inf
+    assert found.sample_binning >= 1

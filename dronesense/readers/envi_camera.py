@@ -54,11 +54,12 @@ def integration_ms(header: Header, assumptions: list[str]) -> float:
             assumptions.append(f'"{key} = {text[:40]}" is not a number: exposure unknown')
             return math.nan
         if key == "tint1" and header.text("tint2"):
-            values = np.concatenate([values, header.numbers("tint2")])
+            second = _numbers(header.text("tint2"))
+            values = np.append(values, math.nan if second is None else second)
         if values.size and np.all(values == values[0]) and values[0] > 0.0:
             assumptions.append(f'"{key}" is taken to be in ms')
             return float(values[0])
-        why = "differs between bands" if values.max() > 0.0 else "is not greater than 0"
+        why = "differs between bands" if not values.max() <= 0.0 else "is not greater than 0"
         assumptions.append(f'"{key}" {why}: one exposure is not known')
         return math.nan
     return math.nan
@@ -117,10 +118,12 @@ def _checked(header: Header, key: str, value: float) -> int:
 
 
 def _number(text: str) -> float:
+    """Return *text* as a finite number, else NaN."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def _numbers(text: str) -> NDArray[np.float64] | None:
