@@ -346,6 +346,24 @@ def test_dark_frame_against_numpy():
         detector.dark_frame(cube(lines), rows=(5, 18))
 
 
+def test_a_flat_takes_stripes_and_vignetting_out():
+    rng = np.random.default_rng(8)
+    response = rng.uniform(0.8, 1.2, (4, 30)) * (1.0 - 0.3 * np.linspace(-1.0, 1.0, 30) ** 2)
+    response[2, 7] = 0.0
+    dark = np.full((4, 30), 20.0)
+    flat = detector.dark_frame(cube(rng.normal(dark + 5_000.0 * response, 4.0, (200, 4, 30))))
+    factor = detector.flat_field(flat, dark)
+    assert [tuple(each) for each in np.argwhere(np.isnan(factor))] == [(2, 7)]
+    even = factor * response
+    spread = np.nanmax(even, axis=1) / np.nanmin(even, axis=1) - 1.0
+    assert (spread < 1e-3).all()  # 4 / sqrt(200) DN of 2800 and more
+    np.testing.assert_allclose(np.nanmedian(1.0 / factor, axis=1), 1.0, rtol=1e-12)
+    with pytest.raises(CalibrationError, match="swapped"):
+        detector.flat_field(DarkFrame(dark), flat.level)
+    with pytest.raises(CalibrationError, match="the flat has"):
+        detector.flat_field(flat, dark[:2])
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 31, 32, 33, 70])
 @pytest.mark.parametrize("kind", ["zeros", "copies", "shutter"])
 def test_remnants_at_the_end(count, kind):

@@ -30,6 +30,10 @@ MAD_TO_SIGMA: Final = 1.482602218505602
 """1 / quantile(0.75) of the standard normal distribution."""
 QUANTUM_SIGMA: Final = 1.0 / 12.0**0.5
 """Standard deviation of rounding to a whole count."""
+MIN_KNOWN_SHARE: Final = 0.5
+"""A flat with fewer elements above dark is none."""
+FLAT_SIGMA: Final = 3.0
+"""Signal of a flat over dark, in standard deviations of its mean, from which a response is known."""
 SHUTTER_SHARE: Final = 0.02
 """A last line with less than this share of the usual signal was read with the shutter closed."""
 REFERENCE_LINES: Final = 32
@@ -359,6 +363,56 @@ def dark_frame(
         lines=last - first,
         name=cube.path,
     )
+
+
+def flat_field(flat: DarkFrame, dark: Doubles) -> Doubles:
+    """Return what evens out the elements of each band: 1 over the relative response, from a uniform source.
+
+    Multiplied with a gain per band it makes a gain per element; alone it removes stripes and vignetting.
+
+    Parameters
+    ----------
+    flat : DarkFrame
+        Mean counts of a uniform source, see :func:`dark_frame`.
+    dark : (bands, samples) float64
+        Dark signal at its exposure, DN.
+
+    Returns
+    -------
+    (bands, samples) float64
+        Median 1 in each band; NaN for elements whose signal is not greater than 0, or not greater than three
+        standard deviations of its mean.
+
+    Raises
+    ------
+    CalibrationError
+        If the shapes differ, or less than half of it is brighter than the dark.
+
+    Examples
+    --------
+    >>> flat_field(DarkFrame(np.array([[12.0, 6.0, 14.0]])), np.full((1, 3), 2.0)).round(3)
+    array([[1.   , 2.5  , 0.833]])
+    """
+    if flat.level.shape != dark.shape:
+        raise CalibrationError(
+            f"the flat has {flat.level.shape} bands x samples, the dark {dark.shape}", where=flat.name or None
+        )
+    signal = flat.level - dark
+    least = np.zeros_like(signal)
+    if flat.deviation is not None and flat.lines > 0:
+        least = FLAT_SIGMA * flat.deviation / np.sqrt(flat.lines)
+    known = signal > least
+    if known.mean() < MIN_KNOWN_SHARE:
+        raise CalibrationError(
+            f"only {int(known.sum())} of {known.size} elements of the flat are brighter than the dark",
+            where=flat.name or None,
+            fix="check that flat and dark are not swapped",
+        )
+    some = known.any(axis=1)
+    factor = np.full(signal.shape, np.nan)
+    masked = np.where(known, signal, np.nan)
+    factor[some] = np.nanmedian(masked[some], axis=1, keepdims=True) / masked[some]
+    return factor
 
 
 def _mean_and_deviation(
