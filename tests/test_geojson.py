@@ -200,6 +200,24 @@ def test_point_beyond_the_antimeridian_comes_back() -> None:
     assert collection["features"][0]["geometry"] == {"type": "Point", "coordinates": [-179.9999995, -16.5]}
 
 
+def test_what_was_cut_before_is_cut_the_same_again() -> None:
+    slanted = shapely.affinity.rotate(box(179.9999, -16.5001, 180.0001, -16.4999), 17.0)
+    once = geojson.prepare(slanted, (180.0, -16.5))
+    again = geojson.prepare(once, (180.0, -16.5))
+    assert len(again.geoms) == len(once.geoms) == 2
+    assert again.symmetric_difference(once).area < 1e-12
+
+
+def test_a_slanted_outline_that_jumps_is_cut_once_and_loses_nothing() -> None:
+    """As outlines come from a work CRS: every longitude within 180, so the ring crosses itself on paper."""
+    slanted = shapely.affinity.rotate(box(179.99, -16.51, 180.01, -16.49), 7.0).segmentize(0.001)
+    lonlat = shapely.get_coordinates(slanted)
+    lonlat[:, 0] = (lonlat[:, 0] + 180.0) % 360.0 - 180.0
+    cut = geojson.prepare(Polygon(lonlat), (180.0, -16.5))
+    assert len(cut.geoms) == 2
+    assert cut.area == pytest.approx(slanted.area, rel=1e-4)
+
+
 def test_hole_on_the_antimeridian_stays_a_hole() -> None:
     """A ring of pixels around 180°: the hole is open to the cut, both halves are C-shaped and closed."""
     ring = box(179.9, 10, 180.1, 11).difference(box(179.95, 10.4, 180.05, 10.6))

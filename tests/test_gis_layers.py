@@ -288,6 +288,36 @@ def test_stairs_of_a_slanted_strip_go_and_a_hole_stays() -> None:
     assert back.area == pytest.approx(slanted.sum(), rel=0.01)
 
 
+def test_layers_across_the_antimeridian(tmp_path: Path) -> None:
+    """A raster of 30 by 20 m around 180° E, with two targets: cut in the layers, whole in the overlay."""
+    crs = "EPSG:32701"
+    x, y = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(180.0, -16.5)
+    grids = tuple(
+        GroundRaster(
+            name, np.ones((40, 60), np.float32), (0.5, 0.0, x - 15.0, 0.0, -0.5, y + 10.0), crs, "1", "d"
+        )
+        for name in ("l__a", "l__b")
+    )
+    spot = maker.hotspot(box(179.9999, -16.5001, 180.0001, -16.4999), lon=180.0, lat=-16.5)
+    made = layers.from_layer(HotspotLayer("f", (spot,), rasters=grids))
+    factor = pyproj.Proj(crs).get_factors(180.0, -16.5).areal_scale
+    coverage = layers.coverage_table(made)
+    assert coverage.values["area_m2"] == [pytest.approx(600.0 / factor, rel=1e-3)]
+    (_, _, areas), (seen,) = layers.hotspot_tables(made), coverage.geometries
+    for shape in (*areas.geometries, seen):
+        assert shape.is_valid
+        assert [round(abs(edge)) for edge in shape.bounds[::2]] == [180, 180]
+        assert len(shape.geoms) == 2
+    gpkg.write_layers(made, tmp_path / "a.gpkg")
+    assert rows(tmp_path / "a.gpkg", "SELECT count(*) FROM coverage") == [(1,)]
+    values, (west, _, east, _) = kmz.to_lonlat_grid(grids[0])
+    assert west < 180.0 < east < west + 1e-3
+    assert np.isfinite(values).mean() > 0.9
+    item = stac.item(made, tmp_path / "hotspots.geojson", tmp_path / "i.json")
+    assert item["bbox"][0] > 179.9
+    assert item["bbox"][2] < -179.9
+
+
 def test_a_large_raster_is_thinned_on_the_disk_as_in_memory(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(layers, "THINNED_PIXELS", 100)
     monkeypatch.setattr(layers, "STRIP_ROWS", 64)

@@ -127,10 +127,7 @@ def prepare(geometry: BaseGeometry, place: tuple[float, float]) -> BaseGeometry:
     >>> prepare(box(179.9, 10, 180.1, 11), (180.0, 10.5)).wkt[:12]
     'MULTIPOLYGON'
     """
-    flat = shapely.force_2d(geometry)
-    if not flat.is_valid:
-        flat = _of_dimension(shapely.make_valid(flat), geometry)
-    parts = _cut(_unwrapped(flat))
+    parts = _cut(_unwrapped(shapely.force_2d(geometry)))
     rounded = shapely.set_precision(parts, 10.0**-DECIMALS)
     if rounded.is_empty:
         return Point(round(place[0], DECIMALS), round(place[1], DECIMALS))
@@ -148,15 +145,24 @@ def _of_dimension(geometry: BaseGeometry, like: BaseGeometry) -> BaseGeometry:
 
 
 def _unwrapped(geometry: BaseGeometry) -> BaseGeometry:
-    """Return longitudes that run on beyond 180 where a geometry would span half the globe."""
+    """Return a valid geometry whose longitudes run on beyond 180 where it would span half the globe.
+
+    Repaired only afterwards: what jumps over the antimeridian crosses itself on paper, not on the ground.
+    """
     west, _, east, _ = geometry.bounds
     if not east - west > HALF_TURN_DEG:
-        return geometry
+        return _valid(geometry)
 
     def run_on(lonlat: Any) -> Any:
         return np.column_stack([lonlat[:, 0] % FULL_TURN_DEG, lonlat[:, 1]])
 
-    return shapely.transform(geometry, run_on)
+    turned = _valid(shapely.transform(geometry, run_on))
+    halves = turned.geom_type == "MultiPolygon"  # cut before: they meet along the antimeridian again
+    return shapely.union_all(shapely.get_parts(turned)) if halves else turned
+
+
+def _valid(geometry: BaseGeometry) -> BaseGeometry:
+    return geometry if geometry.is_valid else _of_dimension(shapely.make_valid(geometry), geometry)
 
 
 def _cut(geometry: BaseGeometry) -> BaseGeometry:

@@ -311,11 +311,11 @@ def coverage_table(layers: Layers) -> Table:
     for raster in map(thin, layers.rasters):
         area = outline(raster)
         if not area.is_empty:
-            seen.setdefault(raster.name.split("__")[0], []).append(area)
-    areas = {cube: shapely.union_all(parts) for cube, parts in sorted(seen.items())}
-    shapes = [
-        geojson.prepare(area, (float(area.centroid.x), float(area.centroid.y))) for area in areas.values()
-    ]
+            place = shapely.get_coordinates(area)[0].tolist()
+            seen.setdefault(raster.name.split("__")[0], []).append(geojson.prepare(area, place))
+    grid = 10.0**-geojson.DECIMALS
+    areas = {cube: shapely.union_all(parts, grid_size=grid) for cube, parts in sorted(seen.items())}
+    shapes = [shapely.orient_polygons(area, exterior_cw=False) for area in areas.values()]
     values: dict[str, list[Any]] = {
         "cube": list(areas),
         "flight": [layers.flight] * len(areas),

@@ -27,6 +27,13 @@ ARRAY_TYPES: Final[dict[str, Any]] = {
 }
 
 
+def gdal_versions() -> dict[str, str]:
+    """Return the version of the GDAL inside pyogrio, for the run manifest."""
+    import pyogrio
+
+    return {"gdal (pyogrio)": str(pyogrio.__gdal_version_string__)}
+
+
 def write_table(table: Table, path: Path, *, driver: str, append: bool, **options: Any) -> None:
     """Write *table* as a layer of the file *path*; *options* go to :func:`pyogrio.raw.write`.
 
