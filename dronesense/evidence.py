@@ -23,7 +23,7 @@ from dronesense import __version__
 from dronesense.errors import EvidenceError
 from dronesense.model import Flight, HotspotLayer, IngestReport, InputFile
 from dronesense.timescale import to_iso
-from dronesense.writers import raster
+from dronesense.writers import ogr, raster
 from dronesense.writers.atomic import MANIFEST_NAME, MANIFEST_SCHEMA, sha256_file, write_bytes
 
 RUN_NAME: Final = MANIFEST_NAME
@@ -37,6 +37,8 @@ DISTRIBUTIONS: Final = (
     "matplotlib",
     "msgspec",
     "numpy",
+    "pybaselines",
+    "pyogrio",
     "pyproj",
     "rasterio",
     "scipy",
@@ -190,7 +192,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "unknown"
-    return found | {"dronesense": __version__} | raster.gdal_versions()
+    return found | {"dronesense": __version__} | raster.gdal_versions() | ogr.gdal_versions()
 
 
 def _file(each: InputFile, flight: Flight) -> Path:

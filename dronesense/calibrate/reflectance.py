@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dronesense.errors import CalibrationError
 from dronesense.model import Panel, SpectralCube
 from dronesense.model.cube import CubeSource, Folded, fold
-from dronesense.model.signature import resample_spectrum
 
 MIN_SIGNAL_TO_NOISE: Final = 3.0
 """Panel signal over dark, in standard deviations of single lines, below which an element is not used."""
@@ -131,12 +130,7 @@ def calibrate(
     """
     panel = _check(cube, panel)
     dark_mean, history = _dark(cube, panel, dark)
-    rho, covered = resample_spectrum(
-        panel.reflectance.wavelength_nm,
-        panel.reflectance.value,
-        center_nm=cube.bands.center_nm,
-        fwhm_nm=cube.bands.fwhm_nm,
-    )
+    rho, _, covered = panel.reflectance.in_bands(center_nm=cube.bands.center_nm, fwhm_nm=cube.bands.fwhm_nm)
     signal, unusable, lost = _panel_signal(cube, panel, dark_mean, saturation_dn, history)
     good = cube.bands.good & covered & ~lost
     if not good.any():

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import DetectRule, Signature, SpectralCube
-from dronesense.model.signature import resample_spectrum
 
 MIN_COVERED: Final = 0.5
 """Share of the good bands that a signature must cover."""
@@ -37,10 +36,7 @@ def signature_in_bands(
             fix=fix,
         )
     if not signature.by_band:
-        sensor = {"center_nm": cube.bands.center_nm, "fwhm_nm": cube.bands.fwhm_nm}
-        value, covered = resample_spectrum(signature.wavelength_nm, signature.value, **sensor)
-        sigma, _ = resample_spectrum(signature.wavelength_nm, signature.sigma, **sensor)
-        return value, sigma, covered
+        return signature.in_bands(center_nm=cube.bands.center_nm, fwhm_nm=cube.bands.fwhm_nm)
     if len(signature.value) != len(cube.bands):
         raise CalibrationError(
             f"the signature {signature.name!r} has {len(signature.value)} bands, the cube {len(cube.bands)}",

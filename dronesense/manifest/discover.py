@@ -13,6 +13,7 @@ from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
+from dronesense.readers import captures
 from dronesense.readers import instrument as instrument_reader
 
 TRAJECTORY: Final = "dronesense.readers.trajectory"
@@ -22,6 +23,8 @@ GAS: Final = "dronesense.readers.gas"
 DETECTOR: Final = "dronesense.detectors"
 
 SKIPPED_FOLDERS: Final = frozenset({"products", "calibration", "__pycache__", "System Volume Information"})
+TARGET_SUFFIX: Final = ".csv"
+"""Signatures in the project's own form become rules; a folder of field spectra does not become hundreds."""
 DARK_WORDS: Final = ("dark",)
 PANEL_WORDS: Final = ("panel", "white")
 TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".dat"})
@@ -114,6 +117,8 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
     if claimed:
         finds.logs.append((path, claimed[0]))
         return None
+    if path.suffix.lower() in TERRAIN_SUFFIXES and (first := captures.leader(path)) not in (None, path):
+        return f"band of the capture {first.name}"
     if path.suffix.lower() in TERRAIN_SUFFIXES and not plugins.claims(CUBE, path):
         finds.terrains.append(path)
         return None
@@ -177,7 +182,12 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
             "false_alarm_rate": DEFAULT_FALSE_ALARM_RATE,
         }
         for path in finds.signatures
-        if panel is None or panel["reflectance"] != name(path)
+        if path.suffix.lower() == TARGET_SUFFIX and (panel is None or panel["reflectance"] != name(path))
+    ]
+    result.ignored += [
+        (name(path), "a measured spectrum; name it in [[detect]], or keep it: dronesense signatures import")
+        for path in finds.signatures
+        if path.suffix.lower() != TARGET_SUFFIX and (panel is None or panel["reflectance"] != name(path))
     ]
     finds.companions.update(path.with_suffix(".toml") for path in finds.signatures)
 

@@ -48,7 +48,7 @@ from dronesense.model import (
     Trajectory,
     Wind,
 )
-from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers import captures, csv_wind, gas_tables, geoid_grid, height_model
 from dronesense.readers.instrument import with_clock
 
 
@@ -374,6 +374,7 @@ class Opener:
         line_times: str | Path,
         role: str,
     ) -> SpectralCube:
+        path = captures.leader(path) or path
         module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
         cube, report = module.read(
             path,

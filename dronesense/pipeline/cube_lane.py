@@ -20,6 +20,7 @@ from dronesense.model import (
     Detection,
     DetectRule,
     Flight,
+    Frame,
     GroundRaster,
     LineScan,
     MapGrid,
@@ -72,6 +73,12 @@ def _check_place(given: CubeInput, flight: Flight) -> None:
         raise CoverageError(
             "has neither line times nor a map grid, so its pixels have no place",
             fix="put <name>.lines.csv (columns line,utc) beside it",
+        )
+    if isinstance(geometry, Frame):
+        raise CoverageError(
+            "is a picture of a frame camera, which has no place on the ground yet",
+            fix="give an orthomosaic of the captures (GeoTIFF on a map grid), or use the library: "
+            "readers.multispectral, calibrate.frames, detect.spectral",
         )
     if not isinstance(geometry, LineScan):
         return
