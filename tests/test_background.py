@@ -59,13 +59,13 @@ def test_small_cubes_use_every_pixel_and_match_brute_force() -> None:
     x = values.astype(np.float32).transpose(0, 2, 1).reshape(-1, 6).astype(np.float64)
 
     def loaded(c: np.ndarray) -> np.ndarray:
-        return c + 1e-3 * np.trace(c) / 6 * np.eye(6)
+        return c + 1e-3 * np.diag(np.diag(c))
 
     d = x - x.mean(axis=0)
     distance = np.einsum("ij,jk,ik->i", d, np.linalg.inv(loaded(np.cov(x.T))), d)
-    kept = x[distance <= np.quantile(distance, 0.99)]
-    assert found.pixels == len(kept) == 1980
-    assert found.trimmed == 20
+    kept = x[distance <= np.quantile(distance, 0.995)]
+    assert found.pixels == len(kept) == 1990
+    assert found.trimmed == 10
     np.testing.assert_allclose(found.mean, kept.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.covariance, np.cov(kept.T), rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(
@@ -128,9 +128,9 @@ def test_too_few_pixels_and_singular_covariances_are_refused_with_a_way_out() ->
         background.estimate(make_cube(rng.normal(size=(5, 20, 6))), ridge=1e-3)
     values = rng.normal(size=(40, 3, 40))
     values[:, 2] = values[:, 1]
-    with pytest.raises(CoverageError, match=r"singular.*1e-3"):
+    with pytest.raises(CoverageError, match=r"singular.*3e-3"):
         background.estimate(make_cube(values), ridge=0.0)
-    assert background.estimate(make_cube(values), ridge=1e-3).pixels == 1584
+    assert background.estimate(make_cube(values), ridge=1e-3).pixels == 1592
     with pytest.raises(CoverageError, match="no good band"):
         background.estimate(make_cube(values, good=np.zeros(3, dtype=bool)), ridge=0.0)
     with pytest.raises(ValueError, match="ridge"):
@@ -144,6 +144,6 @@ def test_a_subset_of_bands_is_what_an_estimate_of_them_gives() -> None:
     keep = np.array([True, False, True, True, False, True])
     part = background.subset(whole, keep, where="c")
     c = whole.covariance[np.ix_(keep, keep)]
-    expected = np.linalg.inv(c + 1e-3 * np.trace(c) / 4 * np.eye(4))
+    expected = np.linalg.inv(c + 1e-3 * np.diag(np.diag(c)))
     np.testing.assert_allclose(part.whitening.T @ part.whitening, expected, rtol=1e-8)
     assert part.bands.tolist() == [0, 2, 3, 5]

@@ -18,7 +18,7 @@ SAMPLE_PIXELS: Final = 65_536
 """Pixels of the strided sample, at most."""
 SAMPLE_BYTES: Final = 32 * 1024 * 1024
 """And bytes: 31,000 pixels, 115 per band, of a 270-band camera, where some 10 per band are enough."""
-TRIM_SHARE: Final = 0.01
+TRIM_SHARE: Final = 0.005
 """Share of the sample, the farthest from the mean, that is left out as possible targets."""
 NOISE_TRIM_SHARE: Final = 0.2
 """Share of the neighbor differences, the farthest from zero, that is left out as edges of materials."""
@@ -53,9 +53,9 @@ class Background:
         Covariance of the noise of one pixel, from differences of neighbors; an upper bound where texture is
         fine.
     ridge : float
-        As a share of the mean eigenvalue, ``trace(covariance) / k``.
+        As a share of each band's own variance.
     whitening : (k, k) float64
-        Lower triangular ``W`` with ``W' W = (covariance + ridge trace / k I)^-1``.
+        Lower triangular ``W`` with ``W' W = (covariance + ridge diag(covariance))^-1``.
     condition : float
         Condition number of the correlation matrix that was factored, after the ridge.
     sample : (n, k) float32
@@ -89,7 +89,7 @@ def estimate(
 ) -> Background:
     """Estimate the background from a sample of rows and columns spread evenly over the cube.
 
-    Mean and covariance are accumulated in float64 on shifted values; the 1 % of the sample that lies farthest
+    Mean and covariance are summed in float64 on shifted values; the 0.5 % of the sample that lies farthest
     from the mean (Mahalanobis distance) is then left out, once, because targets in their own background hide
     themselves. Some background outliers go with them: the statistics describe the bulk.
 
@@ -97,7 +97,8 @@ def estimate(
     ----------
     cube : SpectralCube
     ridge : float
-        Share of the mean eigenvalue that is added to the diagonal, >= 0.
+        Share of each band's variance that is added to it, >= 0: one unit on the diagonal of the correlation,
+        whatever the bands' units and gains.
     exclude : (rows, cols) bool, optional
         Pixels not to be used.
     bands : (k,) int64, optional
@@ -135,7 +136,7 @@ def estimate(
     history = (
         (
             f"background: {int(kept.sum())} of {len(sample)} sampled pixels in {len(index)} bands "
-            f"(farthest {TRIM_SHARE:.0%} left out), ridge {ridge:g} of the mean eigenvalue, "
+            f"(farthest {TRIM_SHARE:.1%} left out), ridge {ridge:g} of each band's variance, "
             f"condition {condition:.3g}"
         ),
     )
@@ -189,7 +190,7 @@ def factor(covariance: NDArray[np.float64], *, ridge: float, where: str) -> tupl
         raise CoverageError(
             f"the covariance of {len(covariance)} bands is singular (ridge {ridge:g})",
             where=where,
-            fix="use a ridge of 1e-3, or exclude bands that repeat others",
+            fix="use a ridge of 3e-3, or exclude bands that repeat others",
         )
     return whitening, float(eigenvalue[-1] / eigenvalue[0])
 
@@ -212,12 +213,9 @@ def _whiten(
     covariance: NDArray[np.float64], *, ridge: float
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Return the whitening matrix, None for a singular covariance, and the correlation."""
-    loaded = covariance
-    if ridge > 0.0:
-        k = len(covariance)
-        loaded = covariance + np.eye(k) * (ridge * np.trace(covariance) / k)
-    deviation = np.sqrt(np.diag(loaded))
-    correlation = loaded / deviation / deviation[:, None]
+    deviation = np.sqrt(np.diag(covariance) * (1.0 + ridge))
+    correlation = covariance / deviation / deviation[:, None]
+    np.fill_diagonal(correlation, 1.0)
     try:
         lower = np.linalg.cholesky(correlation)
     except np.linalg.LinAlgError:

@@ -23,8 +23,8 @@ from dronesense.detect.scoring import Scores, Task
 from dronesense.model import Detection, DetectRule, ScoreMap, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 
-DEFAULT_RIDGE: Final = 1e-3
-"""Share of the mean eigenvalue added to the diagonal of the covariance."""
+DEFAULT_RIDGE: Final = 3e-3
+"""Share of each band's variance added to it; see docs/methods/spectral-detection.md for what it brings."""
 DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
 """Per pixel, for a rule that states neither a rate nor a threshold."""
 DEFAULT_MODEL_ERROR: Final = 0.02
@@ -68,7 +68,7 @@ def search(
     rules : sequence of DetectRule
         Spectral rules. `threshold` wins over `false_alarm_rate`; with neither, 1e-5 per pixel.
     ridge : float
-        Share of the mean eigenvalue added to the diagonal of the covariance.
+        Share of each band's variance that is added to it.
     budget_bytes : int
         Memory for blocks; the sample (at most 32 MiB, and as much for its neighbors) and the maps (8 bytes
         per pixel and rule, 4 of which stay) come on top.
