@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy import io, ndimage, stats
 
-from dronesense.detect import background, spectral
+from dronesense.detect import background, scoring, spectral
 from dronesense.detect import tail as tails
 from dronesense.errors import CalibrationError, CoverageError, PluginError
 from dronesense.model import Bands, Detection, DetectRule, ScoreMap, Signature, SpectralCube
+from dronesense.model.cube import Folded
 
 # -- a made-up camera over a made-up ground: mixtures, shade, texture, noise, calibration error --
 
@@ -253,6 +254,95 @@ def test_block_size_changes_nothing() -> None:
         assert len(found_a) == len(found_b)
 
 
+def test_workers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_scene(1, size=90, full=2, part=2, alike=2)
+    rules = [rule(scene.signature, m, threshold=0.5) for m in ("ace", "sam")]
+    monkeypatch.setattr(scoring, "worker_count", lambda limit: 1)
+    (one, _), (two, _) = spectral.search(scene.cube, rules)
+    monkeypatch.setattr(scoring, "worker_count", lambda limit: 3)
+    for (score, _), expected in zip(spectral.search(scene.cube, rules), (one, two), strict=True):
+        np.testing.assert_array_equal(score.score, expected.score)
+
+
+@dataclass
+class Counts:
+    """A folded source: counts, gain and offset, one element to interpolate."""
+
+    stored: np.ndarray
+    gain: np.ndarray
+    offset: np.ndarray
+    repair: tuple[np.ndarray, ...] = ()
+    share: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.stored.shape  # type: ignore[return-value]
+
+    def _stored(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.stored[start:stop], np.ones((stop - start, self.shape[2]), dtype=bool)
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        values = self.stored[start:stop] * self.gain + self.offset
+        if self.repair:
+            band, col, below, above = self.repair
+            values[:, band, col] = values[:, below, col] + self.share * (
+                values[:, above, col] - values[:, below, col]
+            )
+        return values.astype(np.float32), self._stored(start, stop)[1]
+
+    def folded(self) -> Folded:
+        return Folded(self._stored, self.gain, self.offset, self.repair, self.share)
+
+
+@pytest.mark.parametrize("cols", [90, 1500])  # several lines at once; one line in parts
+def test_folded_counts_score_as_their_values_do(cols: int) -> None:
+    scene = make_scene(9, size=90, bands=40, full=4, part=2, alike=2)
+    values = np.tile(scene.cube.source.values, (1, 1, -(-cols // 90)))[:, :, :cols]  # type: ignore[attr-defined]
+    rng = np.random.default_rng(0)
+    dark, gain = rng.uniform(90, 110, size=(40, cols)), rng.uniform(2e-4, 3e-4, size=(40, cols))
+    counts = np.round(values / gain + dark).astype(np.uint16)
+    repair = (np.array([7, 0]), np.array([11, cols - 1]), np.array([6, 1]), np.array([8, 1]))
+    source = Counts(
+        counts,
+        gain.astype(np.float32),
+        (-dark * gain).astype(np.float32),
+        repair,
+        np.array([0.5, 0.0], dtype=np.float32),
+    )
+    folded = replace(scene.cube, source=source)
+    plain = replace(scene.cube, source=Rows(*source.read(0, 90)))
+    rules = [rule(scene.signature, m, threshold=0.5) for m in ("ace", "mf", "sam")]
+    for (a, _), (b, _) in zip(spectral.search(folded, rules), spectral.search(plain, rules), strict=True):
+        np.testing.assert_allclose(a.score, b.score, atol=2e-5)
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e5, 1e7])
+def test_scores_agree_with_float64_up_to_large_condition_numbers(condition: float) -> None:
+    rng = np.random.default_rng(3)
+    k = 120
+    rotation, _ = np.linalg.qr(rng.normal(size=(k, k)))
+    root = rotation * np.sqrt(np.geomspace(1.0, 1.0 / condition, k)) * 0.05
+    x = 0.4 + rng.normal(size=(120 * 100, k)) @ root.T
+    target = 0.4 + 0.03 * rng.normal(size=k)
+    x[[50, 7000]] = target  # scores then span their whole range
+    cube = make_cube(x.reshape(120, 100, k).transpose(0, 2, 1), np.linspace(400.0, 1000.0, k))
+    x = cube.source.read(0, 120)[0].transpose(0, 2, 1).reshape(-1, k).astype(np.float64)
+    signature = Signature(
+        "t", np.arange(k, dtype=float), target, np.full(k, np.nan), "reflectance", by_band=True
+    )
+    rules = [rule(signature, m, threshold=1e9) for m in ("ace", "mf")]
+    known = background.estimate(cube, ridge=0.0)
+    assert known.condition > condition / 30
+    inverse = np.linalg.inv(known.covariance)
+    d, t = x - known.mean, target - known.mean
+    along, power = d @ inverse @ t, float(t @ inverse @ t)
+    energy = np.einsum("ri,ij,rj->r", d, inverse, d, optimize=True)
+    expected = {"ace": np.sign(along) * along**2 / power / energy, "mf": along / power}
+    for score, _ in spectral.search(cube, rules, ridge=0.0):
+        true = expected[score.method]
+        assert np.abs(score.score.ravel() - true).max() <= 2e-5 * np.ptp(true)
+
+
 def test_matched_filter_and_coherence_do_not_change_under_affine_maps() -> None:
     scene = make_scene(2, size=80, bands=20, full=2, part=2, alike=0)
     rng = np.random.default_rng(0)
@@ -485,3 +575,13 @@ def test_signed_coherence_rejects_what_is_opposite() -> None:
     assert isinstance(score, ScoreMap)
     assert score.score[40, 40] < -0.5
     assert not found_at(found, 40, 40)
+
+
+def test_the_published_anomaly_figure(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Liu et al. 2021 (doi 10.1109/TNNLS.2021.3071026), table II, "Los Angeles": 84.038 %, of all pixels
+    monkeypatch.setattr(background, "TRIM_SHARE", 0.0)
+    cube, x, mask = load(shared_data / "spectral/detect/abu/abu-airport-2.mat")
+    known = background.estimate(cube, ridge=0.0)
+    pixels = x.reshape(-1, x.shape[2])[:, known.bands]
+    distance = background.distances(pixels, known.mean, known.whitening)
+    assert auc(distance, mask) == pytest.approx(0.8404, abs=5e-4)

@@ -166,8 +166,7 @@ class _Plan:
         k = self.k = len(bands)
         self.bands = slice(int(bands[0]), int(bands[-1]) + 1) if np.ptp(bands) == k - 1 else bands
         self.contrast = np.array([task.contrast for task in tasks])
-        self._stack(tasks, background)
-        self.values_asked = bool(len(self.rows)) or any(task.scorer.needs for task in tasks)
+        self.values_asked = any(task.scorer.rows.size or task.scorer.needs for task in tasks)
         mean = background.mean.astype(np.float32)[:, None]
         self.mean = mean
         self.gain = None if source.gain is None else self._tiled(source.gain[self.bands])
@@ -177,16 +176,28 @@ class _Plan:
         else:
             self.offset = self._tiled(np.broadcast_to(-mean if offset is None else offset - mean, (k, cols)))
         self.repair = _repair(source, bands, mean[:, 0], centered=not self.values_asked)
+        rounded = background.mean - mean[:, 0]
+        if offset is not None and not self.values_asked:
+            rounded = ((offset - mean) - (offset - background.mean[:, None])).mean(axis=1)
+        self._stack(tasks, background, rounded)
 
-    def _stack(self, tasks: Sequence[Task], background: Background) -> None:
-        """Stack whitening, matched filters and what the scorers ask for."""
+    def _stack(self, tasks: Sequence[Task], background: Background, rounded: Doubles) -> None:
+        """Stack whitening, matched filters and what the scorers ask for.
+
+        Pixels come out too large by what rounding the mean to float32 has left, *rounded*. Where bands hardly
+        vary on their own (a large condition number) it shows, so it is taken off the products: off the energy
+        by one more row.
+        """
         k = self.k
+        white = background.whitening @ rounded
+        self.energy_row, self.energy_rest = 2.0 * background.whitening.T @ white, np.float32(white @ white)
+        self.fraction_rest = np.array([[task.matched @ rounded] for task in tasks], dtype=np.float32)
         self.matched = slice(k, k + len(tasks))
         more = [task.scorer.centered for task in tasks if task.scorer.centered.size]
         rows = [task.scorer.rows for task in tasks if task.scorer.rows.size]
         self.centered_of = _slices([len(task.scorer.centered) for task in tasks], start=self.matched.stop)
         self.rows_of = _slices([len(task.scorer.rows) for task in tasks], start=0)
-        tail = np.concatenate([[task.matched for task in tasks], *more])
+        tail = np.concatenate([[task.matched for task in tasks], *more, [self.energy_row]])
         self.rows = np.concatenate(rows).astype(np.float32) if rows else np.empty((0, k), dtype=np.float32)
         edges = np.linspace(0, k, min(WHITENING_PARTS, k) + 1).astype(int).tolist()
         self.parts: list[tuple[slice, Floats]] = []
@@ -269,7 +280,9 @@ class _Worker:
         for rows, part in plan.parts:
             np.matmul(part, d[: min(rows.stop, plan.k)], out=out[rows])
         energy = np.einsum("bc,bc->c", out[: plan.k], out[: plan.k])
+        energy -= out[-1] - plan.energy_rest
         fraction = out[plan.matched]
+        fraction -= plan.fraction_rest
         usable = np.isfinite(energy) & valid.ravel()
         if not usable.all():
             fraction[:, ~usable] = np.nan
