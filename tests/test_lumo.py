@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dronesense.errors import ReadError
+from dronesense.manifest.discover import discover
 from dronesense.readers import envi, lumo
 
 HEADER = """ENVI
@@ -169,3 +170,12 @@ def test_a_damaged_header_is_refused(tmp_path):
     (folder / "capture" / "DARKREF_a.hdr").write_text("ENVI\nsamples = 6\n")
     with pytest.raises(ReadError, match="DARKREF_a"):
         lumo.captures(folder)
+
+
+def test_a_run_by_discovery_pairs_each_strip_with_its_own_dark(tmp_path):
+    capture(tmp_path / "raw", "strip_1", darkref=5.0, whiteref=5.0)
+    capture(tmp_path / "raw", "strip_2", tint=9.0, darkref=9.0)
+    found = discover(tmp_path)
+    inside = {Path(each["path"]).name: Path(each["dark"]).name for each in found.tables["cube"]}
+    assert inside == {"strip_1.hdr": "DARKREF_strip_1.hdr", "strip_2.hdr": "DARKREF_strip_2.hdr"}
+    assert {Path(label).name for label, _ in found.ignored} == {"WHITEREF_strip_1.hdr"}

@@ -13,7 +13,7 @@ from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
-from dronesense.readers import captures
+from dronesense.readers import captures, lumo
 from dronesense.readers import instrument as instrument_reader
 
 TRAJECTORY: Final = "dronesense.readers.trajectory"
@@ -124,6 +124,9 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
         return None
     if plugins.claims(CUBE, path):
         stem = path.name.lower()
+        if path.parent.name == lumo.CAPTURE and path.name.startswith(tuple(lumo.PREFIXES)):
+            finds.companions.update(other for other in _beside(path) if other != path)
+            return "a white reference; to use it set panel in [[cube]]" if path.name[:1] == "W" else None
         if any(word in stem for word in DARK_WORDS):
             finds.darks.append(path)
         elif any(word in stem for word in PANEL_WORDS):
@@ -162,8 +165,13 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
         camera = _camera_of(cube, cameras)
         if camera is not None:
             table["instrument"] = camera.id
-        if finds.darks:
+        strip = lumo.of_cube(cube)
+        if strip is not None and strip.dark is not None:
+            table["dark"] = name(strip.dark.path)
+        elif finds.darks:
             table["dark"] = name(finds.darks[0])
+        if strip is not None:
+            finds.companions.update(strip.companions)
         if panel is not None:
             table["panel"] = panel
         tables.setdefault("cube", []).append(table)
