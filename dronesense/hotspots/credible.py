@@ -42,7 +42,7 @@ def highest_density_regions(x: Floats, y: Floats, shares: Sequence[float]) -> tu
 
     References
     ----------
-    Hyndman 1996, Computing and graphing highest density regions, doi 10.1080/00031305.1996.10473359; Scott
+    Hyndman 1996, Computing and graphing highest density regions, doi 10.2307/2684423; Scott
     1992, Multivariate density estimation.
     """
     if x.size < 2 or not all(0.0 < share < 1.0 for share in shares):

@@ -279,7 +279,7 @@ def _numbered(raw: _Sorted, readings: GasReadings) -> tuple[NDArray[np.bool_], _
 def _crossings(raw: _Sorted, start_ns: np.int64, wind: Wind) -> Paths:
     """Return one path for each number: its mean over the way, and where on it the gas was."""
     if not raw.time.size:
-        return _NO_PATHS
+        return NO_PATHS
     first = np.flatnonzero(np.diff(raw.number, prepend=-1))
     label = np.repeat(np.arange(first.size), np.diff(np.append(first, raw.time.size)))
     last = np.append(first[1:], raw.time.size) - 1
@@ -324,7 +324,7 @@ def _crossings(raw: _Sorted, start_ns: np.int64, wind: Wind) -> Paths:
 def _averages(raw: _Sorted, start_ns: np.int64, wind: Wind) -> Paths:
     """Return the means of each place over a minute, or longer where there are many."""
     if not raw.time.size:
-        return _NO_PATHS
+        return NO_PATHS
     seconds = (raw.time - start_ns) / NS_PER_S
     # Longer than a minute where that would give too many.
     minutes = np.unique(np.stack([raw.number, (seconds // AVERAGE_S).astype(np.int64)]), axis=1).shape[1]
@@ -396,7 +396,7 @@ class _Wind:
         return unit_east, unit_north, speed, sway, np.where(told & self.has_up, lift, np.nan)
 
 
-_NO_PATHS: Final = Paths(
+NO_PATHS: Final = Paths(
     *(np.zeros(shape) for shape in [(0, 3)] * 2 + [(0,)] * 6 + [(0, 2)] + [(0,)]),  # type: ignore[arg-type]
     *(np.zeros(0, dtype=np.int64) for _ in range(2)),
     *(np.zeros(0) for _ in range(2)),
