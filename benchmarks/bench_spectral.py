@@ -21,9 +21,10 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from machine import describe, peak_mib, table
+from machine import describe, peak_mib, seconds, table
 
 SAMPLES, BANDS = 640, 270
 PANEL_LINES = 50
@@ -121,9 +122,8 @@ def write_sparse(folder: Path, gigabytes: float) -> None:
     _header(folder / "sparse.bil", lines)
 
 
-def _search(folder: Path, count: int, name: str) -> dict[str, float]:
+def _problem(folder: Path, count: int, name: str) -> tuple[Any, list[Any]]:
     from dronesense.calibrate import reflectance
-    from dronesense.detect import spectral
     from dronesense.model import DetectRule, Panel, Signature
     from dronesense.readers import envi
 
@@ -137,7 +137,13 @@ def _search(folder: Path, count: int, name: str) -> dict[str, float]:
         DetectRule(f"t{k}", signature=Signature(f"t{k}", NM, value, unknown, "reflectance"), method="ace")
         for k, value in enumerate(targets()[:count])
     ]
-    found = spectral.search(lit, rules)
+    return lit, rules
+
+
+def _search(folder: Path, count: int, name: str) -> dict[str, float]:
+    from dronesense.detect import spectral
+
+    found = spectral.search(*_problem(folder, count, name))
     return {
         "found": sum(len(detections) for _, detections in found),
         "pixels": sum(int((score.score >= score.threshold).sum()) for score, _ in found),
@@ -184,7 +190,50 @@ def theirs(folder: Path, count: int) -> dict[str, float]:
     return {"found": found, "pixels": pixels, "maps_mib": 0.0}
 
 
-CHILDREN = {"ours": ours, "theirs": theirs, "sparse": sparse}
+def alone(folder: Path, count: int) -> dict[str, float]:
+    """Scores alone, one thread each: ours from the file, SPy's from memory, and the limit of sgemm."""
+    warnings.simplefilter("ignore")
+    import spectral as spy
+
+    from dronesense.blocks import one_blas_thread
+    from dronesense.detect import background as backgrounds
+    from dronesense.detect import scoring
+    from dronesense.detect import spectral as search
+
+    lit, rules = _problem(folder, count, "cube")
+    matched = [search.match_bands(lit, rule) for rule in rules]
+    with one_blas_thread():
+        tasks = search._prepare(lit, backgrounds.estimate(lit, ridge=search.DEFAULT_RIDGE), rules, matched)
+        mine = min(
+            seconds(lambda: scoring.score_cube(lit, tasks, budget_bytes=1 << 25, workers=1)) for _ in range(5)
+        )
+        square, pixels = (np.ones(shape, dtype=np.float32) for shape in ((BANDS, BANDS), (BANDS, SAMPLES)))
+        limit = min(seconds(lambda: square @ pixels) for _ in range(200))
+        image = _spy_cube(folder)
+        known = spy.calc_stats(image)
+        each = targets()[0]
+        peer = seconds(lambda: spy.matched_filter(image, each, known))
+        peer += seconds(lambda: spy.ace(image, each, known))
+    pixels_scored = lit.shape[0] * lit.shape[2]
+    # what an exact score must multiply: half of a square for the whitening, and a row for each target
+    needed = 2.0 * pixels_scored * BANDS * (BANDS / 2 + count)
+    return {
+        "ours_s": mine,
+        "spy_s": count * peer,
+        "times": count * peer / mine,
+        "sgemm_gflops": 2.0 * BANDS * BANDS * SAMPLES / limit / 1e9,
+        "share_of_sgemm_triangular": needed / mine / (2.0 * BANDS * BANDS * SAMPLES / limit),
+        "share_of_sgemm_square": 2.0
+        * pixels_scored
+        * BANDS
+        * (BANDS + count)
+        / mine
+        * limit
+        / (2.0 * BANDS * BANDS * SAMPLES),
+    }
+
+
+CHILDREN = {"ours": ours, "theirs": theirs, "sparse": sparse, "alone": alone}
 
 
 def child(who: str, folder: Path, count: int) -> dict[str, float]:
@@ -247,6 +296,8 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             write(folder, options.lines)
         _report(folder, options)
+        if not options.only:
+            print(f"scores alone, one thread: {json.dumps(child('alone', folder, MAX_TARGETS))}")
         if options.sparse:
             write_sparse(folder, options.sparse)
             result = child("sparse", folder, 1)
