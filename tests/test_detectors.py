@@ -64,7 +64,7 @@ def score(
     return scorer.score(more)
 
 
-@pytest.mark.parametrize("name", ["sam", "mf", "ace"])
+@pytest.mark.parametrize("name", ["sam", "mf", "ace", "asd"])
 def test_built_ins_come_through_the_entry_points(name: str) -> None:
     detector = plugins.find("dronesense.detectors", name)
     assert isinstance(detector, Detector)
