@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dronesense import plugins
-from dronesense.detect import detectors, likeness
+from dronesense.detect import detectors, measures
 from dronesense.detect.background import Background, factor
 from dronesense.detect.detectors import Detector, Problem, Products
 
@@ -116,46 +116,46 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def test_each_equals_its_definition() -> None:
     x, m, c, t = scene(0)
     np.testing.assert_allclose(
-        score(likeness.scm, x, m, c, t), [np.corrcoef(one, t)[0, 1] for one in x], atol=2e-4
+        score(measures.scm, x, m, c, t), [np.corrcoef(one, t)[0, 1] for one in x], atol=2e-4
     )
     inverse = np.linalg.inv(c + np.outer(m, m))
     np.testing.assert_allclose(
-        score(likeness.cem, x, m, c, t), x @ inverse @ t / (t @ inverse @ t), atol=1e-4
+        score(measures.cem, x, m, c, t), x @ inverse @ t / (t @ inverse @ t), atol=1e-4
     )
     d = x - m
     distance = np.einsum("ij,jk,ik->i", d, np.linalg.inv(c), d)
-    np.testing.assert_allclose(score(likeness.rx, x, m, c, t), distance, rtol=1e-5)
+    np.testing.assert_allclose(score(measures.rx, x, m, c, t), distance, rtol=1e-5)
     p, q = x / x.sum(axis=1, keepdims=True), t / t.sum()
     divergence = np.sum((p - q) * np.log(p / q), axis=1)
-    np.testing.assert_allclose(score(likeness.sid, x, m, c, t), -divergence, atol=1e-6)
+    np.testing.assert_allclose(score(measures.sid, x, m, c, t), -divergence, atol=1e-6)
     cosine = x @ t / np.linalg.norm(x, axis=1) / np.linalg.norm(t)
     tangent = np.tan(np.arccos(cosine))
-    np.testing.assert_allclose(score(likeness.sid_sam, x, m, c, t), -divergence * tangent, atol=1e-6)
+    np.testing.assert_allclose(score(measures.sid_sam, x, m, c, t), -divergence * tangent, atol=1e-6)
 
 
 def test_projections_equal_least_squares() -> None:
     x, m, c, t = scene(1)
     _, vectors = np.linalg.eigh(c + np.outer(m, m))
-    unwanted = vectors[:, -likeness.BACKGROUND_DIRECTIONS :]
+    unwanted = vectors[:, -measures.BACKGROUND_DIRECTIONS :]
     both = np.column_stack([t, unwanted])
     fitted, *_ = np.linalg.lstsq(both, x.T, rcond=None)
-    np.testing.assert_allclose(score(likeness.osp, x, m, c, t), fitted[0], atol=1e-3)
+    np.testing.assert_allclose(score(measures.osp, x, m, c, t), fitted[0], atol=1e-3)
 
     def left(basis: np.ndarray) -> np.ndarray:
         return np.sum((x.T - basis @ np.linalg.lstsq(basis, x.T, rcond=None)[0]) ** 2, axis=0)
 
     expected = (left(unwanted) - left(both)) / left(both)
-    np.testing.assert_allclose(score(likeness.amsd, x, m, c, t), expected, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(score(measures.amsd, x, m, c, t), expected, rtol=0.02, atol=0.02)
 
 
 def test_one_signature_makes_the_subspace_the_coherence_and_two_explain_more() -> None:
     x, m, c, t = scene(2)
-    one = score(likeness.asd, x, m, c, t)
+    one = score(measures.asd, x, m, c, t)
     np.testing.assert_allclose(one, score(detectors.ace, x, m, c, t), atol=2e-5)
     other = t[::-1].copy()
     known = make_background(m, c)
     problem = Problem(t, known, np.full(K, np.nan), np.stack([t, other]), np.empty((0, K)))
-    scorer = likeness.asd.prepare(problem)
+    scorer = measures.asd.prepare(problem)
     given_ = products(x, m, c, t)
     rows = (scorer.centered @ (x - m).T).astype(np.float32)
     two = scorer.score(detectors.Products(given_.fraction, given_.energy, given_.contrast, centered=rows))
@@ -171,11 +171,11 @@ def test_one_signature_makes_the_subspace_the_coherence_and_two_explain_more() -
 @given(st.floats(0.3, 3.0), st.integers(0, 20))
 def test_shapes_do_not_change_with_illumination(gain: float, seed: int) -> None:
     x, m, c, t = scene(seed)
-    for detector in (likeness.sid, likeness.sid_sam, detectors.sam, likeness.scm):
+    for detector in (measures.sid, measures.sid_sam, detectors.sam, measures.scm):
         before = score(detector, x, m, c, t)
         np.testing.assert_allclose(score(detector, gain * x, m, c, t), before, atol=2e-4)
-    offset = score(likeness.scm, x + 5.0, m, c, t)
-    np.testing.assert_allclose(offset, score(likeness.scm, x, m, c, t), atol=5e-4)
+    offset = score(measures.scm, x + 5.0, m, c, t)
+    np.testing.assert_allclose(offset, score(measures.scm, x, m, c, t), atol=5e-4)
 
 
 @given(st.integers(0, 20))
@@ -183,7 +183,7 @@ def test_whitened_scores_do_not_change_under_affine_maps(seed: int) -> None:
     x, m, c, t = scene(seed)
     rng = np.random.default_rng(seed)
     a, b = np.eye(K) + 0.2 * rng.normal(size=(K, K)), rng.normal(size=K)
-    for detector in (likeness.rx, likeness.asd, detectors.mf, detectors.ace):
+    for detector in (measures.rx, measures.asd, detectors.mf, detectors.ace):
         before = score(detector, x, m, c, t)
         after = score(detector, x @ a.T + b, a @ m + b, a @ c @ a.T, a @ t + b)
         np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
@@ -192,4 +192,4 @@ def test_whitened_scores_do_not_change_under_affine_maps(seed: int) -> None:
 @pytest.mark.parametrize("name", ["cem", "osp"])
 def test_filters_give_one_for_the_target(name: str) -> None:
     _, m, c, t = scene(3)
-    assert score(getattr(likeness, name), t[None], m, c, t) == pytest.approx(1.0, abs=1e-5)
+    assert score(getattr(measures, name), t[None], m, c, t) == pytest.approx(1.0, abs=1e-5)

@@ -203,6 +203,37 @@ method = "mass-balance"
 """
 
 
+def test_a_curtain_with_a_known_background_gives_the_rates_of_three_gases(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """The trapezoid rule over the known background (checks.json); C2H6 plumes follow each other gapless."""
+    table = (shared_data / "gas/gasflux_testdata/testdata.csv").as_posix()
+    checks = json.loads((shared_data / "gas/checks.json").read_text("utf-8"))["gasflux_0.2.2_testdata"]
+    text = CURTAIN.format(table=table).split("[[detect]]")[0]
+    for species, known in checks["background_ppm"].items():
+        text += f'[[emission]]\nspecies = "{species.upper()}"\nmethod = "mass-balance"\n'
+        text += f"background_ppm = {known}\nsigma_background_ppm = 0.0\n"
+    (tmp_path / "flight.toml").write_text(text, "utf-8")
+    assert run_cli(["run", str(tmp_path)]) == 0
+    collection = json.loads((tmp_path / "products/sources.geojson").read_text("utf-8"))
+    rates = {each["properties"]["species"].lower(): each["properties"] for each in collection["features"]}
+    for species, rate in checks["kg_h_trapezoid_known_background_true_geometry"].items():
+        assert rates[species]["rate_kg_h"] == pytest.approx(rate, rel=0.01)
+        assert abs(rates[species]["rate_kg_h"] - rate) < rates[species]["rate_sigma_kg_h"]
+
+
+def test_a_background_within_gapless_plumes_is_doubted_in_the_budget(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """C2H6 of that curtain, background estimated: far too low, and the budget says how far it may be."""
+    table = (shared_data / "gas/gasflux_testdata/testdata.csv").as_posix()
+    (tmp_path / "flight.toml").write_text(CURTAIN.format(table=table).replace("CH4", "C2H6"), "utf-8")
+    assert run_cli(["run", str(tmp_path)]) == 0
+    collection = json.loads((tmp_path / "products/sources.geojson").read_text("utf-8"))
+    (found,) = (each["properties"] for each in collection["features"] if each["properties"]["kind"] == "flux")
+    assert abs(found["rate_kg_h"] - 697.7) < 1.645 * found["rate_sigma_kg_h"]
+
+
 def test_a_table_of_a_curtain_becomes_an_emission_rate_that_covers_the_truth(
     shared_data: Path, tmp_path: Path
 ) -> None:

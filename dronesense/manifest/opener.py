@@ -453,8 +453,8 @@ class Opener:
                     fix="set molar_mass_g_mol",
                 )
             mass = gases[table.species].molar_mass_g_mol
-        height = float("nan") if table.source_height_m is None else table.source_height_m
-        return EmissionRule(table.species, table.method, mass, table.stability or "auto", height)
+        given = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
+        return EmissionRule(**given | {"molar_mass_g_mol": mass})
 
     def _wind(self, trajectory: Trajectory | None) -> Wind | None:
         table = self.manifest.wind

@@ -186,10 +186,18 @@ class EmissionTable(Table):
     species: str
     method: Literal["mass-balance", "plume"]
     molar_mass_g_mol: float | None = None
+    background_ppm: float | None = None
+    sigma_background_ppm: float | None = None
     stability: Literal["auto", "A", "B", "C", "D", "E", "F"] | None = None
     source_height_m: float | None = None
 
     def __post_init__(self) -> None:
+        if self.background_ppm is not None and not self.background_ppm >= 0.0:
+            raise ValueError(f"background_ppm must not be negative, is {self.background_ppm}")
+        if (self.sigma_background_ppm is None) != (self.background_ppm is None):
+            raise ValueError("give background_ppm and sigma_background_ppm together")
+        if self.sigma_background_ppm is not None and not self.sigma_background_ppm >= 0.0:
+            raise ValueError(f"sigma_background_ppm must not be negative, is {self.sigma_background_ppm}")
         if self.molar_mass_g_mol is not None and not self.molar_mass_g_mol > 0.0:
             raise ValueError(f"molar_mass_g_mol must be > 0, not {self.molar_mass_g_mol}")
         if self.source_height_m is not None and not self.source_height_m >= 0.0:

@@ -148,6 +148,8 @@ class EmissionRule:
         (place and rate).
     molar_mass_g_mol : float
         Of the gas.
+    background_ppm, sigma_background_ppm : float
+        Clean air, where it is known better than from the series itself; NaN: the background of the search.
     stability : {"auto", "A", ..., "F"}
         Pasquill class, for ``"plume"``.
     source_height_m : float
@@ -157,6 +159,8 @@ class EmissionRule:
     species: str
     method: Literal["mass-balance", "plume"]
     molar_mass_g_mol: float
+    background_ppm: float = float("nan")
+    sigma_background_ppm: float = float("nan")
     stability: Literal["auto", "A", "B", "C", "D", "E", "F"] = "auto"
     source_height_m: float = float("nan")
 

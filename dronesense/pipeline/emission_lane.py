@@ -21,10 +21,18 @@ from dronesense.model import EmissionRule, Flight, FluxEstimate, GasTrace, Sourc
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.map_lane import UNUSABLE
 from dronesense.pipeline.site import Site, wind_on_grid
+from dronesense.timescale import NS_PER_S
 
 AIR_K: Final = 288.15
 AIR_HPA: Final = 1013.25
 """Of the standard atmosphere, where the analyser's file has no temperature and pressure."""
+LOWEST_PERCENT: Final = 2.0
+LOWEST_SIGMAS: Final = 2.05
+"""2 % of normal readings lie so many standard deviations low."""
+LOWEST_WINDOW_S: Final = 300.0
+"""As the window of the search's background."""
+MAD_SIGMA: Final = 1.4826
+"""Standard deviation over the median absolute value of a normal variable."""
 SIGMA_BACKGROUND_SHARE: Final = 0.5
 """Standard uncertainty of the background over a curtain, as a share of the noise of one reading: what a
 background that follows the series may hide over a whole leg."""
@@ -71,7 +79,7 @@ def follow_emissions(
             if wind is None:
                 raise CoverageError("no wind is known", fix="state it in [wind]")
             trace = _trace_of(rule, traces)
-            samples = _samples(trace, site, account)
+            samples = _samples(rule, trace, site, account)
             wind = wind_on_grid(wind, samples.x, samples.y, trace.points.crs)
             if rule.method == "plume":
                 source = _source(rule, trace, samples, wind)
@@ -86,20 +94,23 @@ def follow_emissions(
 
 def _trace_of(rule: EmissionRule, traces: tuple[GasTrace, ...]) -> GasTrace:
     for trace in traces:
-        if trace.series.species == rule.species and trace.background is not None:
+        known = trace.background is not None or math.isfinite(rule.background_ppm)
+        if trace.series.species == rule.species and known:
             if trace.series.quantity != "mole_fraction":
                 raise CoverageError(f"{rule.species} is a {trace.series.quantity}, not a mole fraction")
             return trace
     raise CoverageError(
         f"no series of {rule.species} with a background",
-        fix=f'add a [[detect]] rule with species = "{rule.species}"',
+        fix=f'add a [[detect]] rule with species = "{rule.species}", or state background_ppm',
     )
 
 
-def _samples(trace: GasTrace, site: Site, account: Account) -> _Samples:
+def _samples(rule: EmissionRule, trace: GasTrace, site: Site, account: Account) -> _Samples:
     series, points = trace.series, trace.points
-    assert trace.background is not None
-    value = series.value - trace.background
+    if math.isfinite(rule.background_ppm) or trace.background is None:
+        value = series.value - rule.background_ppm
+    else:
+        value = series.value - trace.background
     usable = np.isfinite(value) & ((series.flags & int(UNUSABLE)) == 0) & (points.status == 0)
     usable &= np.isfinite(points.height_m)
     if not usable.any():
@@ -147,11 +158,30 @@ def _flux(rule: EmissionRule, trace: GasTrace, samples: _Samples, wind: Wind) ->
         samples.pressure_hpa,
         trace.points.crs,
         wind_samples=None if wind.is_constant else winds.at(wind, samples.time),
-        sigma_background_ppm=SIGMA_BACKGROUND_SHARE * noise,
+        sigma_background_ppm=_background_sigma(rule, trace, noise),
         sigma_noise_ppm=noise,
         ground_m=float(np.median(ground)) if ground.size else None,
     )
     return mass_balance(crossing, WindMean(mean.east, mean.north, mean.sigma_speed_m_s, mean.sigma_from_deg))
+
+
+def _background_sigma(rule: EmissionRule, trace: GasTrace, noise: float) -> float:
+    """Return the standard uncertainty of the background under a whole curtain, ppm.
+
+    A background that follows the series may lie within plumes that follow each other without a pause. How
+    far it lies above the lowest readings around, more than their noise explains, is what it may hide.
+    """
+    from scipy.ndimage import percentile_filter
+
+    if math.isfinite(rule.background_ppm) or trace.background is None:
+        return rule.sigma_background_ppm
+    valid = trace.series.valid
+    value, background = trace.series.value[valid], trace.background[valid]
+    step_s = float(np.median(np.diff(trace.series.time[valid]))) / NS_PER_S
+    fast = MAD_SIGMA * float(np.median(np.abs(np.diff(value)))) / math.sqrt(2.0)
+    lowest = percentile_filter(value, LOWEST_PERCENT, size=max(int(LOWEST_WINDOW_S / step_s), 1))
+    hidden = max(float(np.mean(background - lowest)) - LOWEST_SIGMAS * fast, 0.0)
+    return math.hypot(SIGMA_BACKGROUND_SHARE * noise, hidden)
 
 
 def _source(rule: EmissionRule, trace: GasTrace, samples: _Samples, wind: Wind) -> SourceEstimate:
