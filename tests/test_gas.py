@@ -19,7 +19,6 @@ from dronesense.calibrate.analyzer import calibrate
 from dronesense.calibrate.response import deconvolve
 from dronesense.detect import gas_alarms, gas_background
 from dronesense.detect.gas import GasSearch, search
-from dronesense.detect.regions import false_discovery_rates
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import (
     Ambient,
@@ -30,6 +29,7 @@ from dronesense.model import (
     Response,
     SpeciesCalibration,
 )
+from dronesense.model.detection import false_discovery_rates
 
 S = 1_000_000_000
 SIGMA = 0.01

@@ -20,11 +20,11 @@ import pytest
 from dronesense.calibrate import limits, line, pid
 from dronesense.calibrate.response import lag
 from dronesense.detect import gas, gas_baseline, gas_charts
-from dronesense.detect.regions import false_discovery_rates
 from dronesense.geotag.poses import rpy_to_matrix
 from dronesense.hotspots import kernel_map, kriging, plume
 from dronesense.manifest.catalog import shipped_folder
 from dronesense.model import Ambient, DetectRule, GasSeries, Response
+from dronesense.model.detection import false_discovery_rates
 from dronesense.readers.gas_tables import read_gases
 from dronesense.units import mass_from_mole_fraction
 

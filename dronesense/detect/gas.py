@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.detect import gas_alarms, gas_background, gas_events, gas_rounding, gas_statistics
-from dronesense.detect.regions import false_discovery_rates
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, GasSeries
 from dronesense.model.checks import freeze
+from dronesense.model.detection import false_discovery_rates
 
 METHOD: Final = {
     "peak": "enhancement",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dronesense.detect import tail as tails
 from dronesense.model import Detection, ScoreMap
+from dronesense.model.detection import false_discovery_rates
 
 RIM_PROBABILITY: Final = 1e-3
 """A neighbor of a seed joins it when the background exceeds its score with at most this probability."""
@@ -137,31 +138,6 @@ def _rim_level(score_map: ScoreMap) -> float:
     if score_map.tail is None:
         return min(score_map.threshold, abs(score_map.threshold) * RIM_SHARE)
     return min(score_map.threshold, tails.score_at(score_map.tail, RIM_PROBABILITY))
-
-
-def false_discovery_rates(p: NDArray[np.float64], *, tested: int) -> NDArray[np.float64]:
-    """Return the q-value of each of the smallest p-values out of *tested*.
-
-    Benjamini & Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x.
-
-    Parameters
-    ----------
-    p : (k,) float64
-        The k smallest of all p-values, in any order.
-    tested : int
-        How many there are in all, >= k.
-
-    Examples
-    --------
-    >>> false_discovery_rates(np.array([0.001, 0.3, 0.02]), tested=10)
-    array([0.01, 1.  , 0.1 ])
-    """
-    order = np.argsort(p, kind="stable")
-    ratio = p[order] * tested / np.arange(1, len(p) + 1)
-    q = np.minimum.accumulate(ratio[::-1])[::-1]
-    result = np.empty_like(p)
-    result[order] = np.minimum(q, 1.0)
-    return result
 
 
 def detect(

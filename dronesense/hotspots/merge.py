@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from dronesense.geodesy import geodesic_area, grid_factors, to_lonlat
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Hotspot
+from dronesense.model.detection import false_discovery_rates
 
 CHI2_99_2DOF: Final = -2.0 * math.log(0.01)
 """99 % point of chi-square with 2 degrees of freedom, in closed form: squared Mahalanobis distance."""
@@ -429,17 +430,14 @@ def _fisher(values: Sequence[float]) -> float:
 
 def _with_gas_rates(hotspots: list[Hotspot], sightings: Sequence[Sighting]) -> list[Hotspot]:
     """Return the hotspots, those of gas with the false discovery rate among all events of their target."""
-    from scipy.stats import false_discovery_control
-
     result = list(hotspots)
     for target in {hotspot.target for hotspot in hotspots if hotspot.kind == "gas"}:
         of_target = [h.kind == "gas" and h.target == target and math.isfinite(h.p_value) for h in hotspots]
         index = np.flatnonzero(of_target)
         tested = sum(s.kind == "gas" and s.target == target for s in sightings)
-        p = np.ones(max(tested, index.size))
-        p[: index.size] = [hotspots[i].p_value for i in index]
-        q = false_discovery_control(p)
-        for i, rate in zip(index, q, strict=False):
+        p = np.array([hotspots[i].p_value for i in index])
+        q = false_discovery_rates(p, tested=max(tested, index.size))
+        for i, rate in zip(index, q, strict=True):
             result[i] = replace(hotspots[i], q_value=float(rate))
     return result
 

@@ -147,3 +147,28 @@ class Detection:
             value = getattr(self, name)
             if np.isfinite(value) and not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], not {value}")
+
+
+def false_discovery_rates(p: NDArray[np.float64], *, tested: int) -> NDArray[np.float64]:
+    """Return the q-value of each of the smallest p-values out of *tested*.
+
+    Benjamini & Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x.
+
+    Parameters
+    ----------
+    p : (k,) float64
+        The k smallest of all p-values, in any order.
+    tested : int
+        How many there are in all, >= k.
+
+    Examples
+    --------
+    >>> false_discovery_rates(np.array([0.001, 0.3, 0.02]), tested=10)
+    array([0.01, 1.  , 0.1 ])
+    """
+    order = np.argsort(p, kind="stable")
+    ratio = p[order] * tested / np.arange(1, len(p) + 1)
+    q = np.minimum.accumulate(ratio[::-1])[::-1]
+    result = np.empty_like(p)
+    result[order] = np.minimum(q, 1.0)
+    return result
