@@ -7,17 +7,26 @@ is the inversion's own story with everything drawn from its priors (simulation-b
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-import puff_simulator
 import shapely
 
 from dronesense.hotspots import gas_readings, plume, plume_likelihood, source
 from dronesense.hotspots.plume_prior import Prior, Spread
 from dronesense.model import Wind
+
+_SPEC = importlib.util.spec_from_file_location(
+    "puff_simulator", Path(__file__).with_name("puff_simulator.py")
+)
+puff_simulator = importlib.util.module_from_spec(_SPEC)
+sys.modules["puff_simulator"] = puff_simulator
+_SPEC.loader.exec_module(puff_simulator)
 
 AREA = (-50.0, -50.0, 50.0, 50.0)
 AIR = {"molar_mass_g_mol": 16.0425, "temperature_k": 288.0, "pressure_hpa": 1000.0}
