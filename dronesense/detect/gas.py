@@ -292,8 +292,10 @@ def _detections(
 
 def _below(samples: _Samples, found: _Found) -> int:
     """Return the number of samples in long stretches below the background, where gas would not be seen."""
-    first, last = gas_background.runs(found.z < -gas_background.PLUME_LOW, samples.joined)
-    lasting = last - first
+    dips = gas_events.runs_reaching(
+        -found.z, samples.joined, gas_background.PLUME_LOW, gas_background.PLUME_HIGH, 1
+    )
+    lasting = dips.last - dips.first
     return int(lasting[lasting * samples.step_s > LONG_DIP * found.under.window_s].sum())
 
 

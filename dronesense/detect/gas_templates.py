@@ -1,4 +1,4 @@
-"""Matched filters for plumes of several durations, as the analyser shows them, in whitened noise."""
+"""Matched filters for plumes of several durations, in whitened noise."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ LONGEST_OF_WINDOW: Final = 0.1
 """Longest template against the window of the background, which would eat longer ones."""
 REACH: Final = 1.5
 """Templates are cut this many full widths from their middle: 0.2 % of a Gaussian's height."""
-RESPONSE_REACH: Final = 5.0
-"""... and so many time constants later where the analyser drags: 0.7 % are left then."""
 
 SIMULATED: Final = 2**18
 """Samples of white noise that the bank is tried on once: 73 h at 1 Hz, 7 h at 10 Hz."""
@@ -58,7 +56,7 @@ class Bank:
 
 
 @lru_cache(maxsize=64)
-def bank(widths: tuple[float, ...], whitening: tuple[float, ...] = (1.0,), lag: float = 0.0) -> Bank:
+def bank(widths: tuple[float, ...], whitening: tuple[float, ...] = (1.0,)) -> Bank:
     """Return Gaussian plumes of several widths as whitened residuals show them.
 
     Parameters
@@ -67,18 +65,13 @@ def bank(widths: tuple[float, ...], whitening: tuple[float, ...] = (1.0,), lag: 
         Full widths at half maximum, in samples.
     whitening : tuple of float
         Filter that makes the noise white: ``(1, -phi)`` for an autoregression of first order.
-    lag : float
-        Time constant of the analyser in samples; 0 if the response was undone.
     """
     shapes, middles = [], []
     for width in widths:
-        before, after = math.ceil(REACH * width), math.ceil(REACH * width + RESPONSE_REACH * lag)
-        t = np.arange(-before, after + 1, dtype=np.float64)
-        seen = np.exp(-_HALF_WIDTH * (t / width) ** 2)
-        if lag > 0.0:
-            seen = np.convolve(seen, np.exp(-np.arange(t.size) / lag) / lag)[: t.size]
-        middles.append(int(np.argmax(seen)))
-        white = np.convolve(seen, whitening)[: t.size]
+        reach = math.ceil(REACH * width)
+        t = np.arange(-reach, reach + 1, dtype=np.float64)
+        middles.append(reach)
+        white = np.convolve(np.exp(-_HALF_WIDTH * (t / width) ** 2), whitening)[: t.size]
         shapes.append(white / math.sqrt(float(white @ white)))
     return Bank(tuple(shapes), tuple(middles), widths)
 
