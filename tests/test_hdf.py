@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dronesense.errors import ReadError
+from dronesense.errors import ManifestError, ReadError
+from dronesense.manifest import open_flight
 from dronesense.model import Instrument, LineCamera, LineScan, Mount
 from dronesense.plugins import read_head
 from dronesense.readers import hdf
@@ -275,3 +276,17 @@ def test_without_h5py_the_message_says_how_to_install(tmp_path, monkeypatch):
     with pytest.raises(ReadError, match=r'pip install "dronesense\[hdf\]"'):
         read(path)
     assert hdf.sniff(path, read_head(path))
+
+
+def test_a_flight_names_the_dataset_and_other_readers_refuse_the_key(tmp_path):
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for name in ("first", "second"):
+            file[name] = np.ones((7, 3, 5), dtype=np.uint16)
+    text = 'schema = 1\n[[cube]]\npath = "two.h5"\norder = "lbs"\nline_times = "none"\n'
+    (tmp_path / "flight.toml").write_text(text + 'dataset = "second"\n')
+    (given,) = open_flight(tmp_path).cubes
+    assert given.cube.shape == (7, 3, 5)
+    assert "second" in given.cube.history[0]
+    (tmp_path / "flight.toml").write_text(text.replace("[[cube]]", '[[cube]]\nreader = "envi"'))
+    with pytest.raises(ManifestError, match="order is for HDF5"):
+        open_flight(tmp_path)

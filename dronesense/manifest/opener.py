@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -336,7 +337,10 @@ class Opener:
         instrument = (
             None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
         )
-        cube = self._read_cube(path, table.reader, instrument, self._line_times(table, path), "cube")
+        named = {"dataset": table.dataset, "order": table.order}
+        inside = {key: value for key, value in named.items() if value is not None}
+        times = self._line_times(table, path)
+        cube = self._read_cube(path, table.reader, instrument, times, "cube", **inside)
         record = None if instrument is None else self._record(instrument.id, start)
         if record is not None and not isinstance(record, CameraCalibration):
             raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
@@ -373,9 +377,12 @@ class Opener:
         instrument: Instrument | None,
         line_times: str | Path,
         role: str,
+        **inside: str,
     ) -> SpectralCube:
         path = captures.leader(path) or path
         module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
+        if unknown := set(inside) - set(inspect.signature(module.read).parameters):
+            raise ManifestError(f"[[cube]] {min(unknown)} is for HDF5 and NetCDF-4 cubes", where=self.where)
         cube, report = module.read(
             path,
             label=self._label(path),
@@ -383,6 +390,7 @@ class Opener:
             instrument=instrument,
             line_times=line_times,
             track=TrackOptions() if self.manifest.track is None else track.options(self.manifest.track, None),
+            **inside,
         )
         self._used(path, role, report)
         assert isinstance(cube, SpectralCube)

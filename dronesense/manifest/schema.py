@@ -115,6 +115,8 @@ class CubeTable(Table):
     path: str
     instrument: str | None = None
     reader: str | None = None
+    dataset: str | None = None
+    order: str | None = None
     line_times: str = "auto"
     dark: str | None = None
     panel: PanelTable | None = None
