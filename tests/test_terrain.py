@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pyproj import Transformer
+from pyproj import Proj, Transformer
+from scipy.ndimage import gaussian_filter
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError
 from dronesense.geotag import terrain as room
+from dronesense.geotag.descent import descend
 from dronesense.geotag.terrain import Surface, intersect
 from dronesense.model import Terrain
 
@@ -264,3 +266,104 @@ def test_rays_of_cs_rugged(shared_data: Path) -> None:
     assert len(errors) == 123
     assert np.median(errors) <= 1e-5
     assert max(errors) <= 5e-3
+
+
+def relief(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """A surface of 300 x 260 pixels: rolling, rolling with a tower, or with a hole in it."""
+    height = gaussian_filter(rng.normal(size=(300, 260)), 20.0, mode="wrap")
+    height *= 4.0 / height.std()
+    if kind == "tower":
+        height[120:130, 100:115] += 25.0
+    if kind == "hole":
+        height[120:160, 100:130] = np.nan
+    return np.asarray(height)
+
+
+@pytest.mark.parametrize("order", ["lines", "shuffled"])
+@pytest.mark.parametrize("kind", ["rolling", "tower", "hole"])
+def test_the_quick_way_down_finds_what_the_exact_search_finds(
+    kind: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    surface = Surface(grid(relief(kind, rng), top=300.0))
+    lines, samples = 60, 50
+    origins = np.column_stack(
+        [np.linspace(60, 200, lines), np.linspace(90, 210, lines), np.full(lines, 60.0)]
+    )
+    frames = plane_frames(origins)
+    frames.quadratic[:, 2, :2] = 0.5 / 6.4e6  # the curved earth
+    direction = np.column_stack(
+        [np.full(samples, 0.3), np.linspace(-0.9, 1.1, samples), np.ones(samples)]  # up to 48 degrees
+    )
+    direction[0] = 0.0, 0.0, -1.0
+    direction = np.tile(direction / np.linalg.norm(direction, axis=1, keepdims=True), (lines, 1))
+    frame = np.repeat(np.arange(lines), samples)
+    if order == "shuffled":
+        mixed = rng.permutation(len(frame))
+        frame, direction = frame[mixed], direction[mixed]
+    quick = intersect(surface, frames, frame, direction)
+    taken: list[np.ndarray] = []
+
+    def none(_: Surface, rays: Any) -> np.ndarray:
+        taken.append(descend(surface, rays))
+        return np.full(len(rays), np.nan)
+
+    monkeypatch.setattr(room, "descend", none)
+    exact = intersect(surface, frames, frame, direction)
+    np.testing.assert_array_equal(quick.status, exact.status)
+    np.testing.assert_allclose(quick.distance_m, exact.distance_m, atol=1e-6)
+    np.testing.assert_allclose(quick.normal, exact.normal, atol=1e-4)
+    share = np.isfinite(np.concatenate(taken)).mean()
+    assert share > 0.9 if kind == "rolling" else share < 0.7  # a test of something, and never at any price
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "zone", "distance", "limit"),
+    [
+        (lon, lat, zone, distance, limit)
+        for lon, lat, zone in ((121.0, 24.0, 32651), (5.9, 69.5, 32631), (5.9, -33.0, 32731))
+        for distance, limit in ((100.0, 5e-5), (500.0, 2e-4), (2000.0, 4e-3))
+    ],
+)
+def test_the_step_onto_the_grid_is_that_of_exact_geometry(
+    lon: float, lat: float, zone: int, distance: float, limit: float
+) -> None:
+    """Convergence, scale, height and curvature: rays 30 degrees off the vertical, through ECEF by pyproj."""
+    height, east_west = 2500.0, np.radians(np.arange(0.0, 360.0, 45.0))
+    tilt = np.radians(30.0)
+    direction = np.column_stack(
+        [np.sin(tilt) * np.cos(east_west), np.sin(tilt) * np.sin(east_west), np.full(8, np.cos(tilt))]
+    )
+    crs = f"EPSG:{zone}"
+    frames = geodesy.tangent_frames([lon], [lat], [height], crs)
+    k = np.zeros(8, dtype=np.int64)
+    ends = [
+        frames.origin[0] + frames.linear[0] @ (distance * d) + second(frames, distance * d) for d in direction
+    ]
+    exact = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
+    start = np.array(exact.transform(lon, lat, height, direction="INVERSE"))
+    sin_lon, cos_lon = np.sin(np.radians(lon)), np.cos(np.radians(lon))
+    sin_lat, cos_lat = np.sin(np.radians(lat)), np.cos(np.radians(lat))
+    north = np.array([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat])
+    east, down = (
+        np.array([-sin_lon, cos_lon, 0.0]),
+        -np.array([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat]),
+    )
+    ecef = start + distance * direction @ np.array([north, east, down])
+    there = exact.transform(*ecef.T)
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(there[0], there[1])
+    np.testing.assert_allclose(np.array(ends)[:, :2], np.column_stack([x, y]), rtol=0.0, atol=limit)
+    np.testing.assert_allclose(np.array(ends)[:, 2], there[2], rtol=0.0, atol=limit)
+    # The convergence alone, with its sign: grid north lies off true north by it.
+    hits = intersect(Surface(Terrain.flat(0.0, sigma_m=0.0, source="flat")), frames, k, direction)
+    turn = np.arctan2(
+        hits.x[0] - frames.origin[0, 0], hits.y[0] - frames.origin[0, 1]
+    )  # of a ray to true north
+    factors = Proj(crs).get_factors(lon, lat)
+    assert np.degrees(turn) == pytest.approx(-factors.meridian_convergence, abs=0.02)
+
+
+def second(frames: geodesy.TangentFrames, d: np.ndarray) -> np.ndarray:
+    n, e, down = d
+    products = np.array([n * n, e * e, down * down, n * e, n * down, e * down])
+    return np.asarray(frames.quadratic[0] @ products)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dronesense.errors import CoverageError
 from dronesense.geodesy import TangentFrames
+from dronesense.geotag.descent import Steepness, descend
+from dronesense.geotag.rays import Rays, U, V, Z, per_ray, ray_shape
 from dronesense.model import Terrain
 
 HIT, NO_TRAJECTORY, NO_DATA, OUTSIDE, NOT_DOWN, GRAZING = range(6)
@@ -28,6 +30,7 @@ _HEIGHT_MARGIN_M: Final = 1e-3
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Cells = NDArray[np.int64] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,11 @@ class Surface:
         self.to_pixel = np.linalg.inv(np.array([[a, b], [d, e]]))  # map offsets -> (col, row) offsets
         self.tile_max, self.tile_start, self.tile_width = _pyramid(self.height)
 
+    @cached_property
+    def steepness(self) -> Steepness:
+        """How much the heights change from pixel to pixel."""
+        return Steepness(self.height)
+
     @property
     def levels(self) -> int:
         """Number of the level whose one tile covers the whole grid."""
@@ -110,14 +118,50 @@ class Surface:
         p, q = col - j, row - i
         return np.where(inside, h + across * p + down * q + twist * p * q, np.nan)
 
-    def cell(self, i: Ints, j: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    def cell(self, i: Cells, j: Cells) -> tuple[Floats, Floats, Floats, Floats]:
         """Return h, A, B, C of ``h + A p + B q + C p q`` in cells with their first corner at row i, col j."""
         cols = self.height.shape[1]
         flat = self.height.reshape(-1)
         first = i * cols + j
-        h00, h01 = flat[first], flat[first + 1]
-        h10, h11 = flat[first + cols], flat[first + cols + 1]
-        return h00, h01 - h00, h10 - h00, h11 - h10 - h01 + h00
+        h00, right, below = flat.take(first), flat[1:].take(first), flat[cols:].take(first)
+        right -= h00
+        twist = flat[cols + 1 :].take(first)
+        twist -= below
+        twist -= right
+        below -= h00
+        return h00, right, below, twist
+
+    def gradient(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
+        """Return the slopes of the bilinear surface, m per pixel across and down; NaN at NaN."""
+        if self.is_flat:
+            return np.zeros(np.shape(col)), np.zeros(np.shape(row))
+        rows, cols = self.height.shape
+        with np.errstate(invalid="ignore"):
+            j, i = col.astype(np.int32), row.astype(np.int32)  # places on the grid are not negative
+        np.clip(j, 0, cols - 2, out=j)
+        np.clip(i, 0, rows - 2, out=i)
+        _, across, down, twist = self.cell(i, j)
+        return across + twist * (row - i), down + twist * (col - j)
+
+    def in_pixels(self, frames: TangentFrames) -> TangentFrames:
+        """Return frames of the terrain's CRS with columns and rows in place of x and y."""
+        if self.is_flat:
+            return frames
+        col, row = self.pixel(frames.origin[:, 0], frames.origin[:, 1])
+        linear, quadratic = frames.linear.copy(), frames.quadratic.copy()
+        linear[:, :2] = self.to_pixel @ linear[:, :2]
+        quadratic[:, :2] = self.to_pixel @ quadratic[:, :2]
+        return TangentFrames(np.column_stack([col, row, frames.origin[:, 2]]), linear, quadratic)
+
+    def on_map(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
+        """Return x, y of fractional columns and rows."""
+        if self.is_flat:
+            return col, row
+        a, b, c, d, e, f = self.terrain.transform
+        col, row = col + 0.5, row + 0.5
+        if b == d == 0.0:
+            return a * col + c, e * row + f
+        return a * col + b * row + c, d * col + e * row + f
 
 
 @lru_cache(maxsize=2)
@@ -148,7 +192,9 @@ def _pyramid(height: Floats) -> tuple[Floats, Ints, Ints]:
     return np.concatenate([level.ravel() for level in levels]), starts, widths
 
 
-def intersect(surface: Surface, frames: TangentFrames, frame: Ints, direction: Floats) -> Hits:
+def intersect(
+    surface: Surface, frames: TangentFrames, frame: Ints, direction: Floats, *, normals: bool = True
+) -> Hits:
     """Find where rays first meet the ground.
 
     Parameters
@@ -158,9 +204,11 @@ def intersect(surface: Surface, frames: TangentFrames, frame: Ints, direction: F
     frames : TangentFrames
         Origins of the rays, expanded in the terrain's CRS (in any CRS when it is flat).
     frame : (k,) int64
-        Which frame each ray starts from.
+        Which frame each ray starts from. Rays in order, as many from each frame, take the least time.
     direction : (k, 3) float64
         Unit vectors north, east, down.
+    normals : bool
+        False: the normals are not asked for, and stay NaN.
 
     Returns
     -------
@@ -170,10 +218,12 @@ def intersect(surface: Surface, frames: TangentFrames, frame: Ints, direction: F
 
     Notes
     -----
-    A ray descends a pyramid of maxima: over a tile whose maximum it clears it advances to the tile's border
-    or to the height of the maximum; in a single cell, where the bilinear surface along a line is a parabola,
-    the first crossing is solved for. So the *first* crossing is found, whatever the relief. A ray passes over
-    a cell without heights; if it is below the surface when it leaves it, it has ended there.
+    Rays that fall faster than the ground anywhere on their way meet it once, and Newton's method finds where
+    (:mod:`dronesense.geotag.descent`). All others descend a pyramid of maxima: over a tile whose maximum it
+    clears a ray advances to the tile's border or to the height of the maximum; in a single cell, where the
+    bilinear surface along a line is a parabola, the first crossing is solved for. So the *first* crossing is
+    found, whatever the relief. A ray passes over a cell without heights; if it is below the surface when it
+    leaves it, it has ended there.
 
     References
     ----------
@@ -182,92 +232,73 @@ def intersect(surface: Surface, frames: TangentFrames, frame: Ints, direction: F
     """
     k = len(direction)
     distance, status = np.full(k, np.nan), np.empty(k, dtype=np.uint8)
-    place, normal = np.full((k, 3), np.nan), np.full((k, 3), np.nan)
-    search = _search_flat if surface.is_flat else _search_grid
-    for start in range(0, k, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        rays = _Rays.build(frames, frame[part], direction[part])
-        s, code, up = search(surface, rays, frames, frame[part])
-        incidence = -np.einsum("ki,ki->k", up, direction[part])
-        code[(code == HIT) & ~(incidence >= np.sin(np.radians(MIN_INCIDENCE_DEG)))] = GRAZING
-        missed = code != HIT
-        s[missed], up[missed] = np.nan, np.nan
-        distance[part], status[part], normal[part] = s, code, up
-        place[part] = rays.at(s)
-    return Hits(place[:, 0], place[:, 1], place[:, 2], distance, normal, status)
+    place, normal = np.empty((3, k)), np.full((k, 3), np.nan)
+    in_pixels = surface.in_pixels(frames)
+    per_frame = max(1, int(np.searchsorted(frame, frame[0], side="right"))) if k else 1
+    chunk = max(1, _CHUNK // per_frame) * per_frame  # whole lines
+    for start in range(0, k, chunk):
+        part = slice(start, start + chunk)
+        rays = Rays.build(in_pixels, frame[part], direction[part])
+        s, code = (_search_flat if surface.is_flat else _search_grid)(surface, rays)
+        gradient = surface.gradient(rays.at(s, U), rays.at(s, V))
+        up = _normal(in_pixels, frame[part], gradient)
+        sine = _incidence(up, direction[part])
+        code[(code == HIT) & ~(sine >= np.sin(np.radians(MIN_INCIDENCE_DEG)))] = GRAZING
+        s[code != HIT] = np.nan
+        distance[part], status[part] = s, code
+        for axis in (U, V, Z):
+            place[axis, part] = rays.at(s, axis)
+        if normals:
+            normal[part] = np.stack([each.ravel() for each in up], axis=1)
+            normal[part][code != HIT] = np.nan
+    x, y = surface.on_map(place[U], place[V])
+    return Hits(x, y, place[Z], distance, normal, status)
 
 
-@dataclass(slots=True, eq=False)
-class _Rays:
-    """Rays as parabolas ``origin + slope s + bend s²`` in x, y, height."""
-
-    origin: Floats
-    slope: Floats
-    bend: Floats
-
-    @classmethod
-    def build(cls, frames: TangentFrames, frame: Ints, direction: Floats) -> _Rays:
-        n, e, d = direction.T
-        products = np.column_stack([n * n, e * e, d * d, n * e, n * d, e * d])
-        slope = (frames.linear[frame] @ direction[:, :, None])[..., 0]
-        bend = (frames.quadratic[frame] @ products[:, :, None])[..., 0]
-        return cls(frames.origin[frame], slope, bend)
-
-    def at(self, s: Floats) -> Floats:
-        s = s[:, None]
-        place: Floats = self.origin + s * (self.slope + s * self.bend)
-        return place
-
-    def reach(self, height: float) -> Floats:
-        """Return where each ray comes down to *height*: 0 if it starts below, inf if it rises."""
-        drop = np.maximum(self.origin[:, 2] - height, 0.0)
-        fall, bend = -self.slope[:, 2], self.bend[:, 2]
-        root = np.sqrt(np.maximum(fall * fall - 4.0 * bend * drop, 0.0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(fall > 0.0, 2.0 * drop / (fall + root), np.inf))
-
-
-def _search_flat(
-    surface: Surface, rays: _Rays, frames: TangentFrames, frame: Ints
-) -> tuple[Floats, NDArray[np.uint8], Floats]:
-    """Return distance, status and normal on a surface of one height."""
+def _search_flat(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8]]:
+    """Return distance and status on a surface of one height."""
     height = float(surface.height[0, 0])
     s = rays.reach(height)
     status = np.full(len(s), HIT, dtype=np.uint8)
-    beyond = rays.origin[:, 2] + s * (rays.slope[:, 2] + s * rays.bend[:, 2]) > height + _HEIGHT_MARGIN_M
-    status[beyond] = NOT_DOWN  # it passes over the horizon
-    status[rays.origin[:, 2] < height] = OUTSIDE
-    status[~(rays.slope[:, 2] < 0.0)] = NOT_DOWN
+    start, slope, _ = rays.terms[Z]
+    with np.errstate(invalid="ignore"):
+        status[rays.at(s, Z) > height + _HEIGHT_MARGIN_M] = NOT_DOWN  # it passes over the horizon
+    status[start < height] = OUTSIDE
+    status[~(slope < 0.0)] = NOT_DOWN
     s[status != HIT] = np.nan
-    normal = _normal(frames, frame, np.zeros((len(s), 2)))
-    return s, status, normal
+    return s, status
 
 
-def _normal(frames: TangentFrames, frame: Ints, gradient: Floats) -> Floats:
-    """Return upward normals, north-east-down, of surfaces with a height gradient in map coordinates."""
-    linear = frames.linear[frame]
-    along = (gradient[:, None, :] @ linear[:, :2, :2])[:, 0]
-    normal = np.column_stack([-along, -np.ones(len(along))])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    return normal
-
-
-def _search_grid(
-    surface: Surface, rays: _Rays, frames: TangentFrames, frame: Ints
-) -> tuple[Floats, NDArray[np.uint8], Floats]:
-    """Return distance, status and normal on a grid."""
-    k = len(frame)
-    col, row = surface.pixel(rays.origin[:, 0], rays.origin[:, 1])
-    slope = rays.slope[:, :2] @ surface.to_pixel.T
-    bend = rays.bend[:, :2] @ surface.to_pixel.T
-    lines = _Rays(
-        np.column_stack([col, row, rays.origin[:, 2]]),
-        np.column_stack([slope, rays.slope[:, 2]]),
-        np.column_stack([bend, rays.bend[:, 2]]),
+def _normal(
+    frames: TangentFrames, frame: Ints, gradient: tuple[Floats, Floats]
+) -> tuple[Floats, Floats, Floats]:
+    """Return upward normals north, east, down, by frames, of a surface with a gradient in its pixels."""
+    shape = ray_shape(frame)
+    linear = per_ray(frames.linear, frame)
+    along_u, along_v = (each.reshape(shape) for each in gradient)
+    north, east = (
+        -(along_u * linear[:, U, axis, None] + along_v * linear[:, V, axis, None]) for axis in (0, 1)
     )
-    s, status = np.full(k, np.nan), np.full(k, NOT_DOWN, dtype=np.uint8)
-    live = np.flatnonzero(lines.slope[:, 2] < 0.0)
-    walk = _Walk.start(surface, lines, live)
+    down = -1.0 / np.sqrt(north * north + east * east + 1.0)
+    north *= -down
+    east *= -down
+    return north, east, down
+
+
+def _incidence(up: tuple[Floats, Floats, Floats], direction: Floats) -> Floats:
+    """Return the sine of the angle between rays and the surface that they meet."""
+    north, east, down = (part * direction[:, axis].reshape(part.shape) for axis, part in enumerate(up))
+    return np.asarray(-(north + east + down).ravel())
+
+
+def _search_grid(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8]]:
+    """Return distance and status on a grid."""
+    s = descend(surface, rays)
+    status = np.full(len(rays), HIT, dtype=np.uint8)
+    left = np.flatnonzero(np.isnan(s))
+    status[left] = NOT_DOWN
+    live = left[rays.terms[Z, 1, left] < 0.0]
+    walk = _Walk.start(surface, rays.take(live), live)
     late = walk.s >= walk.end  # below all ground before they reach the grid
     status[walk.ray[late]] = OUTSIDE
     walk = walk.keep(~late)
@@ -276,16 +307,7 @@ def _search_grid(
         if done.any():
             s[walk.ray[done]], status[walk.ray[done]] = walk.s[done], code[done]
             walk = walk.keep(~done)
-    gradient = np.zeros((k, 2))
-    hit = np.flatnonzero(status == HIT)
-    col, row = _Rays(lines.origin[hit], lines.slope[hit], lines.bend[hit]).at(s[hit])[:, :2].T
-    rows, cols = surface.height.shape
-    i = np.clip(np.floor(row), 0, rows - 2).astype(np.int64)
-    j = np.clip(np.floor(col), 0, cols - 2).astype(np.int64)
-    _, across, down, twist = surface.cell(i, j)
-    per_pixel = np.column_stack([across + twist * (row - i), down + twist * (col - j)])
-    gradient[hit] = per_pixel @ surface.to_pixel
-    return s, status, _normal(frames, frame, gradient)
+    return s, status
 
 
 @dataclass(slots=True, eq=False)
@@ -302,28 +324,27 @@ class _Walk:
     z: Floats
 
     @classmethod
-    def start(cls, surface: Surface, lines: _Rays, live: Ints) -> _Walk:
+    def start(cls, surface: Surface, some: Rays, live: Ints) -> _Walk:
         """Put rays where they come down to the highest ground, or enter the grid."""
-        some = _Rays(lines.origin[live], lines.slope[live], lines.bend[live])
         begin = some.reach(surface.high + _HEIGHT_MARGIN_M)
         end = some.reach(surface.low - _HEIGHT_MARGIN_M) + _HEIGHT_MARGIN_M
         rows, cols = surface.height.shape
-        for axis, last in ((0, cols - 1), (1, rows - 1)):
-            rate = some.slope[:, axis]
+        for axis, last in ((U, cols - 1), (V, rows - 1)):
+            origin, rate, bend = some.terms[axis]
             still = np.abs(rate) < _STILL_PX_PER_M
-            border = np.where(rate > 0.0, 0.0, last) - some.origin[:, axis]
+            border = np.where(rate > 0.0, 0.0, last) - origin
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 enter = border / rate
-                enter -= some.bend[:, axis] * enter**2 / (rate + 2.0 * some.bend[:, axis] * enter)
+                enter -= bend * enter**2 / (rate + 2.0 * bend * enter)
                 enter += _NUDGE_PX / np.abs(rate)
             comes_in = ~still & (border * rate > 0.0)
             begin = np.maximum(begin, np.where(comes_in, enter, 0.0))
-        pixels = np.linalg.norm(some.slope[:, :2], axis=1) * np.maximum(end - begin, 0.0)
+        speed = np.hypot(some.terms[U, 1], some.terms[V, 1])
+        pixels = speed * np.maximum(end - begin, 0.0)
         level = np.ceil(np.log2(np.maximum(pixels, 1.0))).astype(np.int64)
         level = np.minimum(level, surface.levels)
         blind = np.full(len(live), OUTSIDE, dtype=np.uint8)
-        coefficients = (np.stack([some.origin[:, n], some.slope[:, n], some.bend[:, n]]) for n in range(3))
-        return cls(live, begin, end, level, blind, *coefficients)
+        return cls(live, begin, end, level, blind, *some.terms)
 
     def keep(self, mask: NDArray[np.bool_]) -> _Walk:
         """Return the walk of the rays in *mask*."""
