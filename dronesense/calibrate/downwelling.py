@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dronesense.errors import CalibrationError
+from dronesense.geodesy.sun import sun_direction as sun_direction
 
 Doubles = NDArray[np.float64]
 
@@ -32,9 +33,6 @@ MIN_COSINE_SPREAD: Final = 0.05
 """Standard deviation of cos a below which direct and diffuse light are not told apart by a fit."""
 MIN_ELEVATION_SIN: Final = 0.1
 """Sine of the sun's elevation (6 degrees) below which a tilt correction is refused: it explodes."""
-NS_PER_DAY: Final = 86_400_000_000_000
-J2000_NS: Final = 946_728_000_000_000_000
-"""2000-01-01T12:00:00Z, int64 ns since 1970."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,33 +117,6 @@ def transmission(angle_rad: ArrayLike) -> Doubles:
         along = ((first * after - second * before) / (first * after + second * before)) ** 2
         through = through * (1.0 - 0.5 * (across + along))
     return np.asarray(through, dtype=np.float64)
-
-
-def sun_direction(lon_deg: ArrayLike, lat_deg: ArrayLike, time_ns: ArrayLike) -> Doubles:
-    """Return the unit vector towards the sun, (..., 3) north, east, down.
-
-    Low-precision formulas of the Astronomical Almanac (0.01 degrees until 2050), as in J. J. Michalsky, Solar
-    Energy 40 (1988) 227, doi 10.1016/0038-092X(88)90045-X. Without refraction.
-    """
-    lon, lat = np.radians(np.asarray(lon_deg, dtype=np.float64)), np.radians(lat_deg)
-    ns = np.asarray(time_ns, dtype=np.int64) - J2000_NS
-    days = ns // NS_PER_DAY + (ns % NS_PER_DAY) / NS_PER_DAY
-    mean_longitude = np.radians(280.460 + 0.9856474 * days)
-    anomaly = np.radians(357.528 + 0.9856003 * days)
-    ecliptic = mean_longitude + np.radians(1.915 * np.sin(anomaly) + 0.020 * np.sin(2.0 * anomaly))
-    obliquity = np.radians(23.439 - 4.0e-7 * days)
-    x, y, z = (
-        np.cos(ecliptic),
-        np.cos(obliquity) * np.sin(ecliptic),
-        np.sin(obliquity) * np.sin(ecliptic),
-    )
-    sidereal = np.radians(15.0 * (18.697374558 + 24.06570982441908 * days)) + lon
-    hour = sidereal - np.arctan2(y, x)
-    declination = np.arcsin(z)
-    up = np.sin(lat) * np.sin(declination) + np.cos(lat) * np.cos(declination) * np.cos(hour)
-    north = np.cos(lat) * np.sin(declination) - np.sin(lat) * np.cos(declination) * np.cos(hour)
-    east = -np.cos(declination) * np.sin(hour)
-    return np.asarray(np.stack(np.broadcast_arrays(north, east, -up), axis=-1), dtype=np.float64)
 
 
 def sun_sensor_angle(sun: Doubles, yaw_rad: ArrayLike, pitch_rad: ArrayLike, roll_rad: ArrayLike) -> Doubles:
