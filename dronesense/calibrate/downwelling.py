@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dronesense.errors import CalibrationError
-from dronesense.geodesy.sun import sun_direction as sun_direction
+from dronesense.geodesy.sun import sun_direction as sun_direction  # noqa: PLC0414 - offered here as well
 
 Doubles = NDArray[np.float64]
 
