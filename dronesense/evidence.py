@@ -286,8 +286,10 @@ def _calibration(flight: Flight) -> list[dict[str, object]]:
                 "instrument": None if cube.instrument is None else cube.instrument.id,
                 "record": None if camera is None else _named(camera.path, flight),
                 "valid_from": None if camera is None else to_iso(camera.valid_from),
-                "dark": None if cube.dark is None else cube.dark.path,
-                "panel": None if cube.panel is None else cube.panel.cube.path,
+                "dark": ", ".join(each.path for each in cube.darks) or None,
+                "panel": ", ".join(each.cube.path for each in cube.panels) or None,
+                "empirical_line": ", ".join(each.reflectance.name for each in cube.targets) or None,
+                "irradiance": None if cube.light is None else cube.light.source,
             }
         )
     return rows

@@ -76,7 +76,7 @@ def opened(root: Path, **changes: Any) -> Flight:
         "root": root,
         "trajectory": None,
         "gas": (GasInput((series,), instrument, calibration, "auto"),),
-        "cubes": (CubeInput(cube, None, camera, dark=cube), CubeInput(cube, None)),
+        "cubes": (CubeInput(cube, None, camera, darks=(cube,)), CubeInput(cube, None)),
         "inputs": (
             InputFile("raw/log.bin", "flight log", report),
             InputFile("raw/l1.hdr", "cube"),

@@ -184,8 +184,8 @@ def _cube(each: Any) -> dict[str, Any]:
         if each.cube.geometry is None
         else type(each.cube.geometry).__name__,
         "instrument": None if each.instrument is None else each.instrument.id,
-        "dark": None if each.dark is None else each.dark.path,
-        "panel": None if each.panel is None else each.panel.cube.path,
+        "dark": ", ".join(dark.path for dark in each.darks) or None,
+        "panel": ", ".join(panel.cube.path for panel in each.panels) or None,
     }
 
 

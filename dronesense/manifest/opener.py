@@ -344,11 +344,11 @@ class Opener:
         record = None if instrument is None else self._record(instrument.id, start)
         if record is not None and not isinstance(record, CameraCalibration):
             raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
-        dark = None
+        darks: tuple[SpectralCube, ...] = ()
         if table.dark is not None:
-            dark = self._capture(self._one(table.dark, "[[cube]] dark"), instrument, "dark")
-        panel = None if table.panel is None else self._panel(table.panel, instrument)
-        return CubeInput(cube, instrument, record, dark, panel)
+            darks = (self._capture(self._one(table.dark, "[[cube]] dark"), instrument, "dark"),)
+        panels = () if table.panel is None else (self._panel(table.panel, instrument),)
+        return CubeInput(cube, instrument, record, darks, panels)
 
     def _line_times(self, table: CubeTable, cube: Path) -> str | Path:
         """Return ``"auto"``, or the file of the glob that has the cube's name (or is the only one)."""

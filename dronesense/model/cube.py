@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model.checks import freeze
+from dronesense.model.radiometry import CameraSettings
 
 CubeQuantity = Literal["counts", "radiance", "reflectance"]
 CUBE_QUANTITIES: Final = ("counts", "radiance", "reflectance")
@@ -174,6 +175,11 @@ class SpectralCube:
         Exposure, ms; NaN when unknown.
     history : tuple of str
         One line per step.
+    settings : CameraSettings or None
+        How it was taken, as far as its file tells; None: only the exposure may be known.
+    relative_sigma : (bands,) float64 or None
+        Standard uncertainty of the calibration as a share of the value, shared by all pixels; NaN for bands
+        of which nothing is known, None before any calibration.
     """
 
     name: str
@@ -185,9 +191,12 @@ class SpectralCube:
     path: str
     integration_ms: float = float("nan")
     history: tuple[str, ...] = ()
+    settings: CameraSettings | None = None
+    relative_sigma: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         rows, bands, cols = self.source.shape
+        freeze(self, np.float64, (bands,), "relative_sigma")
         if min(rows, bands, cols) < 1:
             raise ValueError(f"a cube needs at least one row, band and column, not {self.source.shape}")
         if bands != len(self.bands):

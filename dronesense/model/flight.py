@@ -12,6 +12,7 @@ from dronesense.model.cube import SpectralCube
 from dronesense.model.gas import GasSeries
 from dronesense.model.gas_tables import Sheets
 from dronesense.model.instrument import Instrument
+from dronesense.model.radiometry import LightSeries
 from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
 from dronesense.model.terrain import Terrain
@@ -43,12 +44,29 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A reflectance panel capture: the cube, the panel's reflectance, and the region to use (None = all)."""
+    """A reflectance panel capture.
+
+    Parameters
+    ----------
+    cube : SpectralCube
+        The capture.
+    reflectance : Signature
+        Of the panel, or of a target on the ground.
+    rows, samples : (first, last) or None
+        Region to use; None: all.
+    time : int or None
+        When it was taken, int64 UTC ns; None where nobody knows.
+    find : {"auto", "whole"} or None
+        Without a region: look for the panel; take all for the panel; None: all if it is alike from line to
+        line, else look.
+    """
 
     cube: SpectralCube
     reflectance: Signature
     rows: tuple[int, int] | None = None
     samples: tuple[int, int] | None = None
+    time: int | None = None
+    find: Literal["auto", "whole"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +102,33 @@ class GasInput:
 
 @dataclass(frozen=True, slots=True)
 class CubeInput:
-    """A cube with all that is needed to calibrate and place it."""
+    """A cube with all that is needed to calibrate and place it.
+
+    Parameters
+    ----------
+    cube : SpectralCube
+        As it was recorded.
+    instrument : Instrument or None
+        Camera.
+    calibration : CameraCalibration or None
+        The record that is valid on that day.
+    darks : tuple of SpectralCube
+        Dark captures of the flight; they win over the record's.
+    panels : tuple of Panel
+        Captures of panels before, after, or between.
+    targets : tuple of Panel
+        Targets on the ground for an empirical line; their cube may be this one.
+    light : LightSeries or None
+        What a light sensor on the roof wrote.
+    """
 
     cube: SpectralCube
     instrument: Instrument | None
     calibration: CameraCalibration | None = None
-    dark: SpectralCube | None = None
-    panel: Panel | None = None
+    darks: tuple[SpectralCube, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    targets: tuple[Panel, ...] = ()
+    light: LightSeries | None = None
 
 
 @dataclass(frozen=True, slots=True)

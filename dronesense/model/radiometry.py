@@ -138,3 +138,32 @@ class RadianceNoise:
     def sigma(self, radiance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standard uncertainty of (..., bands) radiance."""
         return np.hypot(self.additive, self.relative * radiance)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightSeries:
+    """Irradiance over time, by a sensor that looks up.
+
+    Parameters
+    ----------
+    time : (n,) int64
+        UTC ns, strictly increasing.
+    center_nm : (k,) float64
+        Wavelengths, strictly increasing; one NaN: a sensor without bands, for all wavelengths.
+    value : (n, k) float64
+        Irradiance, W/(m2 nm) or in units of its own: only its course counts; NaN where there is none.
+    source : str
+        File.
+    """
+
+    time: NDArray[np.int64]
+    center_nm: NDArray[np.float64]
+    value: NDArray[np.float64]
+    source: str
+
+    def __post_init__(self) -> None:
+        freeze(self, np.int64, (None,), "time")
+        freeze(self, np.float64, (None,), "center_nm")
+        freeze(self, np.float64, (len(self.time), len(self.center_nm)), "value")
+        if not len(self.time) or bool((np.diff(self.time) <= 0).any()):
+            raise ValueError("a light series needs times that increase")

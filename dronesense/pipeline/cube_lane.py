@@ -100,7 +100,7 @@ def _calibrated(given: CubeInput, rules: Sequence[DetectRule], account: Account)
     if given.cube.quantity != "counts" or not wanted - {"counts"}:
         return given.cube
     record = given.calibration
-    dark = given.dark if given.dark is not None or record is None else record.dark
+    dark = given.darks[0] if given.darks else None if record is None else record.dark
     if dark is None:
         account.warnings.append(
             f"{given.cube.path}: no dark capture: the dark signal is taken as zero, and reflectance is off"
@@ -108,7 +108,7 @@ def _calibrated(given: CubeInput, rules: Sequence[DetectRule], account: Account)
     return reflectance.calibrate(
         given.cube,
         dark=dark,
-        panel=given.panel,
+        panel=given.panels[0] if given.panels else None,
         bad_pixels=None if record is None else record.bad_pixels,
     )
 
