@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError
-from dronesense.geotag import ortho
+from dronesense.geotag import glt, ortho
 from dronesense.geotag.locate import footprints, locate_pixels
 from dronesense.model import Clock, GroundRaster, Instrument, LineCamera, Mount, Terrain, Trajectory
 
@@ -166,6 +166,6 @@ def test_nothing_seen_is_said() -> None:
 
 
 def test_raster_without_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ortho, "MAX_CELLS", 1000)
+    monkeypatch.setattr(glt, "MAX_CELLS", 1000)
     with pytest.raises(CoverageError, match=r"cells of 0\.1 m"):
         project(np.ones((40, 30)), strip(40, 30), gsd_m=0.1)

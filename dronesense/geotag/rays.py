@@ -50,7 +50,7 @@ class Rays:
         return cls(terms)
 
     def __len__(self) -> int:
-        return self.terms.shape[2]
+        return int(self.terms.shape[2])
 
     def take(self, index: NDArray[np.intp]) -> Rays:
         """Return the rays at *index*."""
