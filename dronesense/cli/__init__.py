@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "inspect": "Say what is in a flight folder or file; changes nothing.",
     "init": "Write a flight.toml for a folder.",
     "demo": "Write a synthetic flight in vendor formats and run it.",
+    "view": "Write the map page anew: with people's decisions, or in another language.",
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
     "calibrate": "Fit a dated calibration record from a recording of standards.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
 import click
 
-from dronesense.errors import EvidenceError
+from dronesense.cli.sealed import unsealed
 
 FORMATS: Final = {
     "gpkg": ".gpkg",
@@ -40,13 +39,7 @@ def command(layer: Path, kind: str, output: Path | None) -> int:
     run sealed in run.json are never overwritten.
     """
     source = _layer(layer, kind)
-    target = output or source.with_name(f"{source.stem}{FORMATS[kind]}")
-    if output is None and _is_sealed(target):
-        target = source.with_name(f"{source.stem}.reviewed{FORMATS[kind]}")
-    if _is_sealed(target):
-        raise EvidenceError(
-            "is a product that run.json seals with its hash", where=target, fix="name another file with -o"
-        )
+    target = unsealed(output, source.with_name(f"{source.stem}{FORMATS[kind]}"), end=FORMATS[kind])
     _write(source, kind, target)
     click.echo(target)
     return 0
@@ -82,19 +75,3 @@ def _write(source: Path, kind: str, target: Path) -> None:
         from dronesense.writers import cot, flatgeobuf, gpkg, kmz
 
         {"gpkg": gpkg, "kmz": kmz, "fgb": flatgeobuf, "cot": cot}[kind].write_layers(layers, target)
-
-
-def _is_sealed(target: Path) -> bool:
-    """Tell whether *target* is a product that a run.json lists, or such a run.json."""
-    from dronesense.writers.atomic import MANIFEST_NAME
-
-    for folder in target.resolve().parents[:2]:
-        try:
-            manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
-        except (OSError, ValueError):
-            continue
-        rows = manifest.get("outputs", []) if isinstance(manifest, dict) else []
-        sealed = {str(row.get("path")) for row in rows if isinstance(row, dict)} | {MANIFEST_NAME}
-        if target.resolve().relative_to(folder).as_posix() in sealed:
-            return True
-    return False

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
+import math
 import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dronesense.errors import EvidenceError
 from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
 
-UNTOLD: Final = ("run_id", "searches", "gas_maps")
-"""Statements that stand in run.json only."""
-
 MAP_NAMES: Final = {"kernel-dmv": "map", "kernel-dmvw": "map_wind", "kriging": "map_kriging"}
 """End of a map's file name by its method."""
+
+if TYPE_CHECKING:
+    from dronesense.writers.view import About
 
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
@@ -106,6 +108,7 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
         )
         evidence.write(manifest, folder / evidence.RUN_NAME)
         files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())
+    from dronesense.writers import words
     from dronesense.writers.geojson import properties
 
     return Outcome(
@@ -114,7 +117,7 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
         directory=str(directory),
         files=files,
         hotspots=[properties(hotspot, flight.id) for hotspot in layer],
-        statements={key: value for key, value in layer.statements.items() if key not in UNTOLD},
+        statements={key: value for key, value in layer.statements.items() if key not in words.UNTOLD},
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),
@@ -132,9 +135,9 @@ def file_name(*parts: str) -> str:
 
 def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
     from dronesense import plot
-    from dronesense.writers import emission, gpkg, layers, raster, side_style, table, track
+    from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track, view
 
-    steps = 2 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
+    steps = 3 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
     done = 0
 
     def step() -> None:
@@ -165,13 +168,35 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
         emission.write(
             layer.sources, layer.sectors, layer.fluxes, folder / "sources.geojson", flight=flight.id
         )
-    for view in layer.cubes:
-        plot.cube_quicklook(view, folder / "quicklooks" / f"{file_name(view.cube.name)}.png")
+    for seen in layer.cubes:
+        plot.cube_quicklook(seen, folder / "quicklooks" / f"{file_name(seen.cube.name)}.png")
         step()
     for name in ("scores", "gas", "quicklooks"):
         if not any((folder / name).iterdir()):
             (folder / name).rmdir()
-    gpkg.write_layers(layers.from_path(folder), folder / "hotspots.gpkg")
+    if layer.spectra:
+        spectra.write(layer.spectra, folder / spectra.NAME)
+    tables = layers.from_path(folder)
+    gpkg.write_layers(tables, folder / "hotspots.gpkg")
     for product in (folder / layers.HOTSPOTS_NAME, *sorted(folder.rglob("*.tif"))):
         side_style.write_side_style(product)
     step()
+    view.write(tables, folder / view.NAME, about=_about(flight, layer, folder))
+    step()
+
+
+def _about(flight: Flight, layer: HotspotLayer, folder: Path) -> About:
+    from dronesense.writers import layers, spectra, words
+    from dronesense.writers.view import About
+
+    searched = [trace for trace in layer.gas if math.isfinite(trace.threshold)]
+    return About(
+        run=str(layer.statements["run_id"]),
+        layer_sha256=hashlib.sha256((folder / layers.HOTSPOTS_NAME).read_bytes()).hexdigest(),
+        statements=words.statements(layer.statements),
+        warnings=layer.warnings,
+        rejected=layer.rejected,
+        ignored=flight.ignored,
+        thresholds={trace.series.species: trace.threshold for trace in searched},
+        spectra=spectra.encode(layer.spectra),
+    )

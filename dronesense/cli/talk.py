@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dronesense.cli.products import Outcome
+from dronesense.writers import words
 
 STAGES: Final = {
     "open": "Reading the flight",
@@ -71,13 +72,6 @@ def cautions(outcome: Outcome) -> list[str]:
     return [f"Warning: {warning}" for warning in outcome.warnings]
 
 
-def _plain(entry: Any) -> str:
-    """Return a statement in words; that of a clock is a table of source, offset, sigma and method."""
-    if isinstance(entry, dict):
-        return "{source}: {offset_s:+.2f} ± {sigma_s:.2f} s ({method})".format(**entry)
-    return str(entry)
-
-
 def summary(outcome: Outcome) -> str:
     """Return the summary of a run, in plain words."""
     count = len(outcome.hotspots)
@@ -94,9 +88,7 @@ def summary(outcome: Outcome) -> str:
         if count > SHOWN:
             lines.append(f"     ... and {count - SHOWN} more in hotspots.geojson")
         lines.append("")
-    for title, statement in outcome.statements.items():
-        entries = statement if isinstance(statement, list) else [statement]
-        lines += [f"{title.replace('_', ' ').capitalize()}: {_plain(entry)}" for entry in entries]
+    lines += [f"{title}: {text}" for title, text in words.statements(outcome.statements)]
     for path, reason in outcome.rejected:
         lines.append(f"Not used: {path}: {reason.removeprefix(f'{path}: ')}")
     if outcome.ignored:

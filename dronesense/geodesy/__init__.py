@@ -26,6 +26,7 @@ from dronesense.geodesy.ellipsoid import (
 )
 from dronesense.geodesy.frames import TangentFrames, displace, tangent_frames
 from dronesense.geodesy.geoid import GeoidGrid, undulation, undulation_raster
+from dronesense.geodesy.notation import places
 
 __all__ = [
     "ECCENTRICITY_SQUARED",
@@ -41,6 +42,7 @@ __all__ = [
     "grid_factors",
     "is_metric",
     "ned_axes",
+    "places",
     "tangent_frames",
     "to_ecef",
     "to_grid",

@@ -15,7 +15,15 @@ from dronesense.model.detection import Detection, ScoreMap, TailModel
 from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
 from dronesense.model.flight import CubeInput, DetectRule, EmissionRule, Flight, GasInput, InputFile, Panel
 from dronesense.model.gas import Ambient, Beam, Flag, GasSeries
-from dronesense.model.hotspot import CubeView, GasTrace, GroundPoints, GroundRaster, Hotspot, HotspotLayer
+from dronesense.model.hotspot import (
+    CubeView,
+    GasTrace,
+    GroundPoints,
+    GroundRaster,
+    Hotspot,
+    HotspotLayer,
+    HotspotSpectrum,
+)
 from dronesense.model.instrument import (
     Column,
     Correct,
@@ -68,6 +76,7 @@ __all__ = [
     "GroundRaster",
     "Hotspot",
     "HotspotLayer",
+    "HotspotSpectrum",
     "IngestReport",
     "InputFile",
     "Instrument",

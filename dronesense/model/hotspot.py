@@ -212,6 +212,50 @@ class CubeView:
     detections: tuple[Detection, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HotspotSpectrum:
+    """What one strip measured at a spectral hotspot, beside what was looked for.
+
+    Parameters
+    ----------
+    hotspot : str
+        Its id.
+    cube, source : str
+        Strip, and file with line and sample of the pixel.
+    unit : str
+        Of all values: ``"reflectance"``, ``"counts"`` ...
+    center_nm, fwhm_nm : (k,) float64
+        Bands; NaN when not known.
+    good : (k,) bool
+        Bands that can be trusted.
+    pixel : (k,) float64
+        The best pixel.
+    background : (k,) float64
+        Mean of the pixels around it that are no hotspot; NaN when there are none.
+    signature : (k,) float64
+        In these bands; NaN where it does not reach.
+    fill : float
+        Filled fraction of the pixel; NaN when unknown.
+    """
+
+    hotspot: str
+    cube: str
+    source: str
+    unit: str
+    center_nm: NDArray[np.float64]
+    fwhm_nm: NDArray[np.float64]
+    good: NDArray[np.bool_]
+    pixel: NDArray[np.float64]
+    background: NDArray[np.float64]
+    signature: NDArray[np.float64]
+    fill: float
+
+    def __post_init__(self) -> None:
+        k = len(self.center_nm)
+        freeze(self, np.float64, (k,), "center_nm", "fwhm_nm", "pixel", "background", "signature")
+        freeze(self, np.bool_, (k,), "good")
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class HotspotLayer:
     """Everything that a run has to say.
@@ -234,6 +278,8 @@ class HotspotLayer:
         Gas maps.
     sources, sectors, fluxes : tuple
         What was inferred about sources, see :mod:`dronesense.model.emission`.
+    spectra : tuple of HotspotSpectrum
+        What was measured at the spectral hotspots.
     statements : mapping
         False alarms, clocks, heights, coverage, in words and numbers, JSON-ready.
     warnings : tuple of str
@@ -252,6 +298,7 @@ class HotspotLayer:
     sources: tuple[SourceEstimate, ...] = ()
     sectors: tuple[SearchSector, ...] = ()
     fluxes: tuple[FluxEstimate, ...] = ()
+    spectra: tuple[HotspotSpectrum, ...] = ()
     statements: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()

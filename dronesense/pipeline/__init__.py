@@ -17,6 +17,7 @@ from dronesense.pipeline.gas_lane import GasFinds, follow_gas
 from dronesense.pipeline.map_lane import gas_maps
 from dronesense.pipeline.sector_lane import search_sectors
 from dronesense.pipeline.site import Site
+from dronesense.pipeline.spectra import hotspot_spectra
 
 __all__ = ["Progress", "process"]
 
@@ -78,6 +79,7 @@ def process(
     emitted = follow_emissions(flight, traces, site=site, account=account)
     maps = gas_maps(traces, account, wind=flight.wind)
     sectors = search_sectors(flight, hotspots, site=site, account=account)
+    views = tuple(each.view for each in cubes)
     return HotspotLayer(
         flight=flight.id,
         hotspots=hotspots,
@@ -87,9 +89,10 @@ def process(
         sectors=sectors,
         sources=tuple(emitted.sources),
         fluxes=tuple(emitted.fluxes),
-        cubes=tuple(each.view for each in cubes),
+        cubes=views,
+        spectra=hotspot_spectra(hotspots, views, flight.rules),
         rasters=tuple(raster for each in cubes for raster in each.rasters),
-        statements=account.statements(site.crs, [each.view for each in cubes]),
+        statements=account.statements(site.crs, views),
         warnings=(*flight.warnings, *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),
     )

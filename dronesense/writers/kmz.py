@@ -236,9 +236,12 @@ def _overlay(
         add(corners, side, f"{value:.10g}")
 
 
-def to_lonlat_grid(raster: GroundRaster) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
+def to_lonlat_grid(
+    raster: GroundRaster, *, mercator: bool = False
+) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
     """Return *raster* in longitude and latitude (nearest pixel), and its west, south, east, north.
 
+    With *mercator*, rows are evenly spaced in the Mercator projection of web maps instead of in latitude.
     East lies beyond 180 where the raster crosses the antimeridian, as KML has it for overlays there.
     """
     a, b, c, d, e, f = raster.transform
@@ -255,7 +258,11 @@ def to_lonlat_grid(raster: GroundRaster) -> tuple[NDArray[np.float32], tuple[flo
     size = np.ceil(np.array([east - west, north - south]) * degree / pixel)
     width, height = np.clip(size, 1, OVERLAY_PIXELS).astype(int).tolist()
     at_lon = west + (np.arange(width) + 0.5) * (east - west) / width
-    at_lat = north - (np.arange(height) + 0.5) * (north - south) / height
+    down = (np.arange(height) + 0.5) / height
+    at_lat = north - down * (north - south)
+    if mercator:
+        top, bottom = np.arctanh(np.sin(np.radians([north, south]))).tolist()
+        at_lat = np.degrees(np.arcsin(np.tanh(top - down * (top - bottom))))
     turned = (at_lon + HALF_TURN_DEG) % FULL_TURN_DEG - HALF_TURN_DEG
     grid = np.meshgrid(turned, at_lat)
     x, y = to_grid(grid[0].ravel(), grid[1].ravel(), raster.crs)

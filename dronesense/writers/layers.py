@@ -273,20 +273,32 @@ def gas_table(layers: Layers) -> Table:
     values: dict[str, list[Any]] = {column.name: [] for column in columns.GAS}
     places: list[NDArray[np.float64]] = []
     for text in layers.samples:
-        heading, *rows = csv.reader(io.StringIO(text, newline=""))
-        endings = (each for each in UNITS_IN_HEADINGS if heading[4].endswith(f"_{each}"))
-        ending = max(endings, key=len, default="")
-        if len(heading) != len(columns.GAS_CELLS) or not ending:
-            raise ReadError("has not the columns of a gas series", where=f"gas/*.csv: {', '.join(heading)}")
+        species, unit, rows = gas_cells(text)
         placed = [dict(zip(columns.GAS_CELLS, row, strict=True)) for row in rows if row[1] and row[2]]
         places.append(np.array([(row["lon"], row["lat"]) for row in placed], dtype=float).reshape(-1, 2))
-        values["species"] += [heading[4].removesuffix(f"_{ending}")] * len(placed)
-        values["unit"] += [UNITS_IN_HEADINGS[ending]] * len(placed)
+        values["species"] += [species] * len(placed)
+        values["unit"] += [unit] * len(placed)
         for column in columns.GAS:
             if column.name not in ("species", "unit"):
                 values[column.name] += [_typed(row[column.name], column, "gas_samples") for row in placed]
     points: list[BaseGeometry] = [shapely.Point(lonlat) for each in places for lonlat in each.tolist()]
     return Table("gas_samples", "Gas samples", "Point", columns.GAS, points, values)
+
+
+def gas_cells(text: str) -> tuple[str, str, list[list[str]]]:
+    """Return species, unit and rows of ``gas/<species>.csv``; cells as in :data:`.columns.GAS_CELLS`.
+
+    Raises
+    ------
+    ReadError
+        If the columns are others.
+    """
+    heading, *rows = csv.reader(io.StringIO(text, newline=""))
+    name = heading[columns.GAS_CELLS.index("value")] if len(heading) == len(columns.GAS_CELLS) else ""
+    ending = max((each for each in UNITS_IN_HEADINGS if name.endswith(f"_{each}")), key=len, default="")
+    if not ending:
+        raise ReadError("has not the columns of a gas series", where=f"gas/*.csv: {', '.join(heading)}")
+    return name.removesuffix(f"_{ending}"), UNITS_IN_HEADINGS[ending], rows
 
 
 def track_table(layers: Layers) -> Table:
