@@ -35,6 +35,8 @@ MIN_FACE_PIXELS: Final = 9
 """Pixels of a panel's face below which it is too small to be one."""
 SEARCH_PIXELS: Final = 480
 """The shorter side of the image in which the panel is looked for; larger ones are averaged in blocks."""
+EDGE: Final = 1e-9
+"""Pixels by which rounding may put a corner beyond an edge."""
 ANGLES: Final = 90
 """Orientations of the rectangle around an island that are tried, over a quarter turn."""
 
@@ -114,7 +116,7 @@ def inside(shape: tuple[int, int], corners: Sequence[Sequence[float]]) -> Mask:
     return within
 
 
-def find(image: NDArray[np.floating]) -> PanelRegion:
+def find(image: NDArray[np.floating], *, aspect: float = MIN_SQUARE) -> PanelRegion:
     """Return the panel in one band: the largest island that is bright, uniform and square.
 
     Islands above each of 24 levels of brightness are measured; the QR code beside the panel is not read.
@@ -123,6 +125,8 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
     ----------
     image : (rows, cols)
         Radiance or counts; NaN where there is none.
+    aspect : float
+        Least short over long side; smaller where pixels are not square, as in the lines of a scanner.
 
     Raises
     ------
@@ -157,7 +161,7 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
         for island in np.flatnonzero((areas >= smallest) & (areas <= largest)):
             if island == 0 or areas[island] <= best_area:
                 continue
-            found = _measure(values, labels == island, step)
+            found = _measure(values, labels == island, step, aspect)
             if found is not None and found.mean >= MIN_CONTRAST * middle:
                 best, best_area = found, float(areas[island])
     if best is None:
@@ -168,6 +172,26 @@ def find(image: NDArray[np.floating]) -> PanelRegion:
     return best
 
 
+def box(region: PanelRegion) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return rows and columns [first, last) of the largest box of the region's own shape that lies within it.
+
+    Examples
+    --------
+    >>> box(PanelRegion(((2.0, 1.0), (6.0, 1.0), (6.0, 4.0), (2.0, 4.0)), 1.0, 0.0, 1.0))
+    ((1, 5), (2, 7))
+    """
+    points = np.asarray(region.corners)
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    half = (points.max(axis=0) - points.min(axis=0)) / 2.0
+    edges = np.roll(points, -1, axis=0) - points
+    normal = np.column_stack([edges[:, 1], -edges[:, 0]])
+    reach = np.abs(np.sum(normal * (points - middle), axis=1))
+    share = float(np.min(reach / np.maximum(np.abs(normal) @ half, np.finfo(float).tiny)))
+    low, high = middle - min(share, 1.0) * half, middle + min(share, 1.0) * half
+    (left, top), (right, bottom) = np.ceil(low - EDGE).astype(int), np.floor(high + EDGE).astype(int) + 1
+    return (max(0, int(top)), int(bottom)), (max(0, int(left)), int(right))
+
+
 def _coarse(image: Doubles, step: int) -> Doubles:
     """Return means of blocks of *step* x *step* pixels; what is left over at the ends is left out."""
     rows, cols = (length // step for length in image.shape)
@@ -175,7 +199,7 @@ def _coarse(image: Doubles, step: int) -> Doubles:
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float64)
 
 
-def _measure(image: Doubles, island: Mask, step: int) -> PanelRegion | None:
+def _measure(image: Doubles, island: Mask, step: int, aspect: float) -> PanelRegion | None:
     """Return the region of an island in an image of *step* times its size; None if no uniform square."""
     rim = island & ~(
         np.pad(island, 1)[:-2, 1:-1]
@@ -192,7 +216,7 @@ def _measure(image: Doubles, island: Mask, step: int) -> PanelRegion | None:
     place = int(np.argmin(long * wide))
     short, longer = sorted((float(long[place]), float(wide[place])))
     filled, square = float(island.sum()) / (short * longer), short / longer
-    if min(filled, square) < MIN_SQUARE:
+    if filled < MIN_SQUARE or square < aspect:
         return None
     cut = INSET * short
     low, high, left, right = box[:, place] + (cut, -cut, cut, -cut)

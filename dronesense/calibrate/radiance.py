@@ -7,6 +7,7 @@ See ``docs/methods/radiance.md``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -104,24 +105,25 @@ def choose_dark(
         raise CalibrationError("there is no dark frame", fix="record one with the lens covered")
     if between not in ("nearest", "interpolate", "linear"):
         raise ValueError(f"between must be nearest, interpolate or linear, not {between!r}")
-    off = _distance([dark.settings.gain_db for dark in darks], settings.gain_db)
-    same_gain = [dark for dark, each in zip(darks, off, strict=True) if each <= off.min() + SAME_DB]
+    same, off = _same_gain([dark.settings for dark in darks], settings)
+    same_gain = [darks[i] for i in same]
     times = np.array([dark.settings.integration_ms for dark in same_gain])
-    far = _distance(np.log(times), np.log(settings.integration_ms))
-    nearest = same_gain[int(np.argmin(far))]
-    gain_note = "" if off.min() <= SAME_DB else f", its gain is {off.min():.3g} dB off"
+    closest = darks[nearest([dark.settings for dark in darks], settings)]
+    gain_note = "" if off <= SAME_DB else f", its gain is {off:.3g} dB off"
     if between == "interpolate":
-        low, high = _around(same_gain, times, settings.integration_ms, nearest)
+        low, high = _around(same_gain, times, settings.integration_ms, closest)
         if low is not high:
             return _interpolated(low, high, settings, gain_note)
-    t_dark, t_cube = nearest.settings.integration_ms, settings.integration_ms
+    t_dark, t_cube = closest.settings.integration_ms, settings.integration_ms
     same_time = not abs(t_dark - t_cube) > SAME * t_cube  # also where one is not known
-    note = f"dark {nearest.name or 'frame'} ({t_dark:g} ms)" + gain_note
-    sigma = _sigma(nearest)
+    note = f"dark {closest.name or 'frame'} ({t_dark:g} ms)" + gain_note
+    if len(darks) > 1:
+        note += f", of {len(darks)} the nearest in gain and exposure"
+    sigma = _sigma(closest)
     if between == "linear" and not np.isfinite(t_dark * t_cube):
         raise CalibrationError(
             "the dark signal cannot be scaled: an exposure is not known",
-            where=nearest.name or None,
+            where=closest.name or None,
             fix="state the exposures in the headers, or do not ask for scaling",
         )
     if between == "linear" and not same_time:
@@ -129,11 +131,36 @@ def choose_dark(
         scaled = None if sigma is None else sigma * ratio
         note += f", scaled by {ratio:.4g} to {t_cube:g} ms"
         exact = not gain_note
-        return ChosenDark(nearest.level * ratio, nearest.settings, scaled, nearest.deviation, note, exact)
+        return ChosenDark(closest.level * ratio, closest.settings, scaled, closest.deviation, note, exact)
     if not same_time:
         note += f", used as it is for {t_cube:g} ms"
     exact = same_time and not gain_note
-    return ChosenDark(nearest.level, nearest.settings, sigma, nearest.deviation, note, exact)
+    return ChosenDark(closest.level, closest.settings, sigma, closest.deviation, note, exact)
+
+
+def nearest(candidates: Sequence[CameraSettings], wanted: CameraSettings) -> int:
+    """Return which of *candidates* is nearest to *wanted*: by gain first, then by the ratio of exposures.
+
+    What one of the two does not know does not count; of equals the first is taken.
+    """
+    same, _ = _same_gain(candidates, wanted)
+    times = np.array([candidates[i].integration_ms for i in same])
+    return int(same[int(np.argmin(_distance(np.log(times), np.log(wanted.integration_ms))))])
+
+
+def _same_gain(
+    candidates: Sequence[CameraSettings], wanted: CameraSettings
+) -> tuple[NDArray[np.int64], float]:
+    """Return those nearest in gain, and how far off in dB it is."""
+    off = _distance([each.gain_db for each in candidates], wanted.gain_db)
+    return np.flatnonzero(off <= off.min() + SAME_DB).astype(np.int64), float(off.min())
+
+
+def settings_of(cube: SpectralCube) -> CameraSettings:
+    """Return how a cube was taken, as far as its file tells."""
+    if cube.settings is not None:
+        return cube.settings
+    return CameraSettings(cube.integration_ms if cube.integration_ms > 0.0 else float("nan"))
 
 
 def _distance(values: list[float] | Doubles, wanted: float) -> Doubles:
@@ -331,8 +358,16 @@ def _check_shapes(cube: SpectralCube, dark: Doubles, gain: Doubles) -> None:
 
 
 def _own_settings(cube: SpectralCube, radiometry: Radiometry) -> CameraSettings:
-    known = cube.integration_ms if cube.integration_ms > 0.0 else float("nan")
-    return replace(radiometry.settings, integration_ms=known, flipped=False)
+    """Return how the cube was taken; what its file does not tell is as in the calibration.
+
+    A calibration of as many elements as the cube has is one for its binning, whatever the header calls it.
+    """
+    known, own = settings_of(cube), radiometry.settings
+    if cube.settings is None or radiometry.gain.shape == cube.shape[1:]:
+        gain_db = own.gain_db if cube.settings is None else known.gain_db
+        flipped = cube.settings is not None and known.flipped
+        return replace(own, integration_ms=known.integration_ms, gain_db=gain_db, flipped=flipped)
+    return known
 
 
 def _dark(chosen: ChosenDark, settings: CameraSettings) -> tuple[Doubles, Doubles | None]:
