@@ -68,6 +68,28 @@ def test_targets_in_the_scene_do_not_move_the_threshold() -> None:
     assert tail.score_at(blind, 1e-4) > 2.0 * with_targets  # what the exclusion is for
 
 
+def strewn(rng: np.random.Generator) -> np.ndarray:
+    """Scores with an end, and 2 in 1,000 pixels of odd things that lie beyond it: a step in the tail."""
+    odd = rng.random(SHAPE) < 2e-3
+    return np.where(odd, rng.uniform(1.1, 1.5, size=SHAPE), rng.beta(2.0, 6.0, size=SHAPE))
+
+
+def test_steps_of_the_tail_are_counted_not_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = {}
+    for anchor in (tail.ANCHOR, 10**9):
+        monkeypatch.setattr(tail, "ANCHOR", anchor)
+        ratio = []
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            model = tail.fit(strewn(rng).astype(np.float32), exclude=np.zeros(SHAPE, dtype=bool))
+            fresh = np.concatenate([strewn(rng).ravel() for _ in range(5)])
+            ratio.append([np.mean(fresh > tail.score_at(model, p)) / p for p in (1e-2, 1e-3, 3e-4)])
+        ratios[anchor] = np.array(ratio)
+    counted, curve = ratios.values()
+    assert np.all((counted > 0.5) & (counted < 2.0)), counted
+    assert np.any((curve < 0.5) | (curve > 2.0)), curve  # what it is for
+
+
 def test_suspects_are_the_targets_and_their_rim() -> None:
     rng = np.random.default_rng(4)
     scores = rng.normal(size=SHAPE).astype(np.float32)
