@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from dronesense.cli import cli
 from dronesense.errors import ReadError
 from dronesense.writers import layers, spectra, view
 
@@ -138,6 +140,29 @@ def test_an_unknown_language_is_a_mistake(made: layers.Layers) -> None:
         view.encode(made, about(), language="de")
 
 
+def test_view_writes_a_page_beside_a_sealed_one_with_decisions(tmp_path: Path) -> None:
+    folder = maker.products(tmp_path / "products")
+    sealed = {"outputs": [{"path": "view.html"}], "run_id": "c0ffee", "statements": {"looked_at": "all"}}
+    (folder / "run.json").write_text(json.dumps(sealed), "utf-8")
+    (folder / "view.html").write_text("as it was", "utf-8")
+    runner = CliRunner()
+    identity = json.loads((folder / "hotspots.geojson").read_bytes())["features"][0]["id"]
+    assert runner.invoke(cli, ["hotspots", "confirm", identity, "--layer", str(folder)]).exit_code == 0
+    done = runner.invoke(cli, ["view", str(folder), "--lang", "kk"])
+    assert done.exit_code == 0, done.output
+    page = (folder / "view.reviewed.html").read_text("utf-8")
+    assert (folder / "view.html").read_text("utf-8") == "as it was"
+    found = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert found["hotspots"][0]["status"] == "confirmed"
+    assert (found["run"], found["language"]) == ("c0ffee", "kk")
+    assert found["statements"] == [["Looked at", "all"]]
+    digest = hashlib.sha256((folder / "hotspots.geojson").read_bytes()).hexdigest()
+    assert found["layer_sha256"] == digest
+    assert runner.invoke(cli, ["view", str(folder), "-o", str(folder / "view.html")]).exit_code != 0
+    (folder / "run.json").write_text("[]", "utf-8")
+    assert runner.invoke(cli, ["view", str(folder)]).exit_code != 0
+
+
 # --- in a browser ---------------------------------------------------------------------------------------
 
 
@@ -193,7 +218,7 @@ def test_page_shows_every_hotspot_and_asks_for_nothing(
     assert page.locator("#list li").count() == gas
     page.keyboard.press("Escape")
     page.click("#filters button[type=reset]")
-    page.wait_for_function(f"document.querySelectorAll('#list li').length === {len(ids)}")
+    page.locator("#list li").nth(len(ids) - 1).wait_for()
     page.evaluate("e => { least.value = 50; least.dispatchEvent(new Event('input', {bubbles: true})) }")
     assert page.locator("#list li").count() == -(-len(ids) // 2)
     page.select_option("#language", "ru")
