@@ -14,15 +14,15 @@ import rasterio
 from scipy import ndimage
 
 from dronesense.errors import ReadError
-from dronesense.model import Frame
-from dronesense.model.capture import BandFrame, CaptureCube, Lens, PixelFlag
+from dronesense.model import Frame, lens
+from dronesense.model.capture import BandFrame, CaptureCube, PixelFlag
+from dronesense.model.lens import Lens
 from dronesense.plugins import read_head
 from dronesense.readers import (
     band_registration,
     captures,
     envi,
     geotiff,
-    lens,
     multispectral,
     tiff_directory,
 )

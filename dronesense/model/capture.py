@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model.lens import Lens
+
 CameraFamily = Literal["micasense", "sequoia", "dji-p4m", "dji-m3m"]
-LensKind = Literal["perspective", "fisheye"]
 
 
 class PixelFlag(IntFlag):
@@ -34,31 +35,6 @@ class PixelFlag(IntFlag):
 Flags = NDArray[np.uint8]
 Convert: TypeAlias = Callable[[int, NDArray[Any], int], tuple[NDArray[np.float32], Flags]]
 """``convert(band, counts, first_row)`` -> values and all flags of whole rows on the band's own pixel grid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lens:
-    """How directions fall on the pixels of one band.
-
-    A direction (x right, y down, z along the optical axis) is first brought to the plane, then to pixels
-    ``(u, v) = center + focal * plane``; pixels count from 0 at the center of the first one.
-
-    Parameters
-    ----------
-    kind : {"perspective", "fisheye"}
-        ``perspective``: Brown's model, `distortion` = (k1, k2, p1, p2, k3) on (x/z, y/z).
-        ``fisheye``: ``rho = p0 + p1 t + p2 t**2 + p3 t**3`` with ``t = 2/pi * angle from the axis``,
-        `distortion` = (p0, p1, p2, p3).
-    focal_px, center_px : (x, y)
-        Scale, pixels; principal point, pixels.
-    distortion : tuple of float
-        Coefficients, as said above.
-    """
-
-    kind: LensKind
-    focal_px: tuple[float, float]
-    center_px: tuple[float, float]
-    distortion: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

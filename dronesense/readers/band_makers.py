@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from dronesense.errors import ReadError
-from dronesense.model.capture import BandFrame, CameraFamily, Lens
+from dronesense.model.capture import BandFrame, CameraFamily
+from dronesense.model.lens import Lens, brown
 from dronesense.readers import exif
 from dronesense.readers.exif import Tags
 from dronesense.readers.xmp import Xmp
@@ -149,9 +150,8 @@ def _brown_lens(tags: Tags, packet: Xmp) -> Lens | None:
         focal_px = (focal * per_mm[0], focal * per_mm[1])
     else:
         focal_px = (focal, focal)
-    k1, k2, k3, p1, p2 = distortion
     center = (principal[0] * per_mm[0], principal[1] * per_mm[1])
-    return Lens("perspective", focal_px, center, (k1, k2, p1, p2, k3))
+    return Lens("perspective", focal_px, center, brown(distortion, order="micasense"))
 
 
 def _pixels_per_mm(tags: Tags) -> tuple[float, float] | None:

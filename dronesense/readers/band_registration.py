@@ -14,8 +14,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model.capture import BandFrame, Lens
-from dronesense.readers import lens as optics
+from dronesense.model import lens as optics
+from dronesense.model.capture import BandFrame
+from dronesense.model.lens import Lens
 
 Method = Literal["reference", "rig", "homography", "phase", "none"]
 Image = NDArray[np.float32]
