@@ -208,13 +208,13 @@ def detect(
                 value=float(fill[0]),
                 sigma=sigma,
                 unit="fraction",
-                flags=_flags(region, score) + (() if flags is None else flags[i]),
+                flags=edge_flags(region, score) + (() if flags is None else flags[i]),
             )
         )
     return tuple(detections)
 
 
-def _flags(region: Region, score: NDArray[np.float32]) -> tuple[str, ...]:
+def edge_flags(region: Region, score: NDArray[np.float32]) -> tuple[str, ...]:
     """Return ``"edge"`` at the border of the cube, ``"saturated-neighbor"`` beside an invalid pixel."""
     rows, cols = score.shape
     row, col = region.index[:, 0], region.index[:, 1]
