@@ -133,7 +133,7 @@ def limit_rad(lens: Lens) -> float:
     45.0
     """
     if lens.kind == "perspective":
-        return math.atan(_brown_fold(lens.distortion)))
+        return math.atan(_brown_fold(lens.distortion))
     polynomial, scale = _angular(lens.kind, lens.distortion)
     return _angular_fold(polynomial, math.pi * scale) / scale
 
