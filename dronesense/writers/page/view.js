@@ -408,6 +408,6 @@
   for (const each of drawn) if (each.getBounds().isValid()) extent = extent.extend(each.getBounds());
   data.overlays.forEach((each) => { extent = extent.extend(each.bounds); });
   if (extent.isValid()) map.fitBounds(extent.pad(0.05), { animate: false });
-  window.dronesense = { map, data, choose: (id) => choose(spots.find((spot) => spot.id === id) || null, true), marks: () => markers.size };
+  window.dronesense = { map, data, ready_ms: performance.now(), choose: (id) => choose(spots.find((spot) => spot.id === id) || null, true), marks: () => markers.size };
   document.documentElement.dataset.ready = "yes";
 })();
