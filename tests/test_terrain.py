@@ -304,9 +304,9 @@ def test_the_quick_way_down_finds_what_the_exact_search_finds(
     quick = intersect(surface, frames, frame, direction)
     taken: list[np.ndarray] = []
 
-    def none(_: Surface, rays: Any) -> np.ndarray:
-        taken.append(descend(surface, rays))
-        return np.full(len(rays), np.nan)
+    def none(_: Surface, rays: Any) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        taken.append(descend(surface, rays)[0])
+        return np.full(len(rays), np.nan), (np.zeros(len(rays)), np.zeros(len(rays)))
 
     monkeypatch.setattr(room, "descend", none)
     exact = intersect(surface, frames, frame, direction)

@@ -22,8 +22,12 @@ _SAFETY: Final = 1.01
 """A ray must fall this much faster than the ground: its direction bends by 1e-4 in a kilometer."""
 _ITERATIONS: Final = 8
 """Newton's method needs 3 or 4; what has not settled by then is left to the exact search."""
-_SETTLED_M: Final = 1e-7
-"""Change of distance at which a ray has met the ground: 0.1 micrometer."""
+_SETTLED_M: Final = 1e-5
+"""Last change of distance of a ray that has met the ground; within a cell the next is a millionth of it."""
+_LONGER: Final = 1.001
+"""The curved earth makes a way longer than along the tangent: 0.3 m in 2 km."""
+_MARGIN_PX: Final = 1.0
+"""... and moves it sideways, by less than a pixel."""
 
 Floats = NDArray[np.float64]
 
@@ -51,8 +55,8 @@ def _tile_max(steps: Floats) -> Floats:
     return np.where(np.isnan(largest), np.inf, largest)
 
 
-def descend(surface: Surface, rays: Rays) -> Floats:
-    """Return where rays meet the ground, m from their origins; NaN where only the exact search can tell.
+def descend(surface: Surface, rays: Rays) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return where rays meet the ground, and its slope there; NaN where only the exact search can tell.
 
     Parameters
     ----------
@@ -60,46 +64,76 @@ def descend(surface: Surface, rays: Rays) -> Floats:
         A grid.
     rays : Rays
         In its pixel coordinates.
+
+    Returns
+    -------
+    distance : (k,) float64
+        m from the origins.
+    slope : (k,) and (k,) float64
+        Of the ground, m per pixel across and down; of no meaning where the distance is NaN.
     """
-    s = np.full(len(rays), np.nan)
-    begin, end = rays.reach(surface.high), rays.reach(surface.low)
-    sure = np.flatnonzero(_meets_once(surface, rays, begin, end))
-    if not sure.size:
-        return s
-    some = rays if sure.size == len(rays) else rays.take(sure)
-    start = begin if sure.size == len(rays) else begin[sure]
-    found, settled = _newton(surface, some, 0.5 * (start + (end if sure.size == len(rays) else end[sure])))
-    s[sure] = np.where(settled & (found >= start), found, np.nan)
-    return s
+    k = len(rays)
+    begin, end, sure = _way(surface, rays)
+    index = np.flatnonzero(sure)
+    if not index.size:
+        return np.full(k, np.nan), (np.zeros(k), np.zeros(k))
+    if index.size == k:
+        found, settled, slope = _newton(surface, rays, 0.5 * (begin + end))
+        found[~settled | (found < begin)] = np.nan
+        return found, slope
+    found, settled, slope = _newton(surface, rays.take(index), 0.5 * (begin[index] + end[index]))
+    found[~settled | (found < begin[index])] = np.nan
+    s, across, down = np.full(k, np.nan), np.zeros(k), np.zeros(k)
+    s[index], across[index], down[index] = found, *slope
+    return s, (across, down)
 
 
-def _meets_once(surface: Surface, rays: Rays, begin: Floats, end: Floats) -> NDArray[np.bool_]:
-    """Tell which rays stay within the grid on their way from *begin* to *end* and fall faster than it."""
+def _way(surface: Surface, rays: Rays) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return where rays come among the heights and leave them, and which stay in the grid and fall faster.
+
+    The curved earth lets a ray fly higher than its tangent: it is above all ground where the tangent is.
+    """
     rows, cols = surface.height.shape
-    sure = np.isfinite(end)
-    begin, end = np.where(sure, begin, 0.0), np.where(sure, end, 0.0)
+    start, slope, _ = rays.terms[Z]
+    sure = slope < 0.0
+    per_m = np.divide(-1.0, slope, out=np.zeros_like(slope), where=sure)
+    begin = np.maximum(start - surface.high, 0.0) * per_m
+    end = np.maximum(start - surface.low, 0.0) * per_m
+    far = end * _LONGER
     box = []
     for axis, last in ((U, cols - 1), (V, rows - 1)):
-        one, other = rays.at(begin, axis), rays.at(end, axis)
+        a, b, _ = rays.terms[axis]
+        one, other = begin * b, far * b
+        one += a
+        other += a
         low, high = np.minimum(one, other), np.maximum(one, other)
-        sure &= (low >= 0.0) & (high <= last)
+        sure &= low >= _MARGIN_PX
+        sure &= high <= last - _MARGIN_PX
         box.append((low, high))
     if not sure.any():
-        return sure
+        return begin, end, sure
     bounds = [
         limit
         for low, high in box
-        for limit in (low.min(where=sure, initial=np.inf), high.max(where=sure, initial=0.0))
+        for limit in (
+            low.min(where=sure, initial=np.inf) - _MARGIN_PX,
+            high.max(where=sure, initial=0.0) + _MARGIN_PX,
+        )
     ]
     across, down = surface.steepness.within(*bounds)
     if not np.isfinite(across + down):
-        return np.zeros_like(sure)
-    climb = across * np.abs(rays.terms[U, 1]) + down * np.abs(rays.terms[V, 1])
-    return np.asarray(sure & (-rays.terms[Z, 1] > _SAFETY * climb))
+        return begin, end, np.zeros_like(sure)
+    climb = np.abs(rays.terms[U, 1]) * (_SAFETY * across)
+    climb += np.abs(rays.terms[V, 1]) * (_SAFETY * down)
+    climb += slope
+    sure &= climb < 0.0
+    return begin, end, sure
 
 
-def _newton(surface: Surface, rays: Rays, s: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Follow rays to where they meet the bilinear surface; also tell which have settled."""
+def _newton(
+    surface: Surface, rays: Rays, s: Floats
+) -> tuple[Floats, NDArray[np.bool_], tuple[Floats, Floats]]:
+    """Follow rays to where they meet the bilinear surface; also tell which have settled, and the slope."""
     rows, cols = surface.height.shape
     (_, du, _), (_, dv, _), (_, dz, _) = rays.terms
     for _ in range(_ITERATIONS):
@@ -115,10 +149,14 @@ def _newton(surface: Surface, rays: Rays, s: Floats) -> tuple[Floats, NDArray[np
         z -= h
         z -= across * u
         z -= down * v
-        down += twist * u
-        step = z / (across * du + down * dv - dz)
-        s = s + step
-        settled: NDArray[np.bool_] = np.abs(step) < _SETTLED_M
+        twist *= u
+        down += twist
+        rate = across * du
+        rate += down * dv
+        rate -= dz
+        z /= rate
+        s = s + z
+        settled: NDArray[np.bool_] = np.abs(z, out=z) < _SETTLED_M
         if settled.all():
             break
-    return s, settled
+    return s, settled, (across, down)

@@ -1,6 +1,7 @@
 """Which pixel of a strip each cell of a map grid shows: the lookup table of all that is put on the ground.
 
-A pixel covers the cells whose centers lie in its footprint; where footprints overlap the nearest pixel wins.
+A pixel covers the cells whose centers lie in its footprint; where footprints overlap the pixel wins whose
+center is nearest, counted in pixels along its own axes.
 Cells that no pixel covers stay empty, but for narrow gaps where filling is asked for; filled cells are
 marked.
 """
@@ -32,6 +33,7 @@ _MEDIAN_OF: Final = 10_000  # spacings that the typical one is taken from
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
 Transform = tuple[float, float, float, float, float, float]
 
 
@@ -76,8 +78,8 @@ class Lookup:
 class Spacing:
     """Vectors over pixels and whether they have neighbors, along one axis; all of the shape of the pixels."""
 
-    x: Floats
-    y: Floats
+    x: Singles
+    y: Singles
     behind: NDArray[np.bool_]
     ahead: NDArray[np.bool_]
 
@@ -100,7 +102,7 @@ def spacing(x: Floats, y: Floats, broken: NDArray[np.bool_]) -> Spacing:
     broken : (n - 1,) bool
         Where lines are missing between one row and the next.
     """
-    dx, dy = np.diff(x, axis=0), np.diff(y, axis=0)
+    dx, dy = np.diff(x, axis=0).astype(np.float32), np.diff(y, axis=0).astype(np.float32)
     size = dx * dx
     size += dy * dy
     near = np.zeros_like(size, dtype=np.bool_)
@@ -114,18 +116,19 @@ def spacing(x: Floats, y: Floats, broken: NDArray[np.bool_]) -> Spacing:
     ahead, behind = np.concatenate([near, edge]), np.concatenate([edge, near])
     if near.all() and len(x) > 2:
         return Spacing(_mean_of_sides(dx), _mean_of_sides(dy), behind, ahead)
-    sides = ahead.astype(np.int8) + behind
+    sides = ahead.astype(np.float32) + behind
     with np.errstate(invalid="ignore", divide="ignore"):
-        total = [
-            np.concatenate([np.where(near, d, 0.0), edge]) + np.concatenate([edge, np.where(near, d, 0.0)])
-            for d in (dx, dy)
-        ]
-        return Spacing(total[0] / sides, total[1] / sides, behind, ahead)
+        steps = [np.where(near, step, np.float32(0.0)) for step in (dx, dy)]
+        none = edge.astype(np.float32)
+        mean_x, mean_y = (
+            (np.concatenate([each, none]) + np.concatenate([none, each])) / sides for each in steps
+        )
+        return Spacing(mean_x, mean_y, behind, ahead)
 
 
-def _mean_of_sides(step: Floats) -> Floats:
+def _mean_of_sides(step: Singles) -> Singles:
     """Return the mean of the steps on either side; at the ends the one step that there is."""
-    mean = np.empty((len(step) + 1, step.shape[1]))
+    mean = np.empty((len(step) + 1, step.shape[1]), dtype=step.dtype)
     np.add(step[1:], step[:-1], out=mean[1:-1])
     mean[1:-1] *= 0.5
     mean[0], mean[-1] = step[0], step[-1]
@@ -133,7 +136,7 @@ def _mean_of_sides(step: Floats) -> Floats:
 
 
 class Canvas:
-    """A table that grows, with the distance from each cell's center to the pixel that it shows.
+    """A table that grows, with the distance in pixels from each cell's center to the pixel that it shows.
 
     Parameters
     ----------
@@ -187,11 +190,10 @@ class Canvas:
         for down in range(pixels.span[1]):
             p, q = row_p.copy(), row_q.copy()
             for right in range(pixels.span[0]):
-                covered = (np.abs(p) <= _REACH) & (np.abs(q) <= _REACH)
-                some = np.flatnonzero(covered)
+                far = np.maximum(np.abs(p), np.abs(q))
+                some = np.flatnonzero(far <= _REACH)
                 if some.size:
-                    x, y = pixels.off_col.take(some) + right, pixels.off_row.take(some) + down
-                    distance = np.sqrt(x * x + y * y).astype(np.float32)
+                    distance = far.take(some)
                     where = cell.take(some) + (down * width + right)
                     self._put(where, distance, some, base, (q, p), pixels)
                 if right + 1 < pixels.span[0]:
@@ -207,7 +209,7 @@ class Canvas:
         distance: NDArray[np.float32],
         some: NDArray[np.intp],
         base: int,
-        offset: tuple[Floats, Floats],
+        offset: tuple[Singles, Singles],
         pixels: _Pixels,
     ) -> None:
         """Write pixels into cells that show nothing nearer."""
@@ -228,7 +230,7 @@ class Canvas:
             for plane, part, (behind, ahead) in zip(self._offset, offset, pixels.sides, strict=True):
                 low = behind.take(some) * np.float32(-_REACH)
                 high = ahead.take(some) * np.float32(_REACH)
-                plane.reshape(-1)[cell] = np.clip(part.take(some).astype(np.float32), low, high)
+                plane.reshape(-1)[cell] = np.clip(part.take(some), low, high)
 
     def _grow(self, left: int, top: int, right: int, bottom: int) -> None:
         """Make room for the columns *left* to *right* and the rows *top* to *bottom*, and for some more."""
@@ -286,12 +288,10 @@ class _Pixels:
     index: Ints  # in the lines that are drawn, flat
     low_col: Floats
     low_row: Floats
-    off_col: Floats  # from the pixel to the center of its first cell, in cells
-    off_row: Floats
-    p: Floats
-    q: Floats
-    p_by: tuple[Floats, Floats]  # change with a column, with a row
-    q_by: tuple[Floats, Floats]
+    p: Singles
+    q: Singles
+    p_by: tuple[Singles, Singles]  # change with a column, with a row
+    q_by: tuple[Singles, Singles]
     span: tuple[int, int]  # columns and rows of the largest rectangle
     ends: tuple[float, float, float, float]  # left, top, right, bottom
     sides: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
@@ -300,34 +300,37 @@ class _Pixels:
     def of(cls, x: Floats, y: Floats, along: Spacing, across: Spacing, lines: slice, gsd: float) -> _Pixels:
         """Prepare some lines for drawing."""
         vectors = (across.x, across.y, along.x, along.y)
-        x, y, ax, ay, lx, ly = (each[lines].ravel() for each in (x, y, *vectors))
+        x, y = x[lines].ravel(), y[lines].ravel()
+        ax, ay, lx, ly = (each[lines].ravel() for each in vectors)
         sides = [(side.behind[lines].ravel(), side.ahead[lines].ravel()) for side in (along, across)]
         area = ax * ly - ay * lx
         seen = np.isfinite(area + x)
         seen &= area != 0.0
         index = np.flatnonzero(seen)
         if index.size < seen.size:
-            x, y, ax, ay, lx, ly, area = (each.take(index) for each in (x, y, ax, ay, lx, ly, area))
+            x, y = x.take(index), y.take(index)
+            ax, ay, lx, ly, area = (each.take(index) for each in (ax, ay, lx, ly, area))
             sides = [(behind.take(index), ahead.take(index)) for behind, ahead in sides]
         index += lines.start * across.x.shape[1]
         half_x, half_y = np.abs(ax), np.abs(ay)
         half_x += np.abs(lx)
         half_y += np.abs(ly)
-        half_x *= _REACH / gsd
-        half_y *= _REACH / gsd
-        x, y = x / gsd - 0.5, y / -gsd - 0.5  # in cells, from the center of cell (0, 0)
+        half_x *= np.float32(_REACH / gsd)
+        half_y *= np.float32(_REACH / gsd)
+        x, y = x * (1.0 / gsd) - 0.5, y * (-1.0 / gsd) - 0.5  # in cells, from the center of cell (0, 0)
         low_col, low_row = np.ceil(x - half_x), np.ceil(y - half_y)
         high_col, high_row = np.floor(x + half_x), np.floor(y + half_y)
         none = not index.size
         ends = (low_col, low_row, high_col, high_row)
         limits = (0.0,) * 4 if none else (*(e.min() for e in ends[:2]), *(e.max() for e in ends[2:]))
         span = (0, 0) if none else (int((high_col - low_col).max()) + 1, int((high_row - low_row).max()) + 1)
-        scale = gsd / area
+        scale: Singles = np.asarray(np.float32(gsd) / area, dtype=np.float32)
         p_by, q_by = (ly * scale, lx * scale), (ay * -scale, ax * -scale)
-        off_col, off_row = low_col - x, low_row - y
+        off_col: Singles = (low_col - x).astype(np.float32)
+        off_row: Singles = (low_row - y).astype(np.float32)
         p = off_col * p_by[0] + off_row * p_by[1]
         q = off_col * q_by[0] + off_row * q_by[1]
-        return cls(index, low_col, low_row, off_col, off_row, p, q, p_by, q_by, span, limits, sides)
+        return cls(index, low_col, low_row, p, q, p_by, q_by, span, limits, sides)
 
 
 def _enlarged(plane: NDArray, shape: tuple[int, int], y: int, x: int, empty: float) -> NDArray:  # type: ignore[type-arg]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,14 +40,15 @@ class Rays:
         k = len(frame)
         terms = np.empty((3, 3, k))
         shape = (count, run)
-        ned = [direction[:, axis].reshape(shape) for axis in range(3)]
+        ned = [direction[:, axis].reshape(shape).copy() for axis in range(3)]
         products = [ned[a] * ned[b] for a, b in _PRODUCTS]
         rows = slice(first, first + count) if first >= 0 else frame
+        spare = np.empty(shape)
         for axis in range(3):
             a, b, c = (term.reshape(shape) for term in terms[axis])
             a[...] = frames.origin[rows, axis, None]
-            _add_up(b, frames.linear[rows, axis], ned)
-            _add_up(c, frames.quadratic[rows, axis], products)
+            _add_up(b, frames.linear[rows, axis], ned, spare)
+            _add_up(c, frames.quadratic[rows, axis], products, spare)
         return cls(terms)
 
     def __len__(self) -> int:
@@ -103,8 +105,9 @@ def _runs(frame: Ints) -> tuple[int, int, int]:
     return (first, count, k // count) if regular else (-1, k, 1)
 
 
-def _add_up(out: Floats, weights: Floats, parts: list[Floats]) -> None:
+def _add_up(out: Floats, weights: Floats, parts: Sequence[Floats], spare: Floats) -> None:
     """Set *out* to the sum of *parts* times the columns of *weights*."""
     np.multiply(parts[0], weights[:, 0, None], out=out)
     for number, part in enumerate(parts[1:], start=1):
-        out += part * weights[:, number, None]
+        np.multiply(part, weights[:, number, None], out=spare)
+        out += spare

@@ -231,20 +231,21 @@ def intersect(
     doi 10.1145/1342250.1342279.
     """
     k = len(direction)
-    distance, status = np.full(k, np.nan), np.empty(k, dtype=np.uint8)
-    place, normal = np.empty((3, k)), np.full((k, 3), np.nan)
+    distance, status = np.empty(k), np.empty(k, dtype=np.uint8)
+    place = np.empty((3, k))
+    normal = np.empty((k, 3)) if normals else np.broadcast_to(np.nan, (k, 3))
     in_pixels = surface.in_pixels(frames)
     per_frame = max(1, int(np.searchsorted(frame, frame[0], side="right"))) if k else 1
     chunk = max(1, _CHUNK // per_frame) * per_frame  # whole lines
     for start in range(0, k, chunk):
         part = slice(start, start + chunk)
         rays = Rays.build(in_pixels, frame[part], direction[part])
-        s, code = (_search_flat if surface.is_flat else _search_grid)(surface, rays)
-        gradient = surface.gradient(rays.at(s, U), rays.at(s, V))
+        s, code, gradient = (_search_flat if surface.is_flat else _search_grid)(surface, rays)
         up = _normal(in_pixels, frame[part], gradient)
         sine = _incidence(up, direction[part])
         code[(code == HIT) & ~(sine >= np.sin(np.radians(MIN_INCIDENCE_DEG)))] = GRAZING
-        s[code != HIT] = np.nan
+        if code.any():
+            s[code != HIT] = np.nan
         distance[part], status[part] = s, code
         for axis in (U, V, Z):
             place[axis, part] = rays.at(s, axis)
@@ -255,8 +256,8 @@ def intersect(
     return Hits(x, y, place[Z], distance, normal, status)
 
 
-def _search_flat(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8]]:
-    """Return distance and status on a surface of one height."""
+def _search_flat(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8], tuple[Floats, Floats]]:
+    """Return distance, status and slope on a surface of one height."""
     height = float(surface.height[0, 0])
     s = rays.reach(height)
     status = np.full(len(s), HIT, dtype=np.uint8)
@@ -266,7 +267,8 @@ def _search_flat(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8
     status[start < height] = OUTSIDE
     status[~(slope < 0.0)] = NOT_DOWN
     s[status != HIT] = np.nan
-    return s, status
+    level = np.zeros(len(s))
+    return s, status, (level, level)
 
 
 def _normal(
@@ -291,11 +293,13 @@ def _incidence(up: tuple[Floats, Floats, Floats], direction: Floats) -> Floats:
     return np.asarray(-(north + east + down).ravel())
 
 
-def _search_grid(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8]]:
-    """Return distance and status on a grid."""
-    s = descend(surface, rays)
+def _search_grid(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8], tuple[Floats, Floats]]:
+    """Return distance, status and slope of the ground on a grid."""
+    s, (across, down) = descend(surface, rays)
     status = np.full(len(rays), HIT, dtype=np.uint8)
     left = np.flatnonzero(np.isnan(s))
+    if not left.size:
+        return s, status, (across, down)
     status[left] = NOT_DOWN
     live = left[rays.terms[Z, 1, left] < 0.0]
     walk = _Walk.start(surface, rays.take(live), live)
@@ -307,7 +311,9 @@ def _search_grid(surface: Surface, rays: Rays) -> tuple[Floats, NDArray[np.uint8
         if done.any():
             s[walk.ray[done]], status[walk.ray[done]] = walk.s[done], code[done]
             walk = walk.keep(~done)
-    return s, status
+    some = rays.take(left)
+    across[left], down[left] = surface.gradient(some.at(s[left], U), some.at(s[left], V))
+    return s, status, (across, down)
 
 
 @dataclass(slots=True, eq=False)
