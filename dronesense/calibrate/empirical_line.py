@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from dronesense.errors import CalibrationError
 from dronesense.model import SpectralCube
 from dronesense.model.capture import PixelFlag
-from dronesense.model.cube import CubeSource
+from dronesense.model.cube import CubeSource, Folded, fold
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -60,6 +60,14 @@ class EmpiricalLine:
     high: Doubles
     reasons: tuple[str, ...]
     note: str
+
+    @property
+    def relative_sigma(self) -> Doubles:
+        """Standard uncertainty of the line midway between its targets, as a share of the value, (bands,)."""
+        middle = (self.low + self.high) / 2.0
+        value, sigma, _ = self.apply(middle)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(value > 0.0, sigma / value, np.nan))
 
     def apply(self, radiance: NDArray[np.floating]) -> tuple[Doubles, Doubles, NDArray[np.uint8]]:
         """Return reflectance, standard uncertainty of the line in it, and flags; nothing is clipped.
@@ -108,6 +116,18 @@ class _Lined:
         values, valid = self.raw.read(start, stop)
         return values * self.gain[:, None] + self.offset[:, None], valid
 
+    def folded(self) -> Folded:
+        """Return the raw numbers and the linear map that makes reflectance of them."""
+        raw = fold(self.raw)
+        if raw.repair:
+            return Folded(self.read)
+        shape = self.raw.shape[1:]
+        own = np.ones(shape, dtype=np.float32) if raw.gain is None else raw.gain
+        gain, offset = own * self.gain[:, None], np.broadcast_to(self.offset[:, None], shape)
+        if raw.offset is not None:
+            offset = offset + raw.offset * self.gain[:, None]
+        return Folded(raw.read, gain, np.ascontiguousarray(offset))
+
 
 def calibrate(cube: SpectralCube, line: EmpiricalLine) -> SpectralCube:
     """Return *cube* in reflectance by the lines of its bands, when rows are read; nothing is clipped.
@@ -143,6 +163,7 @@ def calibrate(cube: SpectralCube, line: EmpiricalLine) -> SpectralCube:
         bands=replace(cube.bands, good=good),
         quantity="reflectance",
         history=(*cube.history, line.note),
+        relative_sigma=line.relative_sigma,
     )
 
 

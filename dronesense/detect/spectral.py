@@ -148,13 +148,21 @@ def _prepare(
                 scorer=detector.prepare(problem),
                 background=background,
                 target=target,
-                sigma=sigma[background.bands],
+                sigma=_with_calibration(sigma, value, cube)[background.bands],
                 matched=background.whitening.T @ white / contrast,
                 contrast=contrast,
                 notes=notes,
             )
         )
     return tasks
+
+
+def _with_calibration(sigma: Doubles, value: Doubles, cube: SpectralCube) -> Doubles:
+    """Add what the calibration of the cube leaves open to the uncertainty of a signature (NaN: not known)."""
+    if cube.relative_sigma is None:
+        return sigma
+    left = np.nan_to_num(cube.relative_sigma, nan=0.0) * np.abs(value)
+    return np.where(left > 0.0, np.hypot(np.nan_to_num(sigma, nan=0.0), left), sigma)
 
 
 def _draft(cube: SpectralCube, task: Task, i: int, scores: Scores, model_error: float) -> _Draft:

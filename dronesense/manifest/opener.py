@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from dronesense.geodesy.geoid import GeoidGrid
 from dronesense.geotag import course, heights
 from dronesense.manifest import spans, track, wind
 from dronesense.manifest.catalog import Catalog, shipped_folder
-from dronesense.manifest.discover import CUBE, DETECTOR, GAS, SIGNATURE, TRAJECTORY
+from dronesense.manifest.cubes import CubeOpener
+from dronesense.manifest.discover import DETECTOR, GAS, SIGNATURE, TRAJECTORY
 from dronesense.manifest.schema import (
     DEFAULT_FALSE_ALARM_RATE,
     DEFAULT_FALSE_ALARMS_PER_HOUR,
@@ -28,7 +28,6 @@ from dronesense.manifest.schema import (
     EmissionTable,
     GasTable,
     Manifest,
-    PanelTable,
 )
 from dronesense.model import (
     CameraCalibration,
@@ -41,15 +40,13 @@ from dronesense.model import (
     IngestReport,
     InputFile,
     Instrument,
-    Panel,
     Signature,
-    SpectralCube,
     Terrain,
     TrackOptions,
     Trajectory,
     Wind,
 )
-from dronesense.readers import captures, csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
 from dronesense.readers.instrument import with_clock
 
 
@@ -71,7 +68,14 @@ class Opener:
         self.inputs: dict[str, InputFile] = {}
         self.rejected: list[tuple[str, str]] = []
         self.warnings: list[str] = []
-        self.captures: dict[Path, SpectralCube] = {}
+        self.cubes = CubeOpener(
+            where=self.where,
+            label=self._label,
+            paths=self._paths,
+            used=self._used,
+            signature=self._signature,
+            track=TrackOptions() if manifest.track is None else track.options(manifest.track, None),
+        )
         if file is not None:
             self._used(file, "manifest")
 
@@ -337,71 +341,10 @@ class Opener:
         instrument = (
             None if table.instrument is None else self._instrument(table.instrument, "[[cube]] instrument")
         )
-        named = {"dataset": table.dataset, "order": table.order}
-        inside = {key: value for key, value in named.items() if value is not None}
-        times = self._line_times(table, path)
-        cube = self._read_cube(path, table.reader, instrument, times, "cube", **inside)
         record = None if instrument is None else self._record(instrument.id, start)
         if record is not None and not isinstance(record, CameraCalibration):
             raise ManifestError("is a gas record; the instrument is a camera", where=record.path)
-        darks: tuple[SpectralCube, ...] = ()
-        if table.dark is not None:
-            darks = (self._capture(self._one(table.dark, "[[cube]] dark"), instrument, "dark"),)
-        panels = () if table.panel is None else (self._panel(table.panel, instrument),)
-        return CubeInput(cube, instrument, record, darks, panels)
-
-    def _line_times(self, table: CubeTable, cube: Path) -> str | Path:
-        """Return ``"auto"``, or the file of the glob that has the cube's name (or is the only one)."""
-        if table.line_times in ("auto", "none"):
-            return table.line_times
-        files = self._paths(table.line_times, "[[cube]] line_times")
-        own = [file for file in files if _stem(file) == _stem(cube)]
-        if not own and len(files) > 1:
-            raise ManifestError(
-                f'[[cube]] line_times = "{table.line_times}" names no file called {_stem(cube)}.*',
-                where=self.where,
-                fix="name the line times like their cube",
-            )
-        return (own or files)[0]
-
-    def _capture(self, path: Path, instrument: Instrument | None, role: str) -> SpectralCube:
-        """Open a dark or panel capture; many cubes share one."""
-        if path not in self.captures:
-            self.captures[path] = self._read_cube(path, None, instrument, "none", role)
-        return self.captures[path]
-
-    def _read_cube(
-        self,
-        path: Path,
-        reader: str | None,
-        instrument: Instrument | None,
-        line_times: str | Path,
-        role: str,
-        **inside: str,
-    ) -> SpectralCube:
-        path = captures.leader(path) or path
-        module = plugins.find(CUBE, reader or plugins.sniff(CUBE, path))
-        if unknown := set(inside) - set(inspect.signature(module.read).parameters):
-            raise ManifestError(f"[[cube]] {min(unknown)} is for HDF5 and NetCDF-4 cubes", where=self.where)
-        cube, report = module.read(
-            path,
-            label=self._label(path),
-            name=_stem(path),
-            instrument=instrument,
-            line_times=line_times,
-            track=TrackOptions() if self.manifest.track is None else track.options(self.manifest.track, None),
-            **inside,
-        )
-        self._used(path, role, report)
-        assert isinstance(cube, SpectralCube)
-        return cube
-
-    def _panel(self, table: PanelTable, instrument: Instrument | None) -> Panel:
-        cube = self._capture(self._one(table.path, "[[cube]] panel.path"), instrument, "panel")
-        signature = self._signature(
-            self._one(table.reflectance, "[[cube]] panel.reflectance"), "panel reflectance"
-        )
-        return Panel(cube, signature, table.rows, table.samples)
+        return self.cubes.read(table, path, instrument, record)
 
     def _signature(self, path: Path, role: str) -> Signature:
         module = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path))
@@ -484,8 +427,3 @@ class Opener:
         columns, report = csv_wind.read(path, label=self._label(path), instrument=instrument)
         self._used(path, "wind", report)
         return wind.from_columns(columns, trajectory, label=self._label(path))
-
-
-def _stem(path: Path) -> str:
-    """Return the name up to the first dot: ``line_1`` for ``line_1.bil.hdr``."""
-    return path.name.split(".", 1)[0]

@@ -15,6 +15,8 @@ DEFAULT_TERRAIN_SIGMA_M: Final = 1.0
 DEFAULT_FALSE_ALARMS_PER_HOUR: Final = 1.0
 DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
 """Per pixel."""
+MIN_TARGETS: Final = 2
+"""An empirical line goes through two targets at least."""
 DEFAULT_SEARCH_REACH_M: Final = 150.0
 """How far upwind of a gas hotspot its source is looked for, m."""
 
@@ -94,10 +96,9 @@ class GasTable(Table):
     date_order: Literal["dmy", "mdy"] | None = None
 
 
-class PanelTable(Table):
-    """``panel = {...}`` of a cube."""
+class RegionTable(Table):
+    """A region of a capture whose reflectance is known."""
 
-    path: str
     reflectance: str
     rows: tuple[int, int] | None = None
     samples: tuple[int, int] | None = None
@@ -109,6 +110,32 @@ class PanelTable(Table):
                 raise ValueError(f"{name} must be [first, last) with 0 <= first < last, not {list(region)}")
 
 
+class PanelTable(RegionTable, kw_only=True):
+    """``panel = {...}`` of a cube, or one of several."""
+
+    path: str
+    time: dt.datetime | None = None
+    find: Literal["auto", "whole"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.time is not None and self.time.tzinfo is None:
+            raise ValueError("time has no zone: write it as 2026-06-14T09:58:00Z")
+        if self.find is not None and not (self.rows is None and self.samples is None):
+            raise ValueError("give find, or rows and samples, not both")
+
+
+class TargetTable(RegionTable, kw_only=True):
+    """One of ``empirical_line = [{...}, ...]``: a target on the ground; without path in the cube itself."""
+
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path is None and (self.rows is None or self.samples is None):
+            raise ValueError("a target in the cube itself needs rows and samples")
+
+
 class CubeTable(Table):
     """``[[cube]]``."""
 
@@ -118,8 +145,30 @@ class CubeTable(Table):
     dataset: str | None = None
     order: str | None = None
     line_times: str = "auto"
-    dark: str | None = None
-    panel: PanelTable | None = None
+    dark: str | list[str] | None = None
+    panel: PanelTable | list[PanelTable] | None = None
+    empirical_line: list[TargetTable] | None = None
+    irradiance: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.empirical_line is not None and len(self.empirical_line) < MIN_TARGETS:
+            raise ValueError(f"empirical_line needs at least {MIN_TARGETS} targets: a dark and a bright one")
+        if self.empirical_line is not None and self.panel is not None:
+            raise ValueError("give panel or empirical_line, not both")
+        if self.irradiance is not None and self.panel is None:
+            raise ValueError("irradiance needs a panel: a light sensor alone has no scale")
+        for name in ("dark", "panel"):
+            if getattr(self, name) == []:
+                raise ValueError(f"{name} is an empty list")
+
+    def darks(self) -> list[str]:
+        """Return the dark captures, paths or globs."""
+        return [] if self.dark is None else [self.dark] if isinstance(self.dark, str) else self.dark
+
+    def panels(self) -> list[PanelTable]:
+        """Return the panel captures."""
+        given = self.panel
+        return [] if given is None else [given] if isinstance(given, PanelTable) else given
 
 
 class CalibrationTable(Table):

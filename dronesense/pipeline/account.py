@@ -60,6 +60,8 @@ class Account:
         self._emissions: list[str] = []
         self._sectors: list[str] = []
         self._maps: list[dict[str, object]] = []
+        self._radiometry: list[dict[str, object]] = []
+        self._quality: list[dict[str, object]] = []
         self._check_rules()
 
     @contextmanager
@@ -205,6 +207,14 @@ class Account:
         """Note how maps were made."""
         self._maps += [{"species": each.species, "method": each.method, **each.parameters} for each in made]
 
+    def radiometry(self, entry: dict[str, object]) -> None:
+        """Note how a cube was calibrated, and how well."""
+        self._radiometry.append(entry)
+
+    def cube_quality(self, entry: dict[str, object]) -> None:
+        """Note what is wrong with the values of a cube."""
+        self._quality.append(entry)
+
     def sectors(self, found: Sequence[SearchSector]) -> None:
         """Note what the sectors upwind of gas hotspots hold, and what they assume."""
         if found:
@@ -237,6 +247,8 @@ class Account:
             "search_sectors": self._sectors,
             "noise_and_limits": self._limits,
             "gas_maps": self._maps,
+            "radiometry": self._radiometry,
+            "cube_quality": self._quality,
             "searches": [self._with_noise(each) for each in self._searches],
         }
         trajectory = self._flight.trajectory

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dronesense.calibrate import reflectance
 from dronesense.detect import spectral
 from dronesense.errors import CoverageError
 from dronesense.geotag import locate, ortho
@@ -27,6 +26,8 @@ from dronesense.model import (
     ScoreMap,
     SpectralCube,
 )
+from dronesense.model.cube import CubeQuantity
+from dronesense.pipeline import cube_quality, radiometry
 from dronesense.pipeline.account import Account, span
 from dronesense.pipeline.site import Site
 
@@ -54,16 +55,50 @@ def follow_cube(
     """
     rules = [rule for rule in flight.rules if rule.signature is not None]
     _check_place(given, flight)
-    cube = _calibrated(given, rules, account)
-    results = spectral.search(cube, rules, budget_bytes=budget_bytes) if rules else ()
-    scores = tuple(score for score, _ in results)
-    finds = CubeFinds(CubeView(cube, scores, tuple(each for _, found in results for each in found)))
+    finds: CubeFinds | None = None
+    for quantity in _quantities(given, rules):
+        cube = radiometry.calibrated(given, quantity, account)
+        if cube is not given.cube:
+            found = cube_quality.look(given.cube, cube, saturation_dn=radiometry.saturation_of(given))
+            account.cube_quality(cube_quality.statement(found, cube))
+            account.warnings += cube_quality.warnings(found, cube)
+        own = [rule for rule in rules if rule.signature is not None and rule.signature.quantity == quantity]
+        results = spectral.search(cube, own, budget_bytes=budget_bytes) if own else ()
+        finds = finds or CubeFinds(CubeView(cube, (), ()))
+        _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget_bytes)
+    return finds or CubeFinds(CubeView(given.cube, (), ()))
+
+
+def _quantities(given: CubeInput, rules: Sequence[DetectRule]) -> list[CubeQuantity]:
+    """Return the quantities that the rules' signatures ask for; the first is the one that is shown."""
+    wanted = {rule.signature.quantity for rule in rules if rule.signature is not None}
+    order: tuple[CubeQuantity, ...] = ("reflectance", "radiance", "counts")
+    return [quantity for quantity in order if quantity in wanted] or [given.cube.quantity]
+
+
+def _follow(
+    given: CubeInput,
+    cube: SpectralCube,
+    rules: Sequence[DetectRule],
+    results: Sequence[tuple[ScoreMap, tuple[Detection, ...]]],
+    finds: CubeFinds,
+    *,
+    site: Site,
+    account: Account,
+    budget_bytes: int,
+) -> None:
+    """Put what was found on the ground."""
+    seen = finds.view
+    finds.view = CubeView(
+        seen.cube,
+        (*seen.scores, *(score for score, _ in results)),
+        (*seen.detections, *(each for _, found in results for each in found)),
+    )
     for rule, (score, detections) in zip(rules, results, strict=True):
         account.spectral_search(rule, score)
         finds.sightings += _placed(given, cube, detections, site, account)
         with account.rejecting(f"{cube.path} (raster of {score.target})"):
             finds.rasters.append(_raster(given, cube, score, site, budget_bytes=budget_bytes))
-    return finds
 
 
 def _check_place(given: CubeInput, flight: Flight) -> None:
@@ -92,25 +127,6 @@ def _check_place(given: CubeInput, flight: Flight) -> None:
             f"its lines ({span(geometry.time)}) lie outside the track ({span(track.time)})",
             fix="check the line times, and that log and cube are of one flight",
         )
-
-
-def _calibrated(given: CubeInput, rules: Sequence[DetectRule], account: Account) -> SpectralCube:
-    """Return the cube in the quantity that the rules' signatures ask for."""
-    wanted = {rule.signature.quantity for rule in rules if rule.signature is not None}
-    if given.cube.quantity != "counts" or not wanted - {"counts"}:
-        return given.cube
-    record = given.calibration
-    dark = given.darks[0] if given.darks else None if record is None else record.dark
-    if dark is None:
-        account.warnings.append(
-            f"{given.cube.path}: no dark capture: the dark signal is taken as zero, and reflectance is off"
-        )
-    return reflectance.calibrate(
-        given.cube,
-        dark=dark,
-        panel=given.panels[0] if given.panels else None,
-        bad_pixels=None if record is None else record.bad_pixels,
-    )
 
 
 def _ray(given: CubeInput, geometry: LineScan, site: Site) -> dict[str, Any]:

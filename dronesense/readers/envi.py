@@ -27,7 +27,9 @@ from dronesense.model import (
     TrackOptions,
 )
 from dronesense.model.cube import Folded
-from dronesense.readers import envi_header, envi_keys
+from dronesense.model.radiometry import CameraSettings
+from dronesense.plugins import read_head
+from dronesense.readers import envi_camera, envi_header, envi_keys
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers.envi_header import Header, Layout
 from dronesense.readers.line_times import LineTimes
@@ -37,12 +39,25 @@ MAGIC: Final = b"ENVI"
 DATA_SUFFIXES: Final = (".dat", ".raw", ".img", ".bil", ".bip", ".bsq", ".lut", ".bin", ".cube", ".spec")
 """Suffixes of data files that are tried in place of ``.hdr``."""
 
+COMPRESSED: Final = {
+    "gzip": b"\x1f\x8b\x08",
+    "zip": b"PK\x03\x04",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+    "zstd": b"\x28\xb5\x2f\xfd",
+}
+"""First bytes of packed files (RFC 1952, APPNOTE.TXT 4.3.7, bzip2, xz 2.1.1.1, RFC 8878)."""
+
 REPORTED_KEYS: Final = (
     "description",
     "sensor type",
     "acquisition date",
     "reflectance scale factor",
     "data ignore value",
+    "default bands",
+    "data units",
+    "data gain values",
+    "data offset values",
 )
 
 
@@ -300,6 +315,7 @@ def read(
         path=label,
         integration_ms=radiometry.integration_ms,
         history=(f"read {label} as ENVI {kind}, {radiometry.quantity}",),
+        settings=_settings(header, assumptions),
     )
     return cube, IngestReport(
         format=f"ENVI {kind}",
@@ -318,6 +334,13 @@ def _check_size(data: Path, header: Path, layout: Layout) -> None:
         raise ReadError(f"cannot be opened ({error.strerror})", where=data) from error
     if size == layout.size:
         return
+    packed = _compression(data)
+    if packed:
+        raise ReadError(
+            f"is compressed ({packed}): rows cannot be read from it one by one",
+            where=data,
+            fix="unpack it, and give the unpacked file the name of this one",
+        )
     shape = f"{layout.lines} lines x {layout.bands} bands x {layout.samples} samples"
     asked = f"{shape} x {layout.dtype.itemsize} bytes"
     raise ReadError(
@@ -327,6 +350,24 @@ def _check_size(data: Path, header: Path, layout: Layout) -> None:
         if size < layout.size
         else "check lines, bands, data type and header offset of the header",
     )
+
+
+def _compression(data: Path) -> str:
+    """Return how a data file is compressed, by its first bytes; empty: it is not."""
+    head = read_head(data)
+    return next((name for name, magic in COMPRESSED.items() if head.startswith(magic)), "")
+
+
+def _settings(header: Header, assumptions: list[str]) -> CameraSettings | None:
+    """Return exposure, gain and binning; None where what the header says of them cannot be."""
+    told: list[str] = []
+    try:
+        found = envi_camera.settings(header, assumptions=told)
+    except ReadError as error:
+        assumptions.append(f"gain and binning are taken as not known: {error.what}")
+        return None
+    assumptions += [each for each in told if each not in assumptions]
+    return found
 
 
 def _saturation(instrument: Instrument | None, layout: Layout, path: Path) -> float:
