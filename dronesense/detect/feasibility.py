@@ -10,6 +10,7 @@ background to that of the noise as the pixel fills.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,8 @@ MAX_NOISE_RATIO: Final = 10.0
 """The noise variance grows with the signal, at most this much between mean background and target."""
 KEPT_STEPS: Final = 8
 """Factored covariances that a model keeps for pixels in front of their surroundings: 5 MB with 270 bands."""
+SOLVED_AT_ONCE: Final = 48
+"""Bands that are solved for at once: triangles of this size are inverted."""
 REFERENCE_LEVEL: Final = 1e-2
 """Where the background's own spread is measured: rarer values may still be targets."""
 
@@ -84,6 +87,7 @@ class Model:
         self.mean = background.mean
         self._background, self._target, self._loading = background, target, loading
         self._cosines = slow_cosines(k)
+        self._jitter = np.diag(_jitter(background))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.clip(target / background.mean, 1.0, MAX_NOISE_RATIO)
         ratio[~(background.mean > 0.0)] = 1.0
@@ -103,11 +107,14 @@ class Model:
         step = self._steps.get((i, part))
         if step is None:
             growth = np.sqrt(1.0 - f + f * self._ratio)
-            noise = np.outer(growth, growth) * self._background.noise
-            spread = part * self._background.covariance + (1.0 - part) * noise + f * f * self._loading
-            white = whiten(spread + _jitter(self._background))
-            log_det = -2.0 * float(np.log(np.diag(white)).sum())
-            step = _Step(f, white, white @ (f * self._target), white @ self._cosines, log_det)
+            spread = self._background.noise * growth[:, None]
+            spread *= growth * (1.0 - part)
+            spread += part * self._background.covariance
+            spread += f * f * self._loading
+            np.einsum("ii->i", spread)[:] += self._jitter
+            root = _Root(spread)
+            both = root.whitened(np.concatenate([f * self._target[None], self._cosines.T]))
+            step = _Step(f, root, both[0], both[1:].T)
             if near and len(self._steps) < KEPT_STEPS:
                 self._steps[i, part] = step
         return step
@@ -115,16 +122,39 @@ class Model:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """One fill: ``W`` with ``W' W = S^-1`` without the part of the pixels around, and ``log det S``.
+    """One fill, and the root of S without the part of the pixels around.
 
-    *part* and *slow* are what W makes of the target's share and of the slow cosines.
+    *part* and *slow* are the target's share and the slow cosines, whitened.
     """
 
     fill: float
-    whitening: Doubles
+    root: _Root
     part: Doubles
     slow: Doubles
-    log_det: float
+
+
+class _Root:
+    """``L L' = S``: whitens rows v to ``L^-1 v``, block after block, without the inverse of all of L.
+
+    Raises
+    ------
+    ValueError
+        If the covariance is not positive definite.
+    """
+
+    def __init__(self, covariance: Doubles) -> None:
+        self._lower = np.asarray(np.linalg.cholesky(covariance))
+        k = len(covariance)
+        edges = np.linspace(0, k, -(-k // SOLVED_AT_ONCE) + 1).astype(int).tolist()
+        self._blocks = [(a, b, np.linalg.inv(self._lower[a:b, a:b])) for a, b in pairwise(edges)]
+        self.log_det = 2.0 * float(np.log(np.diag(self._lower)).sum())
+
+    def whitened(self, rows: Doubles) -> Doubles:
+        """Return ``L^-1 v`` for each row v (n, k)."""
+        result, wanted = np.empty(rows.shape[::-1]), rows.T
+        for a, b, inverse in self._blocks:
+            result[a:b] = inverse @ (wanted[a:b] - self._lower[a:b, :a] @ result[:a])
+        return result.T
 
 
 def slow_cosines(k: int) -> Doubles:
@@ -221,15 +251,16 @@ class _Around:
     def test(self, spectra: NDArray[np.float32], i: int) -> tuple[Doubles, Doubles, Doubles]:
         """Return cost, gain and misfit (n,) of *spectra* at fill *i* of the grid."""
         step = self.model.step(i, near=self.near)
-        y = (spectra - (1.0 - step.fill) * self.mean) @ step.whitening.T
         rows = self.spread if step.fill < 1.0 else self.spread[:0]
-        part = _Whitened((1.0 - step.fill) * rows @ step.whitening.T)
+        y = np.concatenate([spectra - (1.0 - step.fill) * self.mean, (1.0 - step.fill) * rows])
+        y = step.root.whitened(y)
+        y, part = y[: len(spectra)], _Whitened(y[len(spectra) :])
         residual, gain = _residual(y, step.part, part)
         total = np.einsum("ij,ij->i", residual, part.solve(residual))
         smooth = _smooth_part(residual, step.slow, part)
         limits = self.model.limits(near=self.near)
         return (
-            total + part.log_det + step.log_det,
+            total + part.log_det + step.root.log_det,
             gain,
             np.maximum(total / limits[0], smooth / limits[1]),
         )

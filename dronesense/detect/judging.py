@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -46,24 +46,35 @@ class Case:
         Number of its task.
     place : int
         Where its verdict goes.
-    seeds, ring : (n, 2) int64
-        Its fullest pixels, and those around it that are background.
+    region : Region
+    seeds : (n, 2) int64
+        Its fullest pixels.
     fill : float
         Of the fullest pixel, by the matched filter.
+    score : (rows, cols) float32
+        Map of its task.
+    threshold : float
+        Below, a pixel is background.
     """
 
     task: int
     place: int
+    region: Region
     seeds: NDArray[np.int64]
-    ring: NDArray[np.int64]
     fill: float
+    score: Floats
+    threshold: float
+
+    def ring(self) -> NDArray[np.int64]:
+        """Return the (n, 2) background pixels around the region."""
+        return _ring(self.region, self.score, self.threshold)
 
 
 def case(task: int, place: int, region: Region, *, score: Floats, fraction: Floats, threshold: float) -> Case:
     """Choose the pixels that decide about *region*."""
     seeds = _fullest(region, fraction)
     fill = float(fraction[tuple(seeds[0])])
-    return Case(task, place, seeds, _ring(region, score, threshold), fill)
+    return Case(task, place, region, seeds, fill, score, threshold)
 
 
 def judge(
@@ -99,28 +110,36 @@ def judge(
         )
     source = fold(cube.source)
     ordered = sorted(cases, key=lambda each: (int(each.seeds[0, 0]), each.place))
-    likely: list[tuple[Case, NDArray[np.int64]]] = []
+    likely: list[_Likely] = []
     for start in range(0, len(ordered), CASES_AT_ONCE):
         likely += _before_the_scene(source, ordered[start : start + CASES_AT_ONCE], tasks, models)
 
-    def near(some: tuple[list[Case], Floats]) -> None:
+    def near(some: tuple[list[_Likely], Floats]) -> None:
         group, values = some
         edges = np.cumsum([len(each.seeds) + len(each.ring) for each in group])[:-1]
         for each, part in zip(group, np.split(values, edges), strict=True):
-            used = part[:, tasks[each.task].background.bands]
-            verdict[each.place] = _before_the_ring(each, used, models[each.task])
+            used = part[:, tasks[each.case.task].background.bands]
+            verdict[each.case.place] = _before_the_ring(each, used, models[each.case.task])
 
-    alone = [each for each, _ in likely if len(each.ring) < MIN_RING_PIXELS]
-    verdict[[each.place for each in alone]] = True
-    ringed = [replace(each, seeds=seeds) for each, seeds in likely if len(each.ring) >= MIN_RING_PIXELS]
+    verdict[[each.case.place for each in likely if len(each.ring) < MIN_RING_PIXELS]] = True
+    ringed = [each for each in likely if len(each.ring) >= MIN_RING_PIXELS]
     share_out(_read(source, ringed), [near] * worker_count(WORKERS))
     return verdict
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Likely:
+    """A case of which *seeds* (n, 2) can be the target before the scene; *ring* (m, 2) is around it."""
+
+    case: Case
+    seeds: NDArray[np.int64]
+    ring: NDArray[np.int64]
+
+
 def _before_the_scene(
     source: Folded, some: Sequence[Case], tasks: Sequence[Task], models: dict[int, Model]
-) -> list[tuple[Case, NDArray[np.int64]]]:
-    """Return the cases of which some seeds can be the target in front of the whole scene, and these seeds."""
+) -> list[_Likely]:
+    """Return the cases of which some seeds can be the target in front of the whole scene."""
     values = spectra(source, np.concatenate([each.seeds for each in some]))
     owner = np.repeat(np.arange(len(some)), [len(each.seeds) for each in some])
     task = np.array([each.task for each in some])[owner]
@@ -132,16 +151,17 @@ def _before_the_scene(
 
     share_out(np.unique(task).tolist(), [test] * worker_count(WORKERS))
     verdicts = np.split(passed, np.flatnonzero(np.diff(owner)) + 1)
-    return [(each, each.seeds[keep]) for each, keep in zip(some, verdicts, strict=True) if keep.any()]
+    kept = [(each, each.seeds[keep]) for each, keep in zip(some, verdicts, strict=True) if keep.any()]
+    return [_Likely(each, seeds, each.ring()) for each, seeds in kept]
 
 
-def _before_the_ring(each: Case, used: Floats, model: Model) -> bool:
+def _before_the_ring(each: _Likely, used: Floats, model: Model) -> bool:
     """Return whether one of the seeds, the first of *used*, can be the target before the pixels around."""
     pixels, ring = used[: len(each.seeds)], used[len(each.seeds) :].astype(np.float64)
-    return bool(feasibility.feasible(pixels, model, around=ring, guess=min(each.fill, 1.0)).any())
+    return bool(feasibility.feasible(pixels, model, around=ring, guess=min(each.case.fill, 1.0)).any())
 
 
-def _read(source: Folded, cases: Sequence[Case]) -> Iterator[tuple[list[Case], Floats]]:
+def _read(source: Folded, cases: Sequence[_Likely]) -> Iterator[tuple[list[_Likely], Floats]]:
     """Yield some cases at a time and the spectra of their seeds and rings; their lines are read once."""
     for start in range(0, len(cases), RINGS_AT_ONCE):
         some = list(cases[start : start + RINGS_AT_ONCE])
@@ -164,11 +184,12 @@ def _ring(region: Region, score: Floats, threshold: float) -> NDArray[np.int64]:
 
 def _grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """Return where a pixel of *mask* lies within *reach* rows and columns."""
-    for axis in (0, 1):
-        total = np.cumsum(np.insert(mask, 0, False, axis=axis), axis=axis)
-        place = np.arange(mask.shape[axis])
-        last = np.minimum(place + reach + 1, mask.shape[axis])
-        mask = total.take(last, axis=axis) > total.take(np.maximum(place - reach, 0), axis=axis)
+    for _ in range(2):
+        wide = mask.copy()
+        for step in range(1, min(reach, len(mask) - 1) + 1):
+            wide[step:] |= mask[:-step]
+            wide[:-step] |= mask[step:]
+        mask = wide.T
     return mask
 
 

@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 PIXELS_AT_ONCE: Final = 1024
 """Pixels multiplied at once, at most: with 270 bands they take 1 MB, which fits the second-level cache."""
-WHITENING_PARTS: Final = 4
+WHITENING_PARTS: Final = 6
 """A triangular matrix is applied in this many row blocks, without the empty columns of each."""
 WORKERS: Final = 2
 """Threads that multiply: what reading and memory can feed."""
