@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from dronesense import plugins
 from dronesense.blocks import one_blas_thread, share_out, worker_count
 from dronesense.detect import background as backgrounds
-from dronesense.detect import judging, regions, scoring
+from dronesense.detect import detectability, judging, regions, scoring
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
+from dronesense.detect.detectability import Trial
 from dronesense.detect.detectors import Detector, Problem, Products, evidence
 from dronesense.detect.judging import Case
 from dronesense.detect.matching import match_bands
@@ -99,9 +100,13 @@ def search(
         tasks = _prepare(cube, whole, rules, matched)
         scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes)
         drafts: list[_Draft | None] = [None] * len(tasks)
+        trials = {
+            key: detectability.prepare(one)
+            for key, one in {id(task.background): task.background for task in tasks}.items()
+        }
 
         def draft(i: int) -> None:
-            drafts[i] = _draft(cube, tasks[i], i, scores, model_error)
+            drafts[i] = _draft(cube, tasks[i], i, scores, model_error, trials[id(tasks[i].background)])
 
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
@@ -165,7 +170,9 @@ def _with_calibration(sigma: Doubles, value: Doubles, cube: SpectralCube) -> Dou
     return np.where(left > 0.0, np.hypot(np.nan_to_num(sigma, nan=0.0), left), sigma)
 
 
-def _draft(cube: SpectralCube, task: Task, i: int, scores: Scores, model_error: float) -> _Draft:
+def _draft(
+    cube: SpectralCube, task: Task, i: int, scores: Scores, model_error: float, trial: Trial
+) -> _Draft:
     """Learn the tail of one task, set its threshold and outline its regions."""
     rule, score = task.rule, scores.score[i]
     tail = _tail(task, i, scores)
@@ -180,7 +187,16 @@ def _draft(cube: SpectralCube, task: Task, i: int, scores: Scores, model_error: 
             threshold = task.detector.ceiling
             rate = float(tails.p_value(tail, threshold))
             notes = (*notes, f"the background's tail is too heavy for the rate asked for: {rate:.2g} it is")
+    limit = detectability.predict(
+        trial,
+        task.scorer,
+        task.target,
+        sigma=task.sigma,
+        center_nm=cube.bands.center_nm[task.background.bands],
+        threshold=threshold,
+    )
     parameters: dict[str, object] = {
+        "detection_limit": limit.summary(rule.target, rate),
         "ridge": task.background.ridge,
         "condition": task.background.condition,
         "background_pixels": task.background.pixels,
