@@ -157,6 +157,9 @@ class Account:
             }
         )
         self._check_rate(rule, score)
+        limit = score.parameters.get("detection_limit")
+        if isinstance(limit, dict):
+            self._limits.append(f"{score.cube}: {limit['text']}")
         tested = int(np.count_nonzero(np.isfinite(score.score)))
         others = score.parameters.get("rejected_other_material", 0)
         if np.isfinite(score.false_alarm_rate):
