@@ -121,6 +121,9 @@ class Detector:
         Where the statistic was published.
     ceiling : float
         A threshold is never set higher: what hardly any target reaches. inf where scores have no upper end.
+    needs_signature : bool
+        False for one that looks for anything (anomalies) or asks the camera's bands (indices): its rules may
+        come without a signature, and its scorer takes nothing from ``Problem.target``.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Detector:
     prepare: Callable[[Problem], Scorer]
     reference: str
     ceiling: float = float("inf")
+    needs_signature: bool = True
 
 
 def _fraction(products: Products) -> Floats:
