@@ -65,14 +65,16 @@ def _subspace(problem: Problem) -> Scorer:
     rest = problem.variants.T - unwanted @ (unwanted.T @ problem.variants.T)
     own, strength, _ = np.linalg.svd(rest, full_matrices=False)
     own = own[:, strength > strength[0] * 1e-6]
-    q = unwanted.shape[1]
+    q, basis = unwanted.shape[1], np.concatenate([unwanted, own], axis=1)
+    explained = basis.astype(np.float32)
 
     def score(products: Products) -> Floats:
         wanted = np.einsum("rn,rn->n", products.rows[q:], products.rows[q:])
-        behind = np.einsum("rn,rn->n", products.rows[:q], products.rows[:q])
-        return np.asarray(wanted / np.maximum(products.norm - behind - wanted, products.norm * 1e-6 + TINY))
+        rest = products.spectra - explained @ products.rows  # a difference of squares would lose its digits
+        neither = np.einsum("kn,kn->n", rest, rest)
+        return np.asarray(wanted / np.maximum(neither, products.norm * 1e-6 + TINY))
 
-    return Scorer(score, rows=np.concatenate([unwanted.T, own.T]), needs=frozenset({"norm"}))
+    return Scorer(score, rows=basis.T, needs=frozenset({"norm", "spectra"}))
 
 
 def _adaptive_subspace(problem: Problem) -> Scorer:

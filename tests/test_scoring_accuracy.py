@@ -1,0 +1,104 @@
+"""Every shipped detector on a cube beside the text-book formula in float64, at high condition numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from dronesense.detect import background, spectral
+from dronesense.model import Signature
+
+SHIPPED = sorted(
+    each.name for each in entry_points(group="dronesense.detectors") if each.value.startswith("dronesense.")
+)
+BANDS, ROWS, COLS = 120, 120, 100
+UNWANTED = 5
+"""Directions of the background that OSP and AMSD project out, as their page says."""
+
+
+def scenes() -> ModuleType:
+    path = Path(__file__).parent / "test_spectral.py"
+    spec = importlib.util.spec_from_file_location("spectral_scenes_for_accuracy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+def whitened(x: np.ndarray, t: np.ndarray, known: background.Background) -> dict[str, np.ndarray]:
+    """Return the scores that use the covariance."""
+    inverse = np.linalg.inv(known.covariance)
+    d, s = x - known.mean, t - known.mean
+    along, power = d @ inverse @ s, float(s @ inverse @ s)
+    energy = np.einsum("ri,ij,rj->r", d, inverse, d, optimize=True)
+    moments = np.linalg.inv(known.covariance + np.outer(known.mean, known.mean))
+    ace = np.sign(along) * along**2 / power / energy
+    return {
+        "mf": along / power,
+        "ace": ace,
+        "asd": ace,  # of one signature
+        "rx": energy,
+        "cem": x @ moments @ t / (t @ moments @ t),
+    }
+
+
+def projected(x: np.ndarray, t: np.ndarray, known: background.Background) -> dict[str, np.ndarray]:
+    """Return the scores that project the background's strongest directions out."""
+    _, vectors = np.linalg.eigh(known.covariance + np.outer(known.mean, known.mean))
+    strong = vectors[:, -UNWANTED:]
+    off = np.eye(len(t)) - strong @ strong.T
+    wanted = (x @ off @ t) ** 2 / (t @ off @ t)
+    return {
+        "osp": x @ off @ t / (t @ off @ t),
+        "amsd": wanted / (np.einsum("ni,ij,nj->n", x, off, x, optimize=True) - wanted),
+    }
+
+
+def shaped(x: np.ndarray, t: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the scores that compare shapes."""
+    cosine = x @ t / np.linalg.norm(x, axis=1) / np.linalg.norm(t)
+    p, q = x / x.sum(axis=1, keepdims=True), t / t.sum()
+    divergence = ((p - q) * np.log(p / q)).sum(axis=1)
+    centered = x - x.mean(axis=1, keepdims=True)
+    return {
+        "sam": cosine,
+        "scm": centered @ (t - t.mean()) / np.linalg.norm(centered, axis=1) / np.linalg.norm(t - t.mean()),
+        "sid": -divergence,
+        "sid-sam": -divergence * np.tan(np.arccos(np.minimum(cosine, 1.0))),
+    }
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e5, 1e7])
+def test_every_detector_agrees_with_float64(condition: float) -> None:
+    rng = np.random.default_rng(3)
+    rotation, _ = np.linalg.qr(rng.normal(size=(BANDS, BANDS)))
+    root = rotation * np.sqrt(np.geomspace(1.0, 1.0 / condition, BANDS)) * 0.05
+    x = 0.4 + rng.normal(size=(ROWS * COLS, BANDS)) @ root.T
+    target = 0.4 + 0.03 * rng.normal(size=BANDS)
+    # scores then span their whole range, of matched filters and of shapes
+    x[[50, 7000]] = target + 0.01 * rng.normal(size=(2, BANDS))
+    x[[900, 9000]] = np.linspace([0.9, 0.05], [0.05, 0.9], BANDS).T
+    made = scenes()
+    nm = np.linspace(400.0, 1000.0, BANDS)
+    cube = made.make_cube(x.reshape(ROWS, COLS, BANDS).transpose(0, 2, 1), nm)
+    x = cube.source.read(0, ROWS)[0].transpose(0, 2, 1).reshape(-1, BANDS).astype(np.float64)
+    none = np.full(BANDS, np.nan)
+    signature = Signature("t", np.arange(BANDS, dtype=float), target, none, "reflectance", by_band=True)
+    known = background.estimate(cube, ridge=0.0)
+    assert known.condition > condition / 30
+    expected = whitened(x, target, known) | projected(x, target, known) | shaped(x, target)
+    rules = [made.rule(signature, name, threshold=1e9) for name in SHIPPED]
+    assert set(SHIPPED) <= set(expected)
+    worst = {}
+    for score, _ in spectral.search(cube, rules, ridge=0.0):
+        true = expected[score.method]
+        worst[score.method] = float(np.abs(score.score.ravel() - true).max() / np.ptp(true))
+    assert {name: value for name, value in worst.items() if not value <= 2e-5} == {}
