@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "view": "Write the map page anew: with people's decisions, or in another language.",
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
+    "geometry": "Write where the pixels of push-broom cubes lie: IGM, GLT, observation, pictures.",
     "calibrate": "Fit a dated calibration record from a recording of standards.",
     "signatures": "List, show, import and compare reference spectra.",
     "plugins": "List the readers, detectors and writers.",

@@ -113,6 +113,53 @@ def write_map(gas_map: GasMap, path: Path) -> None:
     write(bands, path)
 
 
+def write_picture(
+    rgba: NDArray[np.uint8],
+    path: Path,
+    *,
+    transform: tuple[float, float, float, float, float, float],
+    crs: str,
+    description: str,
+) -> None:
+    """Write a picture (4, ny, nx) of red, green, blue and alpha as a cloud-optimized GeoTIFF.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import RasterioError
+
+    with replacing(path) as temporary:
+        try:
+            with (
+                rasterio.Env(**ENVIRONMENT),
+                rasterio.open(
+                    temporary,
+                    "w",
+                    driver="COG",
+                    dtype="uint8",
+                    count=4,
+                    width=rgba.shape[2],
+                    height=rgba.shape[1],
+                    crs=crs,
+                    transform=rasterio.Affine(*transform),
+                    compress="DEFLATE",
+                    predictor="STANDARD",
+                    blocksize=BLOCK_PIXELS,
+                    overview_resampling="AVERAGE",
+                ) as sink,
+            ):
+                sink.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+                sink.update_tags(TIFFTAG_IMAGEDESCRIPTION=description)
+                sink.write(rgba)
+        except (RasterioError, CPLE_BaseError, SystemError) as error:
+            raise OSError(f"{path}: GDAL could not write it ({error})") from error
+
+
 def band_description(raster: GroundRaster) -> str:
     """Return the band description: what it is, with its unit."""
     return f"{raster.description} [{raster.unit}]"
