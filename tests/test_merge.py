@@ -16,7 +16,7 @@ from scipy.stats import combine_pvalues, norm
 from shapely.geometry import LineString, Point, box
 
 from dronesense.geotag.uncertainty import ce90, ellipse
-from dronesense.hotspots.merge import CHI2_99_2DOF, _fisher, merge
+from dronesense.hotspots.merge import CHI2_99_2DOF, fisher, merge
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Detection, Hotspot
 
@@ -332,7 +332,7 @@ def test_evidence_of_gas_passes_is_combined_and_that_of_one_pass_is_not() -> Non
 def test_combined_evidence_is_as_rare_as_it_says() -> None:
     """Uniform p of two independent passes: 5 % of the combined ones lie below 0.05."""
     rng = np.random.default_rng(3)
-    combined = [_fisher(list(pair)) for pair in 1.0 - rng.random((20_000, 2))]
+    combined = [fisher(list(pair)) for pair in 1.0 - rng.random((20_000, 2))]
     assert np.mean(np.array(combined) <= 0.05) == pytest.approx(0.05, abs=0.005)
 
 

@@ -105,6 +105,11 @@ def merge(
     groups = _groups(ordered, cov, np.atleast_1d(ce90(cov)), radius_m)
     places = [_place([ordered[i] for i in group], cov[group]) for group in groups]
     hotspots = _with_gas_rates(_hotspots(ordered, groups, places, flight, ce90, ellipse), ordered)
+    return ranked(hotspots)
+
+
+def ranked(hotspots: Iterable[Hotspot]) -> tuple[Hotspot, ...]:
+    """Return *hotspots* best first, with ids that differ: smallest q, then by passes, then by score."""
     return _unique(sorted(hotspots, key=_rank))
 
 
@@ -411,15 +416,15 @@ def _evidence(members: Sequence[Sighting]) -> float:
     if members[0].kind != "gas":
         return _bonferroni([member.detection.p_value for member in members])
     each = [_bonferroni([one.detection.p_value for one in events]) for events in _gas_passes(members)]
-    return _fisher([p for p in each if math.isfinite(p)])
+    return fisher([p for p in each if math.isfinite(p)])
 
 
-def _fisher(values: Sequence[float]) -> float:
+def fisher(values: Sequence[float]) -> float:
     """Return the p-value of independent ones together: -2 sum ln p is chi-square with two degrees each.
 
     That distribution ends in closed form: ``P(> 2 x) = exp(-x) sum of x^i / i!``.
 
-    >>> round(_fisher([0.05, 0.05]), 6), _fisher([0.2])
+    >>> round(fisher([0.05, 0.05]), 6), fisher([0.2])
     (0.017479, 0.2)
     """
     if not values:

@@ -141,6 +141,8 @@ class Hotspot:
         ``candidate`` until a person says ``confirmed`` or ``rejected``.
     flags : tuple of str
         What limits it.
+    members : tuple of str
+        Of a fused hotspot: the ids of those that it was made of.
     """
 
     id: str
@@ -169,6 +171,7 @@ class Hotspot:
     sources: tuple[str, ...]
     status: Literal["candidate", "confirmed", "rejected"] = "candidate"
     flags: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (-180.0 <= self.lon <= 180.0 and -90.0 <= self.lat <= 90.0):

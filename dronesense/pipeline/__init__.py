@@ -7,7 +7,7 @@ from itertools import chain
 
 from dronesense.errors import CoverageError
 from dronesense.geotag import uncertainty
-from dronesense.hotspots import merge
+from dronesense.hotspots import fusion, merge
 from dronesense.model import Flight, HotspotLayer
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 from dronesense.pipeline.account import Account
@@ -80,9 +80,13 @@ def process(
     maps = gas_maps(traces, account, wind=flight.wind)
     sectors = search_sectors(flight, hotspots, site=site, account=account)
     views = tuple(each.view for each in cubes)
+    rasters = tuple(raster for each in cubes for raster in each.rasters)
+    chance = fusion.chance_share(sectors, rasters)
+    fused = fusion.fuse(hotspots, sectors, chance=chance)
+    account.fused(fused, sectors, chance=chance)
     return HotspotLayer(
         flight=flight.id,
-        hotspots=hotspots,
+        hotspots=merge.ranked((*hotspots, *fused)),
         trajectory=flight.trajectory,
         gas=traces,
         maps=maps,
@@ -91,7 +95,7 @@ def process(
         fluxes=tuple(emitted.fluxes),
         cubes=views,
         spectra=hotspot_spectra(hotspots, views, flight.rules),
-        rasters=tuple(raster for each in cubes for raster in each.rasters),
+        rasters=rasters,
         statements=account.statements(site.crs, views),
         warnings=(*flight.warnings, *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),

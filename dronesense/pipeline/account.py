@@ -15,6 +15,7 @@ from dronesense.calibrate.limits import Limits, SeriesNoise
 from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
 from dronesense.geotag.uncertainty import ce90
+from dronesense.hotspots.fusion import MAX_CHANCE
 from dronesense.model import (
     CubeView,
     DetectRule,
@@ -22,6 +23,7 @@ from dronesense.model import (
     FluxEstimate,
     GasMap,
     GasSeries,
+    Hotspot,
     ScoreMap,
     SearchSector,
     SourceEstimate,
@@ -59,6 +61,7 @@ class Account:
         self._limits: list[str] = []
         self._emissions: list[str] = []
         self._sectors: list[str] = []
+        self._fusion: list[str] = []
         self._maps: list[dict[str, object]] = []
         self._radiometry: list[dict[str, object]] = []
         self._quality: list[dict[str, object]] = []
@@ -228,6 +231,20 @@ class Account:
                 "indication of where to walk, never proof"
             )
 
+    def fused(self, found: Sequence[Hotspot], sectors: Sequence[SearchSector], *, chance: float) -> None:
+        """Note how many spectral hotspots lie upwind of gas, and how many would by chance."""
+        if chance > MAX_CHANCE:
+            self.warnings.append(
+                f"search sectors hold {chance:.0%} of the ground that cameras looked at: that a spectral "
+                "hotspot lies in one says nothing, and none is fused with gas"
+            )
+        if found:
+            self._fusion.append(
+                f"{len(found)} spectral hotspots lie upwind of gas, in one of {len(sectors)} search sectors, "
+                f"which hold {chance:.0%} of the ground that cameras looked at: so many of unrelated ones "
+                "would lie there by chance"
+            )
+
     def all_warnings(self) -> list[str]:
         """Return every warning once; of detections without a place the first few and how many more."""
         lost = self.lost[:SHOWN_LOST]
@@ -248,6 +265,7 @@ class Account:
             "work_crs": crs,
             "emissions": self._emissions,
             "search_sectors": self._sectors,
+            "fusion": self._fusion,
             "noise_and_limits": self._limits,
             "gas_maps": self._maps,
             "radiometry": self._radiometry,

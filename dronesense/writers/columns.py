@@ -60,6 +60,7 @@ HOTSPOT: Final = (
     Column("sources", "text", "Raw data", "File and lines and samples, or file and rows"),
     Column("status", "text", "Status", "candidate until a person says confirmed or rejected"),
     Column("flags", "text", "Limits", "What limits it; empty when nothing does"),
+    Column("members", "text", "Members", "Of a fused hotspot: the hotspots that it was made of"),
 )
 """Attributes of ``hotspots``, ``hotspot_lines`` and ``hotspot_points``, as in ``hotspots.geojson``."""
 

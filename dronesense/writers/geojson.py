@@ -112,6 +112,7 @@ def properties(hotspot: Hotspot, flight: str) -> dict[str, Any]:
         "sources": LIST_SEPARATOR.join(hotspot.sources),
         "status": hotspot.status,
         "flags": LIST_SEPARATOR.join(hotspot.flags),
+        "members": LIST_SEPARATOR.join(hotspot.members) or None,
     }
 
 
