@@ -34,7 +34,7 @@ logger.disable("geojson_validator")
 CONTRACT = {
     "id", "target", "kind", "method", "score", "p_value", "q_value", "value", "unit", "value_sigma",
     "n_passes", "area_m2", "lon", "lat", "height_m", "ce90_m", "ellipse_major_m", "ellipse_minor_m",
-    "ellipse_azimuth_deg", "start", "end", "flight", "sources", "status", "flags",
+    "ellipse_azimuth_deg", "start", "end", "flight", "sources", "status", "flags", "members",
 }  # fmt: skip
 """Property names of the contract with users, but for the count that depends on the kind."""
 
@@ -107,6 +107,7 @@ def test_every_property_of_the_contract_by_hand(tmp_path: Path) -> None:
         "start": "2026-06-14T10:00:00.123Z", "end": "2026-06-14T10:00:01.123Z", "flight": "2026-06-14-steppe",
         "sources": "raw/l1.bil#line 1-3 sample 4; raw/l2.bil#line 9 sample 1-2", "status": "candidate",
         "flags": "truncated",
+        "members": None,
     }  # fmt: skip
     assert set(feature["properties"]) - {"n_pixels"} == CONTRACT
 
