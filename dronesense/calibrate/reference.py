@@ -315,7 +315,8 @@ def _brightness(cube: SpectralCube, dark: Doubles) -> NDArray[np.float32]:
     level = dark[good].mean(axis=0)
     for block in cube.blocks():
         rows = slice(block.start, block.start + len(block.values))
-        image[rows] = block.values[:, good].mean(axis=1) - level
+        used = block.values if good.all() else block.values[:, good]
+        image[rows] = used.mean(axis=1) - level
         image[rows][~block.valid] = np.nan
     return image
 
