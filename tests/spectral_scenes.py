@@ -168,3 +168,15 @@ def spots(shape: tuple[int, int], count: int, rng: np.random.Generator) -> np.nd
         row, col = rng.integers(0, np.array(shape) - side)
         found += [(int(row) + i, int(col) + j) for i in range(side) for j in range(side)]
     return np.array(sorted(set(found[:count])), dtype=np.int64).reshape(-1, 2)
+
+
+def confuser(nm: np.ndarray, target: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
+    """Another material at this spectral angle: different by three features of 20 to 150 nm."""
+    width = rng.uniform(20.0, 150.0)
+    change = sum(
+        rng.normal() * np.exp(-0.5 * ((nm - rng.uniform(420.0, 980.0)) / width) ** 2) for _ in range(3)
+    )
+    change = change - target * (change @ target) / (target @ target)
+    return np.asarray(
+        target + np.tan(np.radians(degrees)) * np.linalg.norm(target) * change / np.linalg.norm(change)
+    )

@@ -15,13 +15,14 @@ from dronesense.detect import background as backgrounds
 from dronesense.detect import detectability, judging, regions, scoring
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
+from dronesense.detect.competing import Contest, Rivals, rivals_of, settle, with_shared_rates
 from dronesense.detect.detectability import Trial
 from dronesense.detect.detectors import Detector, Problem, Products, evidence
 from dronesense.detect.judging import Case
-from dronesense.detect.matching import match_bands
+from dronesense.detect.matching import match_bands, signature_in_bands
 from dronesense.detect.regions import Region
 from dronesense.detect.scoring import Scores, Task
-from dronesense.model import Detection, DetectRule, ScoreMap, SpectralCube, TailModel
+from dronesense.model import Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 
 DEFAULT_RIDGE: Final = 3e-3
@@ -46,6 +47,18 @@ class _Draft:
     regions: tuple[Region, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Verdict:
+    """A region that is not refused: whether it fits its signature, and its best rival."""
+
+    region: Region
+    fits: bool
+    contest: Contest
+
+    def flags(self) -> tuple[str, ...]:
+        return (() if self.fits else (UNFIT,)) + ((f"or-{self.contest.rival}",) if self.contest.tied else ())
+
+
 def search(
     cube: SpectralCube,
     rules: Sequence[DetectRule],
@@ -53,6 +66,7 @@ def search(
     ridge: float = DEFAULT_RIDGE,
     budget_bytes: int = DEFAULT_BLOCK_BYTES,
     model_error: float = DEFAULT_MODEL_ERROR,
+    competing: Sequence[Signature] = (),
 ) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
     """Search *cube* for the signatures of *rules*.
 
@@ -60,7 +74,9 @@ def search(
     the scores of all targets; the tail of the background's scores the threshold for the stated false-alarm
     rate. A last look at the regions tells look-alikes from targets
     (:func:`dronesense.detect.feasibility.assess`): those that cannot be the target are left out, and counted
-    in ``ScoreMap.parameters["rejected_other_material"]``.
+    in ``ScoreMap.parameters["rejected_other_material"]``. Where several signatures are known, a region is
+    reported for the one that explains it best (:func:`dronesense.detect.competing.settle`), for both where it
+    is a tie. False discovery rates are those of all targets together.
 
     Parameters
     ----------
@@ -75,6 +91,9 @@ def search(
         per pixel and rule, 4 of which stay) come on top.
     model_error : float
         Relative standard deviation of smooth multiplicative errors between signature and scene.
+    competing : sequence of Signature
+        Of materials that may be mistaken for a target but are not sought; the rules compete among themselves
+        in any case.
 
     Returns
     -------
@@ -95,25 +114,28 @@ def search(
     if not rules:
         return ()
     matched = [match_bands(cube, rule) for rule in rules]
+    known = [*matched, *(signature_in_bands(other, cube) for other in competing)]
+    names = [*(rule.target for rule in rules), *(other.name for other in competing)]
     with one_blas_thread():
         whole = backgrounds.estimate(cube, ridge=ridge)
         tasks = _prepare(cube, whole, rules, matched)
         scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes)
         drafts: list[_Draft | None] = [None] * len(tasks)
-        trials = {
-            key: detectability.prepare(one)
-            for key, one in {id(task.background): task.background for task in tasks}.items()
-        }
+        distinct = {id(task.background): task.background for task in tasks}
+        trials = {key: detectability.prepare(one) for key, one in distinct.items()}
 
         def draft(i: int) -> None:
             drafts[i] = _draft(cube, tasks[i], i, scores, model_error, trials[id(tasks[i].background)])
 
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
-        feasible = _judge(cube, tasks, done, scores, model_error)
-        return tuple(
-            _finish(cube, task, one, scores.fraction[i], feasible[i])
-            for i, (task, one) in enumerate(zip(tasks, done, strict=True))
+        rivals = [rivals_of(task, names, known) for task in tasks]
+        judged = _judge(cube, tasks, done, scores, rivals, model_error)
+        return with_shared_rates(
+            [
+                _finish(cube, task, one, scores.fraction[i], rivals[i], judged[i])
+                for i, (task, one) in enumerate(zip(tasks, done, strict=True))
+            ]
         )
 
 
@@ -223,9 +245,14 @@ def _draft(
 
 
 def _judge(
-    cube: SpectralCube, tasks: Sequence[Task], drafts: Sequence[_Draft], scores: Scores, model_error: float
-) -> list[NDArray[np.bool_]]:
-    """Return for each task which of its regions can be the target."""
+    cube: SpectralCube,
+    tasks: Sequence[Task],
+    drafts: Sequence[_Draft],
+    scores: Scores,
+    rivals: Sequence[Rivals],
+    model_error: float,
+) -> list[list[_Verdict]]:
+    """Return for each task what is known of its regions that can be the target."""
     cases: list[Case] = []
     for i, draft in enumerate(drafts):
         for region in draft.regions:
@@ -238,24 +265,44 @@ def _judge(
                 threshold=draft.score_map.threshold,
             )
             cases.append(chosen)
-    verdict = judging.judge(cube, tasks, cases, model_error=model_error)
-    return np.split(verdict, np.cumsum([len(draft.regions) for draft in drafts])[:-1])
+    fits = judging.judge(cube, tasks, cases, model_error=model_error)
+    shown = [each for each in cases if fits[each.place] or not _spread_is_known(tasks[each.task].rule)]
+    contests = settle(cube, tasks, shown, rivals, model_error=model_error)
+    verdicts: list[list[_Verdict]] = [[] for _ in tasks]
+    for each, contest in zip(shown, contests, strict=True):
+        verdicts[each.task].append(_Verdict(each.region, bool(fits[each.place]), contest))
+    return verdicts
 
 
 def _finish(
-    cube: SpectralCube, task: Task, draft: _Draft, fraction: Floats, feasible: NDArray[np.bool_]
+    cube: SpectralCube,
+    task: Task,
+    draft: _Draft,
+    fraction: Floats,
+    rivals: Rivals,
+    verdicts: Sequence[_Verdict],
 ) -> tuple[ScoreMap, tuple[Detection, ...]]:
     """Leave out what is another material, and record the rest."""
-    found = draft.regions
-    shown = feasible | (not _spread_is_known(task.rule))
-    kept = [region for region, keep in zip(found, shown, strict=True) if keep]
-    flags = [() if fits else (UNFIT,) for fits in feasible[shown]]
-    draft.parameters["regions"] = len(found)
-    draft.parameters["rejected_other_material"] = len(found) - len(kept)
-    draft.parameters["shown_though_unfit"] = sum(map(len, flags))
+    kept = [each for each in verdicts if not each.contest.lost]
+    draft.parameters["regions"] = len(draft.regions)
+    draft.parameters["rejected_other_material"] = len(draft.regions) - len(verdicts)
+    draft.parameters["shown_though_unfit"] = sum(not each.fits for each in kept)
+    if rivals.names:
+        draft.parameters["competition"] = {
+            "rivals": list(rivals.names),
+            "explained_better_by_a_rival": len(verdicts) - len(kept),
+            "tied": sum(each.contest.tied for each in kept),
+            "second": [each.contest.rival for each in kept],
+            "margin": [each.contest.margin for each in kept],
+        }
     sigma = 1.0 / float(np.sqrt(task.contrast))
     return draft.score_map, regions.detect(
-        draft.score_map, kept, source=cube.path, fraction=fraction, sigma=sigma, flags=flags
+        draft.score_map,
+        [each.region for each in kept],
+        source=cube.path,
+        fraction=fraction,
+        sigma=sigma,
+        flags=[each.flags() for each in kept],
     )
 
 

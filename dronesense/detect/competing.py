@@ -1,0 +1,232 @@
+"""Which of several signatures explains a region best? A region is reported for that one, with the margin.
+
+Every signature is put in the target's place, ``x = (1 - f) b + f g t + noise``, each with its own best fill f
+and gain g, and weighed with the same covariance (:mod:`dronesense.detect.feasibility`): a generalized
+likelihood ratio test (Kelly 1986, doi 10.1109/TAES.1986.310745, of two signals instead of signal and none).
+The margin is twice the logarithm of the ratio, summed over the fullest pixels of the region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dronesense.blocks import share_out, worker_count
+from dronesense.detect import feasibility
+from dronesense.detect import tail as tails
+from dronesense.detect.feasibility import FILL_GRID, GAIN_LIMITS, RING_INFLATION, Model
+from dronesense.detect.judging import MIN_RING_PIXELS, RINGS_AT_ONCE, Case
+from dronesense.detect.regions import RIM_PROBABILITY
+from dronesense.detect.scoring import WORKERS, Task
+from dronesense.detect.stored import spectra
+from dronesense.model import Detection, ScoreMap, SpectralCube
+from dronesense.model.cube import fold
+from dronesense.model.detection import false_discovery_rates
+
+Doubles = NDArray[np.float64]
+
+DECISIVE: Final = 2.0
+"""Margin that decides: a likelihood ratio of e. Within it both explain the region, which is flagged."""
+FILL_REACH: Final = 0.3
+"""Fills this near to the matched filter's are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The best rival of a region's signature.
+
+    Parameters
+    ----------
+    rival : str
+        Its name; empty when there is none.
+    margin : float
+        Twice the log-likelihood ratio, positive where the region's own signature explains more; inf without
+        a rival.
+    """
+
+    rival: str = ""
+    margin: float = float("inf")
+
+    @property
+    def lost(self) -> bool:
+        """True if the rival explains the region decidedly better."""
+        return self.margin < -DECISIVE
+
+    @property
+    def tied(self) -> bool:
+        """True if neither does."""
+        return abs(self.margin) <= DECISIVE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rivals:
+    """Signatures that compete with a task's own: *names*, and *values* (j, k) in its bands."""
+
+    names: tuple[str, ...]
+    values: Doubles
+
+
+def rivals_of(
+    task: Task, names: Sequence[str], known: Sequence[tuple[Doubles, Doubles, NDArray[np.bool_]]]
+) -> Rivals:
+    """Return which signatures compete with that of *task*: of other names, other values, in all its bands.
+
+    Parameters
+    ----------
+    names : sequence of str
+    known : sequence of (value, sigma, covered)
+        Each in all bands of the cube, as :func:`dronesense.detect.matching.signature_in_bands` gives them.
+    """
+    bands = task.background.bands
+    found: dict[bytes, tuple[str, Doubles]] = {}
+    for name, (value, _, covered) in zip(names, known, strict=True):
+        mine = np.asarray(value[bands], dtype=np.float64)
+        if name != task.rule.target and covered[bands].all() and not np.array_equal(mine, task.target):
+            found.setdefault(mine.tobytes(), (name, mine))
+    values = np.array([value for _, value in found.values()]).reshape(-1, len(bands))
+    return Rivals(tuple(name for name, _ in found.values()), values)
+
+
+def margins(
+    pixels: NDArray[np.floating],
+    model: Model,
+    own: Doubles,
+    rivals: Doubles,
+    *,
+    around: Doubles | None = None,
+    guess: float = 0.5,
+) -> Doubles:
+    """Return by how much *own* explains *pixels* better than each of *rivals*.
+
+    Parameters
+    ----------
+    pixels : (n, k)
+        Of one region.
+    model : Model
+        Of *own* in front of the background.
+    own : (k,) float64
+    rivals : (j, k) float64
+    around : (m, k) float64, optional
+        Pixels around; the whole scene stands in for them.
+    guess : float
+        Fill of the fullest pixel by the matched filter.
+
+    Returns
+    -------
+    (j,) float64
+        Twice the log-likelihood ratio; negative where the rival explains more.
+    """
+    signatures = np.concatenate([own[None], rivals])
+    best = np.full((len(pixels), len(signatures)), np.inf)
+    near = around is not None
+    mean = model.mean if around is None else around.mean(axis=0)
+    rows = np.empty((0, len(own)))
+    if around is not None:
+        rows = (around - mean) * np.sqrt(RING_INFLATION / (len(around) - 1))
+    n, j = len(pixels), len(signatures)
+    likely = min(max(guess, 0.0), 1.0)
+    for i, fill in enumerate(FILL_GRID):
+        if abs(fill - likely) > FILL_REACH or fill == 0.0:
+            continue
+        step = model.step(i, near=near)
+        stacked = np.concatenate([pixels - (1.0 - fill) * mean, fill * signatures, (1.0 - fill) * rows])
+        white = step.root.whitened(stacked)
+        y, parts, spread = white[:n], white[n : n + j], white[n + j :]
+        core = np.eye(len(spread)) + spread @ spread.T
+        log_det = step.root.log_det + float(np.linalg.slogdet(core)[1])
+        weighed = parts - (parts @ spread.T) @ np.linalg.solve(core, spread)
+        y_weighed = y - (y @ spread.T) @ np.linalg.solve(core, spread)
+        along, norm = y @ weighed.T, np.einsum("jk,jk->j", parts, weighed)
+        gain = np.clip(along / norm, *GAIN_LIMITS)
+        rest = np.einsum("nk,nk->n", y, y_weighed)[:, None] - 2.0 * gain * along + gain * gain * norm
+        best = np.minimum(best, rest + log_det)
+    cost = best.sum(axis=0)
+    return np.asarray(cost[1:] - cost[0])
+
+
+def settle(
+    cube: SpectralCube,
+    tasks: Sequence[Task],
+    cases: Sequence[Case],
+    rivals: Sequence[Rivals],
+    *,
+    model_error: float,
+) -> list[Contest]:
+    """Return the best rival of each case and the margin over it.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Regions that can be their target.
+    rivals : sequence of Rivals
+        Of each of *tasks*.
+    model_error : float
+        See :func:`dronesense.detect.feasibility.prepare`.
+    """
+    result = [Contest()] * len(cases)
+    models: dict[int, Model] = {}
+    for i in sorted({each.task for each in cases if rivals[each.task].names}):
+        models[i] = feasibility.prepare(
+            tasks[i].background,
+            tasks[i].target,
+            sigma=tasks[i].sigma,
+            center_nm=cube.bands.center_nm[tasks[i].background.bands],
+            model_error=model_error,
+            stretch=(1.0, 1.0),
+        )
+    source = fold(cube.source)
+    disputed = [(place, each, each.ring()) for place, each in enumerate(cases) if each.task in models]
+
+    def contest(start: int) -> None:
+        some = disputed[start : start + RINGS_AT_ONCE]
+        values = spectra(
+            source, np.concatenate([part for _, each, ring in some for part in (each.seeds, ring)])
+        )
+        edges = np.cumsum([len(each.seeds) + len(ring) for _, each, ring in some])[:-1]
+        for (place, each, ring), part in zip(some, np.split(values, edges), strict=True):
+            used = part[:, tasks[each.task].background.bands].astype(np.float64)
+            seeds, around = used[: len(each.seeds)], used[len(each.seeds) :]
+            margin = margins(
+                seeds,
+                models[each.task],
+                tasks[each.task].target,
+                rivals[each.task].values,
+                around=around if len(ring) >= MIN_RING_PIXELS else None,
+                guess=each.fill,
+            )
+            least = int(np.argmin(margin))
+            result[place] = Contest(rivals[each.task].names[least], float(margin[least]))
+
+    share_out(range(0, len(disputed), RINGS_AT_ONCE), [contest] * worker_count(WORKERS))
+    return result
+
+
+def with_shared_rates(
+    results: Sequence[tuple[ScoreMap, tuple[Detection, ...]]],
+) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
+    """Return the detections with false discovery rates over the pixels of all targets of a search together.
+
+    Benjamini & Hochberg 1995 (doi 10.1111/j.2517-6161.1995.tb02031.x): asking for more targets is testing
+    more often. Maps without a tail have no p-values and do not count.
+    """
+    tailed = [(each, each.tail) for each, _ in results if each.tail is not None]
+    if len(tailed) < 2:
+        return tuple(results)
+    high = []
+    for each, tail in tailed:
+        level = min(each.threshold, tails.score_at(tail, RIM_PROBABILITY))
+        high.append(tails.p_value(tail, each.score[each.score >= level]))
+    p = np.sort(np.concatenate(high))
+    rates = false_discovery_rates(p, tested=sum(int(np.isfinite(each.score).sum()) for each, _ in tailed))
+
+    def shared(found: Detection) -> Detection:
+        if not np.isfinite(found.p_value):
+            return found
+        place = min(int(np.searchsorted(p, found.p_value, side="left")), len(p) - 1)
+        return replace(found, q_value=float(rates[place]))
+
+    return tuple((each, tuple(shared(one) for one in found)) for each, found in results)
