@@ -72,7 +72,7 @@ def outline(
     wanted = _without_holes(seen) if area is None else area
     missed = shapely.difference(wanted, seen)
     holes = [each for each in shapely.get_parts(missed) if each.geom_type == "Polygon"]
-    gaps = shapely.multipolygons([each for each in holes if each.area >= min_gap_m2])
+    gaps = shapely.MultiPolygon([each for each in holes if each.area >= min_gap_m2])
     return Coverage(seen, gaps, float(seen.area), float(gaps.area), systems[0])
 
 

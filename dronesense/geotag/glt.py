@@ -321,7 +321,7 @@ class _Pixels:
         low_col, low_row = np.ceil(x - half_x), np.ceil(y - half_y)
         high_col, high_row = np.floor(x + half_x), np.floor(y + half_y)
         none = not index.size
-        ends = (low_col, low_row, high_col, high_row)
+        ends = (low_col, low_row, high_col + 1.0, high_row + 1.0)  # room for what rounding adds
         limits = (0.0,) * 4 if none else (*(e.min() for e in ends[:2]), *(e.max() for e in ends[2:]))
         span = (0, 0) if none else (int((high_col - low_col).max()) + 1, int((high_row - low_row).max()) + 1)
         scale: Singles = np.asarray(np.float32(gsd) / area, dtype=np.float32)
