@@ -1,7 +1,7 @@
 """Small flights of a made-up line scanner whose light changes, written as real files; the truth is known.
 
-Counts are ``dark(t) + rho * light(time, band) * response * exposure``, 12 bands of 8 nm, 24 samples. Nothing here
-is taken from ``dronesense.calibrate``.
+Counts are ``dark(t) + rho * light(time, band) * response * exposure``, 12 bands of 8 nm, 24 samples. Nothing
+here is taken from ``dronesense.calibrate``.
 """
 
 from __future__ import annotations

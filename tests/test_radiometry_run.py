@@ -18,7 +18,8 @@ from dronesense.cli import run_cli
 
 def _sibling(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -58,17 +59,19 @@ def ratio(layer: ds.model.HotspotLayer, scene: np.ndarray, rows: slice) -> np.nd
 
 def books(layer: ds.model.HotspotLayer, name: str = "radiometry") -> dict:
     entries = layer.statements[name]
-    assert isinstance(entries, list) and len(entries) == 1
+    assert isinstance(entries, list)
+    assert len(entries) == 1
     return entries[0]
 
 
 PANEL = '{ path = "raw/%s.bil.hdr", reflectance = "raw/panel.csv"%s }'
+NAMED = '{ path = "a", reflectance = "b" }'
 DARK = 'dark = "raw/dark_10.bil.hdr"\n'
 BEFORE, AFTER = flights.FIRST - 60.0, flights.LAST + 60.0
 
 
 def test_between_two_panels_reflectance_follows_the_light_line_by_line(tmp_path: Path) -> None:
-    """The light rises by a third within 132 s, twice that in the last band: one panel alone is off by 15 %."""
+    """The light rises by a third within 132 s, twice that in the last band: one panel is off by 15 %."""
     scanner, scene = prepared(tmp_path, slope=0.0025)
     scanner.panel("before", BEFORE)
     scanner.panel("after", AFTER)
@@ -121,8 +124,7 @@ def test_the_order_of_panels_in_the_file_does_not_matter_and_times_can_be_stated
         ('{ path = "raw/a.hdr", reflectance = "b", find = "auto", rows = [0, 4] }', "find, or rows"),
         ("[]", "empty list"),
         (
-            '{ path = "raw/a.hdr", reflectance = "raw/b.csv" }\nempirical_line = [{reflectance = "a", path = "b"}, '
-            '{reflectance = "a", path = "b"}]',
+            f"{NAMED}\nempirical_line = [{NAMED}, {NAMED}]",
             "panel or empirical_line",
         ),
     ],
@@ -148,8 +150,10 @@ def test_a_panel_among_other_things_is_found_and_reported(tmp_path: Path) -> Non
         layer = run(scanner)
         (told,) = [each for each in layer.warnings if "panel found in rows" in each]
         top, bottom, left, right = _numbers(told)
-        assert 20 <= top < bottom <= 49 and 6 <= left < right <= 15
-        assert (bottom - top) > 15 and (right - left) >= 5
+        assert 20 <= top < bottom <= 49
+        assert 6 <= left < right <= 15
+        assert (bottom - top) > 15
+        assert (right - left) >= 5
         np.testing.assert_allclose(ratio(layer, scene, slice(0, LINES)), 1.0, atol=0.006)
     scanner.manifest(DARK + f"panel = {PANEL % ('panel', ', rows = [25, 45], samples = [8, 14]')}")
     layer = run(scanner)
@@ -172,7 +176,8 @@ def test_of_several_darks_the_nearest_exposure_is_taken_for_cube_and_panel(tmp_p
     layer = run(scanner)
     np.testing.assert_allclose(ratio(layer, scene, slice(0, LINES)), 1.0, atol=0.004)
     steps = " ".join(books(layer)["steps"])
-    assert "dark raw/dark_8.bil.hdr" in steps and "of 3 captures the nearest" in steps
+    assert "dark raw/dark_8.bil.hdr" in steps
+    assert "of 3 captures the nearest" in steps
     names = ", ".join(f'"raw/dark_{ms}.bil.hdr"' for ms in (4, 16))
     scanner.manifest(f"dark = [{names}]\npanel = {PANEL % ('panel', '')}")
     with pytest.raises(ds.DronesenseError, match=r"was exposed (4|16) ms"):
@@ -204,7 +209,8 @@ def test_an_empirical_line_takes_path_radiance_off_and_gates_bands(tmp_path: Pat
     error = values(layer)[20:, far] - scene[20:, far]
     assert np.sqrt(np.mean(error**2)) < 0.004
     (told,) = [each for each in layer.warnings if "empirical line cannot be drawn" in each]
-    assert "1 bands" in told and "5 (too little contrast)" in told
+    assert "1 bands" in told
+    assert "5 (too little contrast)" in told
     assert books(layer)["gated_bands"] == [5]
     sigma = np.array(books(layer)["relative_sigma"], dtype=float)
     assert 0.005 < np.nanmedian(sigma) < 0.05
@@ -281,7 +287,7 @@ def test_values_are_flagged_and_never_clipped(tmp_path: Path) -> None:
 
 
 def test_a_light_sensor_carries_one_panel_over_a_cloud(tmp_path: Path) -> None:
-    """The light drops to 60 % after line 120; the sensor sees it in units of its own, a tenth off in scale."""
+    """The light drops to 60 % after line 120; the sensor sees it in units of its own, a tenth off."""
 
     class Clouded(flights.Scanner):
         def light(self, unix_s: np.ndarray) -> np.ndarray:
@@ -341,4 +347,5 @@ def test_run_json_holds_the_books(tmp_path: Path) -> None:
     assert run_cli(["run", str(tmp_path), "-o", str(tmp_path / "out")]) == 0
     told = json.loads((tmp_path / "out/run.json").read_text())
     text = json.dumps(told)
-    assert '"relative_sigma_by_part"' in text and '"saturated_share"' in text
+    assert '"relative_sigma_by_part"' in text
+    assert '"saturated_share"' in text
