@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -19,10 +20,28 @@ EDGE_SAMPLES: Final = 0.5
 NAMED_MOUNTS: Final[Mapping[str, NDArray[np.float64]]] = MappingProxyType(
     {
         "nadir": np.eye(3),  # camera x forward, y starboard, z down
+        "nadir-90": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),  # x starboard, y aft
         "nadir-180": np.diag([-1.0, -1.0, 1.0]),  # turned about the optical axis: x aft, y port
+        "nadir-270": np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),  # x port, y forward
     }
 )
 """Exact rotations camera to body, by name."""
+
+OBLIQUE_MOUNTS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        "oblique": (0.0, 1.0),
+        "oblique-aft": (0.0, -1.0),
+        "oblique-starboard": (-1.0, 0.0),
+        "oblique-port": (1.0, 0.0),
+    }
+)
+"""How often the tilt counts as (roll, pitch) of the camera: its axis leaves nadir for that side."""
+
+GIMBAL: Final = "gimbal"
+"""A mount without fixed rotation."""
+
+MAX_TILT_DEG: Final = 90.0
+"""An oblique camera looks at the horizon at most."""
 
 
 def directions(camera: LineCamera, sample: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -82,19 +101,53 @@ def camera_to_body(mount: Mount) -> NDArray[np.float64]:
     Raises
     ------
     ManifestError
-        If the mount has no name that is known.
+        If the mount has no name that is known, or is a gimbal, which has no fixed rotation.
 
     Examples
     --------
     >>> camera_to_body(Mount(rotation="nadir-180")).diagonal()
     array([-1., -1.,  1.])
     """
-    named = NAMED_MOUNTS.get(mount.rotation)
-    if named is None:
-        raise ManifestError(
-            f'unknown mount rotation "{mount.rotation}"{did_you_mean(mount.rotation, NAMED_MOUNTS)}',
-            fix=f"use one of: {', '.join(NAMED_MOUNTS)}",
-        )
     roll, pitch, yaw = np.radians(mount.boresight_deg)
-    rotation: NDArray[np.float64] = named @ rpy_to_matrix(roll, pitch, yaw)
+    rotation: NDArray[np.float64] = nominal_rotation(mount) @ rpy_to_matrix(roll, pitch, yaw)
     return rotation
+
+
+def nominal_rotation(mount: Mount) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation from camera to body that the mount is named after, without boresight.
+
+    Raises
+    ------
+    ManifestError
+        As :func:`camera_to_body`.
+
+    Examples
+    --------
+    A camera tilted forward by 30° looks 30° off the vertical, to the front:
+
+    >>> nominal_rotation(Mount(rotation="oblique", tilt_deg=30.0))[:, 2].round(4) + 0.0
+    array([0.5  , 0.   , 0.866])
+    """
+    named = NAMED_MOUNTS.get(mount.rotation)
+    if named is not None:
+        return named
+    if mount.rotation in OBLIQUE_MOUNTS:
+        if not abs(mount.tilt_deg) <= MAX_TILT_DEG:
+            raise ManifestError(f"tilt_deg of the mount must lie within ±90, not {mount.tilt_deg}")
+        roll, pitch = np.multiply(OBLIQUE_MOUNTS[mount.rotation], np.radians(mount.tilt_deg))
+        return rpy_to_matrix(roll, pitch, 0.0)
+    if mount.rotation == GIMBAL:
+        raise ManifestError(
+            "a gimbal has no fixed rotation, and nothing tells its angles at these times",
+            fix="name the rotation of the mount, or give pictures that state the angles of the gimbal",
+        )
+    names = (*NAMED_MOUNTS, *OBLIQUE_MOUNTS, GIMBAL)
+    raise ManifestError(
+        f'unknown mount rotation "{mount.rotation}"{did_you_mean(mount.rotation, names)}',
+        fix=f"use one of: {', '.join(names)}",
+    )
+
+
+def for_own_attitude(mount: Mount) -> Mount:
+    """Return the mount of a camera whose attitude is its own: a gimbal's axes are those of a nadir camera."""
+    return replace(mount, rotation="nadir") if mount.rotation == GIMBAL else mount

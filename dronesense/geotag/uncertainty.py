@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dronesense.geotag.camera import NAMED_MOUNTS
+from dronesense.geotag.camera import nominal_rotation
 from dronesense.geotag.poses import Poses, rpy_to_matrix
 from dronesense.model import Mount
 
@@ -169,6 +169,8 @@ class Look:
         Change of `direction` from one edge of the pixel to the other.
     line_s : (k,) float64
         Time from one line to the next.
+    row_step : (k, 3) float64 or None
+        Frame cameras: change of `direction` from the upper edge of the pixel to the lower one.
     """
 
     poses: Poses
@@ -178,6 +180,7 @@ class Look:
     to_grid: Floats
     pixel_step: Floats
     line_s: Floats
+    row_step: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +248,7 @@ def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigm
 
     unit = np.broadcast_to(np.eye(3), rotation.shape)
     turn = np.radians(mount.sigma_boresight_deg)
-    mounted = rotation @ NAMED_MOUNTS[mount.rotation]
+    mounted = rotation @ nominal_rotation(mount)
     std_rpy = np.radians(poses.std_rpy_deg)
     navigation = [ground(poses.std_ned_m[:, i : i + 1] * unit[:, i]) for i in range(3)]
     navigation += [
@@ -259,9 +262,10 @@ def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigm
     up = terrain_sigma_m * -look.normal[:, 2:]
     shared.append((look.to_grid @ (look.direction * up / descent)[:, :, None])[..., 0])
 
-    edges = np.stack(
-        [ground(look.distance_m[:, None] * look.pixel_step), ground_speed * look.line_s[:, None]], axis=-1
-    )
+    down = ground_speed * look.line_s[:, None]
+    if look.row_step is not None:
+        down = down + ground(look.distance_m[:, None] * look.row_step)
+    edges = np.stack([ground(look.distance_m[:, None] * look.pixel_step), down], axis=-1)
     return Budget(np.stack(navigation, axis=-1), np.stack(shared, axis=-1), _spread(edges))
 
 

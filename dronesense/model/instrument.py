@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model.checks import freeze
+from dronesense.model.lens import Lens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,17 @@ class Mount:
     Parameters
     ----------
     rotation : str
-        Named exact rotation, camera to body: ``"nadir"`` (camera x forward, y starboard, z down), ...
+        Named rotation, camera to body: ``"nadir"`` (camera x forward, y starboard, z down), ``"nadir-90"``,
+        ``-180``, ``-270`` (turned clockwise about the optical axis), ``"oblique"`` and its kin (tilted by
+        `tilt_deg`), ``"gimbal"`` (no fixed rotation: the angles of the gimbal count, not those of the body).
     boresight_deg : (roll, pitch, yaw)
         Small rotation of the camera against the nominal mount.
     lever_arm_m : (x, y, z)
         From the navigation reference point to the inlet or projection center, body forward-right-down.
     sigma_boresight_deg, sigma_lever_arm_m : float
         Standard uncertainty per axis.
+    tilt_deg : float
+        Of an oblique mount: from nadir towards the side it is named after (``"oblique"``: forward).
     """
 
     rotation: str = "nadir"
@@ -33,6 +38,7 @@ class Mount:
     lever_arm_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     sigma_boresight_deg: float = 0.0
     sigma_lever_arm_m: float = 0.0
+    tilt_deg: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,9 +322,27 @@ class LineCamera:
 
 @dataclass(frozen=True, slots=True)
 class FrameCamera:
-    """A frame camera; only its radiometric limit is used so far."""
+    """A camera that takes a whole picture at once, or row after row.
+
+    Parameters
+    ----------
+    saturation_dn : float
+        Counts from which a pixel is saturated; inf when not stated.
+    shape : (rows, cols) or None
+        Pixels; None: as the pictures are.
+    lens : Lens or None
+        None: as each picture says of itself.
+    row_time_s : float
+        Rolling shutter: time from one row to the next, negative from the bottom up; 0: all rows at once.
+    row_reference : float
+        Row whose exposure the time stamp of a picture refers to.
+    """
 
     saturation_dn: float = float("inf")
+    shape: tuple[int, int] | None = None
+    lens: Lens | None = None
+    row_time_s: float = 0.0
+    row_reference: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

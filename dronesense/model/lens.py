@@ -138,14 +138,19 @@ def limit_rad(lens: Lens) -> float:
     return _angular_fold(polynomial, math.pi * scale) / scale
 
 
-def project(lens: Lens, x: Plane, y: Plane, z: Plane) -> tuple[Plane, Plane]:
-    """Return the pixel (u, v) on which directions (x, y, z) fall; NaN behind the camera, beyond the fold."""
+def project(lens: Lens, x: Plane, y: Plane, z: Plane, *, folded: bool = False) -> tuple[Plane, Plane]:
+    """Return the pixel (u, v) on which directions (x, y, z) fall; NaN behind the camera, beyond the fold.
+
+    `folded`: follow the polynomial of a perspective lens beyond its fold too, as programs do that know of
+    none. What lies there is not in the picture, although it falls on its pixels.
+    """
     if lens.kind == "perspective":
         with np.errstate(invalid="ignore", divide="ignore"):
             ahead = np.where(np.asarray(z) > 0.0, z, np.nan)
             across, down = x / ahead, y / ahead
-            seen = across * across + down * down < _brown_fold(lens.distortion) ** 2
-            across, down = np.where(seen, across, np.nan), np.where(seen, down, np.nan)
+            if not folded:
+                seen = across * across + down * down < _brown_fold(lens.distortion) ** 2
+                across, down = np.where(seen, across, np.nan), np.where(seen, down, np.nan)
             right, below = _distort(lens.distortion, across, down)
     else:
         polynomial, scale = _angular(lens.kind, lens.distortion)
