@@ -138,8 +138,9 @@ def margins(
         y, parts, spread = white[:n], white[n : n + j], white[n + j :]
         core = np.eye(len(spread)) + spread @ spread.T
         log_det = step.root.log_det + float(np.linalg.slogdet(core)[1])
-        weighed = parts - (parts @ spread.T) @ np.linalg.solve(core, spread)
-        y_weighed = y - (y @ spread.T) @ np.linalg.solve(core, spread)
+        both = white[: n + j]
+        solved = both - np.linalg.solve(core, spread @ both.T).T @ spread
+        y_weighed, weighed = solved[:n], solved[n:]
         along, norm = y @ weighed.T, np.einsum("jk,jk->j", parts, weighed)
         gain = np.clip(along / norm, *GAIN_LIMITS)
         rest = np.einsum("nk,nk->n", y, y_weighed)[:, None] - 2.0 * gain * along + gain * gain * norm
@@ -181,8 +182,7 @@ def settle(
     source = fold(cube.source)
     disputed = [(place, each, each.ring()) for place, each in enumerate(cases) if each.task in models]
 
-    def contest(start: int) -> None:
-        some = disputed[start : start + RINGS_AT_ONCE]
+    def contest(some: Sequence[tuple[int, Case, NDArray[np.int64]]]) -> None:
         values = spectra(
             source, np.concatenate([part for _, each, ring in some for part in (each.seeds, ring)])
         )
@@ -201,7 +201,11 @@ def settle(
             least = int(np.argmin(margin))
             result[place] = Contest(rivals[each.task].names[least], float(margin[least]))
 
-    share_out(range(0, len(disputed), RINGS_AT_ONCE), [contest] * worker_count(WORKERS))
+    for i, model in models.items():
+        mine = [each for each in disputed if each[1].task == i]
+        groups = [mine[first : first + RINGS_AT_ONCE] for first in range(0, len(mine), RINGS_AT_ONCE)]
+        share_out(groups, [contest] * worker_count(WORKERS))
+        model.forget()
     return result
 
 

@@ -42,8 +42,9 @@ RING_INFLATION: Final = 2.0
 """Factor on the covariance of the pixels around a region: they are few, their spread is underestimated."""
 MAX_NOISE_RATIO: Final = 10.0
 """The noise variance grows with the signal, at most this much between mean background and target."""
-KEPT_STEPS: Final = 8
-"""Factored covariances that a model keeps for pixels in front of their surroundings: 5 MB with 270 bands."""
+KEPT_STEPS: Final = 21
+"""Factored covariances that a model keeps for pixels in front of their surroundings, until it is told to
+forget them: 13 MB with 270 bands."""
 SOLVED_AT_ONCE: Final = 48
 """Bands that are solved for at once: triangles of this size are inverted."""
 REFERENCE_LEVEL: Final = 1e-2
@@ -118,6 +119,10 @@ class Model:
             if near and len(self._steps) < KEPT_STEPS:
                 self._steps[i, part] = step
         return step
+
+    def forget(self) -> None:
+        """Let go of the factored covariances: of many targets one after the other, one needs them."""
+        self._steps.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

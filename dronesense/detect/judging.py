@@ -123,7 +123,10 @@ def judge(
 
     verdict[[each.case.place for each in likely if len(each.ring) < MIN_RING_PIXELS]] = True
     ringed = [each for each in likely if len(each.ring) >= MIN_RING_PIXELS]
-    share_out(_read(source, ringed), [near] * worker_count(WORKERS))
+    workers = [near] * worker_count(WORKERS)
+    for i, model in models.items():
+        share_out(_read(source, [each for each in ringed if each.case.task == i]), workers)
+        model.forget()
     return verdict
 
 
