@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import itertools
+import lzma
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 
 from dronesense.errors import ReadError
 from dronesense.model import Instrument, LineCamera, LineScan, MapGrid, Mount
+from dronesense.model.radiometry import CameraSettings
 from dronesense.plugins import read_head
 from dronesense.readers import envi
 from dronesense.readers.envi_header import DTYPES
@@ -586,3 +591,46 @@ def test_memory_stays_that_of_a_block_on_4_gb(tmp_path, interleave):
     total = sum(int(block.valid.sum()) for block in cube.blocks())
     assert total == rows * cols
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 200e6
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip", "bzip2", "xz"])
+def test_a_packed_data_file_is_refused_as_packed(tmp_path: Path, kind: str) -> None:
+    header = write(tmp_path, counts())
+    data = tmp_path / "x.bil"
+    plain = data.read_bytes()
+    if kind == "zip":
+        with zipfile.ZipFile(data, "w") as pack:
+            pack.writestr("x.bil", plain)
+    else:
+        packer = {"gzip": gzip, "bzip2": bz2, "xz": lzma}[kind]
+        data.write_bytes(packer.compress(plain))
+    with pytest.raises(ReadError, match=rf"x\.bil.*is compressed \({kind}\).*unpack it"):
+        read(header)
+
+
+def test_a_packed_file_beside_its_header_is_named(tmp_path: Path) -> None:
+    header = write(tmp_path, counts())
+    (tmp_path / "x.bil").rename(tmp_path / "x.bil.gz")
+    with pytest.raises(ReadError, match=r"has no data file.*unpack x\.bil\.gz"):
+        read(header)
+
+
+def test_settings_and_scales_of_the_header_are_kept_and_not_applied(tmp_path: Path) -> None:
+    """Gain 6 dB, exposure 7.5 ms, binned 2 x 4; data gains stand in the report, the numbers stay."""
+    listed = ", ".join(["2.0"] * SHAPE[1])
+    more = (
+        "shutter = 7.5\ngain = 6.0\nsample binning = 4\nspectral binning = 2\ndefault bands = {1, 2, 1}\n"
+        f"data gain values = {{{listed}}}"
+    )
+    cube, report = read(write(tmp_path, counts(), more=more))
+    assert cube.settings == CameraSettings(7.5, 6.0, sample_binning=4, band_binning=2)
+    kept = report.details["header"]
+    assert kept["default bands"].replace(" ", "").strip("{}") == "1,2,1"
+    assert "data gain values" in kept
+    np.testing.assert_array_equal(cube.source.read(0, SHAPE[0])[0], counts())
+
+
+def test_a_binning_that_cannot_be_leaves_the_cube_readable(tmp_path: Path) -> None:
+    cube, report = read(write(tmp_path, counts(), more="sample binning = 0"))
+    assert cube.settings is None
+    assert any("gain and binning are taken as not known" in each for each in report.assumptions)

@@ -48,6 +48,8 @@ COMPRESSED: Final = {
 }
 """First bytes of packed files (RFC 1952, APPNOTE.TXT 4.3.7, bzip2, xz 2.1.1.1, RFC 8878)."""
 
+PACKED: Final = (".gz", ".zip", ".bz2", ".xz", ".zst")
+
 REPORTED_KEYS: Final = (
     "description",
     "sensor type",
@@ -217,10 +219,13 @@ def pair(path: Path) -> tuple[Path, Path]:
         size = envi_header.layout(envi_header.read(path)).size
         found = [each for each in found if each.stat().st_size == size] or found
     if not found:
+        packed = _beside(
+            path, tuple(path.stem + end + pack for pack in PACKED for end in ("", *DATA_SUFFIXES))
+        )
         raise ReadError(
             f"has no data file: {path.stem} is not there, nor with {', '.join(DATA_SUFFIXES)}",
             where=path,
-            fix="copy the data file beside it",
+            fix="copy the data file beside it" if packed is None else f"unpack {packed.name}",
         )
     if len(found) > 1:
         raise ReadError(
