@@ -11,8 +11,10 @@ import pytest
 
 from dronesense.calibrate import dji_ms, downwelling, frames, light_sensor, micasense, sequoia, vignetting
 from dronesense.errors import CalibrationError
-from dronesense.model import Panel, Signature, SpectralCube
+from dronesense.model import CubeInput, Flight, Panel, Signature, SpectralCube
 from dronesense.model.capture import CaptureCube, PixelFlag
+from dronesense.pipeline.account import Account
+from dronesense.pipeline.radiometry import calibrated
 from dronesense.readers import multispectral
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -353,6 +355,12 @@ class TestReflectance:
         np.testing.assert_allclose(result.sigma_relative, expected, rtol=0.01)
         assert any("light sensor not compared" in note for note in result.notes)
         assert result.cube.history[-1].startswith("light sensor not compared")
+        account = Account(Flight("flight", card, None))
+        given = CubeInput(captures[0].cube, None, panels=tuple(captures))
+        cube = calibrated(given, "reflectance", account)
+        assert (cube.quantity, cube.relative_sigma is not None) == ("reflectance", True)
+        assert account.statements("EPSG:32633", [])["radiometry"][0]["quantity"] == "reflectance"  # type: ignore[index]
+        assert calibrated(given, "radiance", account).quantity == "radiance"
 
     def test_a_panel_that_is_not_known_in_a_band(self, card: Path) -> None:
         short = Signature(

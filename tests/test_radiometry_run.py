@@ -239,14 +239,9 @@ def test_a_gain_makes_radiance_for_a_signature_in_radiance(tmp_path: Path) -> No
     scanner, scene = prepared(tmp_path, ms=8.0)
     scanner.darks(4.0, 8.0)
     per_ms = 2e-4 / scanner.response
-    rows = [f"{b},{','.join(f'{v:.9g}' for v in per_ms[b])}" for b in range(BANDS)]
     records = tmp_path / "calibration/records/scanner"
-    head = ",".join(["band", *map(str, range(SAMPLES))])
-    (records / "gain.csv").write_text("\n".join([head, *rows, ""]))
-    (records / "2026.toml").write_text(
-        'schema = 1\ninstrument = "scanner"\nvalid_from = 2026-01-01T00:00:00Z\ngain = "gain.csv"\n'
-        'gain_unit = "W/(m2 sr nm)"\ngain_sigma = 0.03\n'
-    )
+    frame(records / "gain.csv", per_ms)
+    (records / "2026.toml").write_text(RECORD)
     scanner.spectrum("lit", 2e-4 * flights.paint(NM), column="radiance")
     scanner.manifest('dark = "raw/dark_*.bil.hdr"', signature="lit")
     layer = run(scanner)
@@ -263,6 +258,76 @@ def test_a_gain_makes_radiance_for_a_signature_in_radiance(tmp_path: Path) -> No
     (records / "2026.toml").unlink()
     with pytest.raises(ds.DronesenseError, match="record with a gain"):
         run(scanner)
+
+
+RECORD = (
+    'schema = 1\ninstrument = "scanner"\nvalid_from = 2026-01-01T00:00:00Z\ngain = "gain.csv"\n'
+    'gain_unit = "W/(m2 sr nm)"\ngain_sigma = 0.03\n'
+)
+
+
+def frame(path: Path, numbers: np.ndarray) -> None:
+    """Write one row a band, one column a sample, as records have it."""
+    rows = [f"{b},{','.join(f'{v:.9g}' for v in row)}" for b, row in enumerate(numbers)]
+    path.write_text("\n".join([",".join(["band", *map(str, range(SAMPLES))]), *rows, ""]))
+
+
+def test_rules_in_radiance_and_reflectance_share_a_cube(tmp_path: Path) -> None:
+    """Each is searched in its own quantity; without the gain the one in reflectance still is."""
+    scanner, _ = prepared(tmp_path)
+    scanner.panel("panel", BEFORE)
+    scanner.spectrum("lit", 2e-4 * flights.paint(NM), column="radiance")
+    records = tmp_path / "calibration/records/scanner"
+    frame(records / "gain.csv", 2e-4 / scanner.response)
+    (records / "2026.toml").write_text(RECORD)
+    more = '[[detect]]\ntarget = "lit"\nsignature = "raw/lit.csv"\nmethod = "ace"\nthreshold = 0.9\n'
+    scanner.manifest(DARK + f"panel = {PANEL % ('panel', '')}", more=more)
+    layer = run(scanner)
+    assert sorted(each.target for each in layer) == ["lit"] * 4 + ["paint"] * 4
+    assert [each["quantity"] for each in layer.statements["radiometry"]] == ["reflectance", "radiance"]
+    assert layer.cubes[0].cube.quantity == "reflectance"
+    (records / "2026.toml").unlink()
+    layer = run(scanner)
+    assert [each.target for each in layer] == ["paint"] * 4
+    ((path, reason),) = layer.rejected
+    assert path == "raw/line.bil.hdr (radiance)"
+    assert "record with a gain" in reason
+
+
+def test_a_smile_is_undone_in_cube_and_panel_before_they_are_compared(tmp_path: Path) -> None:
+    """Sample x sees wavelengths shifted by up to 12 nm; spectra that are straight lines come back exactly."""
+    scanner = flights.Scanner(tmp_path, noise=0.5)
+    shift = np.linspace(-12.0, 12.0, SAMPLES)[None, :] * np.ones((BANDS, 1))
+    true = NM[:, None] + shift
+
+    def steep(nm: np.ndarray) -> np.ndarray:
+        return 0.1 + 0.0015 * (nm - 450.0)
+
+    when = BEFORE + flights.LINE_S * np.arange(60)
+    level = np.broadcast_to(flights.gray(true), (60, BANDS, SAMPLES))
+    scanner.write("panel", scanner.counts(level, when), when)
+    texture = np.linspace(0.7, 1.3, LINES)[:, None, None] * np.random.default_rng(5).uniform(
+        0.9, 1.1, (LINES, 1, SAMPLES)
+    )
+    scene = texture * steep(true)
+    scanner.write("line", scanner.counts(scene, scanner.lines()), scanner.lines())
+    scanner.darks(10.0)
+    scanner.spectrum("paint", flights.paint(NM), sigma=0.01)
+    scanner.spectrum("panel", flights.gray(NM), sigma=0.002)
+    records = tmp_path / "calibration/records/scanner"
+    frame(records / "gain.csv", 2e-4 / scanner.response)
+    frame(records / "smile.csv", shift)
+    (records / "2026.toml").write_text(RECORD + 'smile = "smile.csv"\n')
+    scanner.manifest(DARK + f"panel = {PANEL % ('panel', '')}")
+    layer = run(scanner)
+    found = values(layer) / texture
+    good = layer.cubes[0].cube.bands.good
+    assert good.sum() >= BANDS - 2
+    by_sample = np.nanmean(found, axis=0)[good]
+    np.testing.assert_allclose(by_sample, np.repeat(steep(NM)[good, None], SAMPLES, axis=1), rtol=0.004)
+    (records / "2026.toml").write_text(RECORD)
+    plain = np.nanmean(values(run(scanner)) / texture, axis=0)[good]
+    assert np.abs(plain / steep(NM)[good, None] - 1.0).max() > 0.02
 
 
 def test_values_are_flagged_and_never_clipped(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dronesense.detect import spectral
-from dronesense.errors import CoverageError
+from dronesense.errors import CoverageError, DronesenseError
 from dronesense.geotag import locate, ortho
 from dronesense.hotspots import sightings
 from dronesense.hotspots.sightings import Sighting
@@ -55,25 +55,58 @@ def follow_cube(
     """
     rules = [rule for rule in flight.rules if rule.signature is not None]
     _check_place(given, flight)
-    finds: CubeFinds | None = None
-    for quantity in _quantities(given, rules):
-        cube = radiometry.calibrated(given, quantity, account)
-        if cube is not given.cube:
-            found = cube_quality.look(given.cube, cube, saturation_dn=radiometry.saturation_of(given))
-            account.cube_quality(cube_quality.statement(found, cube))
-            account.warnings += cube_quality.warnings(found, cube)
-        own = [rule for rule in rules if rule.signature is not None and rule.signature.quantity == quantity]
-        results = spectral.search(cube, own, budget_bytes=budget_bytes) if own else ()
-        finds = finds or CubeFinds(CubeView(cube, (), ()))
-        _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget_bytes)
-    return finds or CubeFinds(CubeView(given.cube, (), ()))
+    finds = CubeFinds(CubeView(given.cube, (), ()))
+    quantities = _quantities(given, rules)
+    if len(quantities) == 1:
+        _search(given, quantities[0], rules, finds, site=site, account=account, budget_bytes=budget_bytes)
+        return finds
+    reasons = []
+    for quantity in quantities:
+        try:
+            _search(given, quantity, rules, finds, site=site, account=account, budget_bytes=budget_bytes)
+        except DronesenseError as error:
+            reasons.append((f"{given.cube.path} ({quantity})", str(error)))
+    if len(reasons) == len(quantities):
+        raise CoverageError("; ".join(why for _, why in reasons))
+    account.rejected += reasons
+    return finds
+
+
+def _search(
+    given: CubeInput,
+    quantity: CubeQuantity,
+    rules: Sequence[DetectRule],
+    finds: CubeFinds,
+    *,
+    site: Site,
+    account: Account,
+    budget_bytes: int,
+) -> None:
+    """Search the cube in one quantity for the rules that ask for it; the first one searched is shown."""
+    cube = radiometry.calibrated(given, quantity, account)
+    if cube is not given.cube:
+        found = cube_quality.look(given.cube, cube, saturation_dn=radiometry.saturation_of(given))
+        account.cube_quality(cube_quality.statement(found, cube))
+        account.warnings += cube_quality.warnings(found, cube)
+    own = [rule for rule in rules if _quantity_of(rule) == quantity]
+    results = spectral.search(cube, own, budget_bytes=budget_bytes) if own else ()
+    if not finds.view.scores:
+        finds.view = CubeView(cube, (), ())
+    _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget_bytes)
 
 
 def _quantities(given: CubeInput, rules: Sequence[DetectRule]) -> list[CubeQuantity]:
     """Return the quantities that the rules' signatures ask for; the first is the one that is shown."""
-    wanted = {rule.signature.quantity for rule in rules if rule.signature is not None}
+    wanted = {_quantity_of(rule) for rule in rules}
     order: tuple[CubeQuantity, ...] = ("reflectance", "radiance", "counts")
     return [quantity for quantity in order if quantity in wanted] or [given.cube.quantity]
+
+
+def _quantity_of(rule: DetectRule) -> CubeQuantity:
+    """Return the quantity that a rule's signature is to be sought in; absorption acts on radiance."""
+    assert rule.signature is not None
+    quantity = rule.signature.quantity
+    return "radiance" if quantity == "absorption" else quantity
 
 
 def _follow(

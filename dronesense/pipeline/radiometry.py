@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.calibrate import empirical_line, radiance, reflectance
+from dronesense.calibrate import empirical_line, frames, radiance, reflectance
 from dronesense.calibrate.detector import dark_frame
 from dronesense.calibrate.reference import levels
 from dronesense.errors import CalibrationError, DronesenseError
 from dronesense.model import CameraCalibration, CubeInput, FrameCamera, LineCamera, Panel, SpectralCube
+from dronesense.model.capture import CaptureCube
 from dronesense.model.cube import CubeQuantity
 from dronesense.model.radiometry import CameraSettings, DarkFrame, RadianceNoise, Radiometry
 from dronesense.pipeline.account import Account
@@ -38,6 +39,8 @@ def calibrated(given: CubeInput, wanted: CubeQuantity, account: Account) -> Spec
     cube = given.cube
     if wanted == "counts" or cube.quantity in (wanted, "reflectance"):
         return cube
+    if isinstance(cube.source, CaptureCube):
+        return _of_capture(given, wanted, account)
     if wanted == "radiance":
         return to_radiance(given, account)
     if given.targets:
@@ -65,6 +68,20 @@ def to_radiance(given: CubeInput, account: Account) -> SpectralCube:
         )
     cube, noise = _radiance(given, given.cube)
     _tell(account, given, cube, {"gain": noise.relative})
+    return cube
+
+
+def _of_capture(given: CubeInput, wanted: CubeQuantity, account: Account) -> SpectralCube:
+    """Return a capture of a frame camera in radiance by its model, or in reflectance by its panels."""
+    if wanted == "radiance":
+        cube = frames.radiance(given.cube)
+        _tell(account, given, cube, {})
+        return cube
+    result = frames.calibrate(given.cube, given.panels)
+    cube = replace(result.cube, relative_sigma=result.sigma_relative)
+    if result.disagreement is not None:
+        account.warnings.append(f"{given.cube.path}: {result.disagreement.note}")
+    _tell(account, given, cube, {"panel": result.sigma_relative})
     return cube
 
 
