@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dronesense.errors import ManifestError, ReadError, did_you_mean
 from dronesense.model import FrameCamera, GasInstrument, Instrument, LineCamera, Mount
 from dronesense.readers import gas_headings, toml
+from dronesense.readers.camera_keys import FrameLens, LineLens, frame_lens, look_from_lens
 from dronesense.readers.gas_instrument import FIELDS, DateOrder, GasFile, to_gas
 from dronesense.readers.instrument_keys import MountKeys, Strict
 from dronesense.readers.table import read_head, read_table
@@ -35,6 +36,7 @@ class _LineScan(Strict, frozen=True):
     samples: int
     fov_deg: float | None = None
     look_angles: str | None = None
+    line_lens: LineLens | None = None
     first_sample: Literal["port", "starboard"] | None = None
     mount: MountKeys = MountKeys()
     radiometry: _Radiometry = _Radiometry()
@@ -44,6 +46,10 @@ class _Frame(Strict, frozen=True):
     schema: Literal[1]
     id: str
     kind: Literal["frame"]
+    shape: tuple[int, int] | None = None
+    lens: FrameLens | None = None
+    row_time_s: float = 0.0
+    row_reference: float = 0.0
     mount: MountKeys = MountKeys()
     radiometry: _Radiometry = _Radiometry()
 
@@ -78,7 +84,7 @@ def read(path: Path) -> Instrument:
         spec = _line_camera(path, entry)
     elif kind == "frame":
         entry = toml.load(path, _Frame)
-        spec = FrameCamera(saturation_dn=_saturation(path, entry.radiometry))
+        spec = _frame_camera(path, entry)
     else:
         near = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
         what = "is missing" if kind is None else f"has no such value: {kind!r}{near}"
@@ -130,10 +136,12 @@ def with_clock(
 
 def _mount(path: Path, mount: MountKeys) -> Mount:
     angles = mount.boresight_deg
-    numbers = [angles.roll, angles.pitch, angles.yaw, *mount.lever_arm_m]
+    numbers = [angles.roll, angles.pitch, angles.yaw, mount.tilt_deg, *mount.lever_arm_m]
     sigmas = [mount.sigma.boresight_deg, mount.sigma.lever_arm_m]
     if not np.isfinite(numbers).all():
-        raise ManifestError("boresight_deg and lever_arm_m must be finite", where=f"{path}, key mount")
+        raise ManifestError(
+            "boresight_deg, tilt_deg and lever_arm_m must be finite", where=f"{path}, key mount"
+        )
     if not (np.isfinite(sigmas).all() and min(sigmas) >= 0.0):
         raise ManifestError("sigmas must be 0 or greater", where=f"{path}, key mount.sigma")
     return Mount(
@@ -142,6 +150,7 @@ def _mount(path: Path, mount: MountKeys) -> Mount:
         lever_arm_m=mount.lever_arm_m,
         sigma_boresight_deg=mount.sigma.boresight_deg,
         sigma_lever_arm_m=mount.sigma.lever_arm_m,
+        tilt_deg=mount.tilt_deg,
     )
 
 
@@ -155,20 +164,40 @@ def _saturation(path: Path, radiometry: _Radiometry) -> float:
 def _line_camera(path: Path, entry: _LineScan) -> LineCamera:
     if entry.samples < 1:
         raise ManifestError(f"must be at least 1, not {entry.samples}", where=f"{path}, key samples")
-    if (entry.fov_deg is None) == (entry.look_angles is None):
-        raise ManifestError("needs either fov_deg or look_angles", where=path, fix="state one of the two")
+    if sum(each is not None for each in (entry.fov_deg, entry.look_angles, entry.line_lens)) != 1:
+        fix = "state one of the three"
+        raise ManifestError("needs either fov_deg or look_angles, or [line_lens]", where=path, fix=fix)
     if entry.fov_deg is not None:
         if not 0.0 < entry.fov_deg < 2.0 * MAX_LOOK_DEG:
             raise ManifestError(
                 f"must lie between 0 and 180, not {entry.fov_deg}", where=f"{path}, key fov_deg"
             )
-        if entry.first_sample is None:
-            fix = 'write "port" if the first sample looks to port, else "starboard": a wrong side mirrors all'
-            raise ManifestError('the key "first_sample" is missing', where=path, fix=fix)
-        look = _look_from_fov(entry.samples, entry.fov_deg, first_sample=entry.first_sample)
+        look = _look_from_fov(entry.samples, entry.fov_deg, first_sample=_first_sample(path, entry))
+    elif entry.line_lens is not None:
+        first = _first_sample(path, entry)
+        look = look_from_lens(path, entry.line_lens, entry.samples, first_sample=first)
     else:
         look = _look_from_file(path, entry)
     return LineCamera(entry.samples, look, _saturation(path, entry.radiometry))
+
+
+def _first_sample(path: Path, entry: _LineScan) -> str:
+    if entry.first_sample is None:
+        fix = 'write "port" if the first sample looks to port, else "starboard": a wrong side mirrors all'
+        raise ManifestError('the key "first_sample" is missing', where=path, fix=fix)
+    return entry.first_sample
+
+
+def _frame_camera(path: Path, entry: _Frame) -> FrameCamera:
+    if not np.isfinite([entry.row_time_s, entry.row_reference]).all():
+        raise ManifestError("row_time_s and row_reference must be finite", where=path)
+    return FrameCamera(
+        saturation_dn=_saturation(path, entry.radiometry),
+        shape=entry.shape,
+        lens=None if entry.lens is None else frame_lens(path, entry.lens, entry.shape),
+        row_time_s=entry.row_time_s,
+        row_reference=entry.row_reference,
+    )
 
 
 def _look_from_fov(samples: int, fov_deg: float, *, first_sample: str) -> NDArray[np.float64]:

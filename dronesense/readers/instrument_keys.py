@@ -28,6 +28,7 @@ class MountKeys(Strict, frozen=True):
     """`[mount]`."""
 
     rotation: str = "nadir"
+    tilt_deg: float = 0.0
     boresight_deg: AngleKeys = AngleKeys()
     lever_arm_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     sigma: SigmaKeys = SigmaKeys()
