@@ -14,6 +14,8 @@ import pytest
 
 import dronesense as ds
 from dronesense.cli import run_cli
+from dronesense.detect import spectral
+from dronesense.model import Bands, SpectralCube
 
 
 def _sibling(name: str) -> ModuleType:
@@ -414,3 +416,24 @@ def test_run_json_holds_the_books(tmp_path: Path) -> None:
     text = json.dumps(told)
     assert '"relative_sigma_by_part"' in text
     assert '"saturated_share"' in text
+
+
+def test_what_calibration_leaves_open_is_added_to_the_signature() -> None:
+    """0.03 and a tenth of 0.4 make 0.05, in squares; what nobody knows stays unknown."""
+    cube = flights_cube(np.array([0.1, 0.1, 0.0, np.nan]))
+    sigma = np.array([0.03, np.nan, np.nan, 0.02])
+    found = spectral._with_calibration(sigma, np.full(4, 0.4), cube)
+    np.testing.assert_allclose(found, [0.05, 0.04, np.nan, 0.02])
+    plain = flights_cube(None)
+    assert spectral._with_calibration(sigma, np.full(4, 0.4), plain) is sigma
+
+
+def flights_cube(relative: np.ndarray | None) -> SpectralCube:
+    class Rows:
+        shape = (1, 4, 1)
+
+        def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+            return np.zeros((stop - start, 4, 1), np.float32), np.ones((stop - start, 1), bool)
+
+    bands = Bands(np.arange(4.0), np.ones(4), np.ones(4, dtype=bool))
+    return SpectralCube("c", Rows(), bands, "reflectance", None, "", "c.hdr", relative_sigma=relative)

@@ -109,6 +109,7 @@ def _radiance(
         between="nearest" if record is None else record.dark_between,
         smile_nm=None if record is None else record.smile_nm,
         saturation_dn=saturation_of(given),
+        stray=None if cube is given.cube else 0,  # the lines of a panel may well be alike
     )
     return replace(result, relative_sigma=noise.relative), noise
 
