@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.calibrate import panel as panels
-from dronesense.calibrate.radiance import nearest, settings_of
+from dronesense.calibrate.radiance import DB_PER_DECADE, MAX_BAD_SHARE, nearest, settings_of
 from dronesense.errors import CalibrationError
 from dronesense.model import Frame, LineScan, Panel, SpectralCube
 
 MIN_SIGNAL_TO_NOISE: Final = 3.0
 """Panel signal over dark, in standard deviations of single lines, below which an element is not used."""
-MAX_BAD_SHARE: Final = 0.5
-"""A band is not good when more than this share of its elements is not usable."""
 EXPOSURE_TOLERANCE: Final = 0.01
 """Exposures that differ by less are taken as equal."""
 MAX_LINE_SPREAD: Final = 0.05
@@ -28,8 +26,6 @@ LINE_ASPECT: Final = 0.05
 """Short over long side of a panel in the lines of a scanner: they are not square pixels on the ground."""
 MIN_WHITE: Final = 1e-6
 """Reflectance of a panel below which nothing is divided by it."""
-DB_PER_DECADE: Final = 20.0
-"""``gain_db = 20 log10(factor)``: of amplitudes."""
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
