@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from dronesense import geodesy
-from dronesense.errors import ManifestError
+from dronesense.errors import ManifestError, ReadError
 from dronesense.geotag import camera, orientation
 from dronesense.model import Mount
 from dronesense.model.orientation import OrientationTable
+from dronesense.readers import orientation_table
 
 ANGLES = np.random.default_rng(1).uniform(-180.0, 180.0, (20, 3))
 
@@ -116,3 +119,42 @@ class TestMounts:
             camera.camera_to_body(Mount(rotation="oblik"))
         with pytest.raises(ManifestError, match="tilt_deg"):
             camera.camera_to_body(Mount(rotation="oblique", tilt_deg=float("nan")))
+
+
+class TestTable:
+    def test_words_of_a_table(self, tmp_path: Path) -> None:
+        path = tmp_path / "poses.csv"
+        path.write_text(
+            "filename,x,y,z,omega,phi,kappa\na.tif,500000,10,120,1,2,3\nb.tif,500010,10,121,4,5,6\n"
+        )
+        table = orientation_table.read(path, crs="EPSG:32632")
+        assert (table.names, table.convention, table.crs) == (("a.tif", "b.tif"), "opk", "EPSG:32632")
+        np.testing.assert_array_equal(table.turn, [[1, 2, 3], [4, 5, 6]])
+        np.testing.assert_array_equal(table.place[1], [500010, 10, 121])
+        with pytest.raises(ReadError, match="CRS"):
+            orientation_table.read(path)
+        path.write_text(
+            "filename,latitude,longitude,altitude,gimbal_yaw,gimbal_pitch,gimbal_roll,roll,pitch,yaw\n"
+            "a.jpg,48,9,160,90,-60,0,1,2,3\n"
+        )
+        table = orientation_table.read(path)
+        assert table.convention == "gimbal"  # its angles, not those of the aircraft
+        np.testing.assert_array_equal(table.place, [[9, 48, 160]])
+        np.testing.assert_array_equal(table.turn, [[90, -60, 0]])
+
+    @pytest.mark.parametrize(
+        "text", ["filename,x,y,z\na,1,2,3\n", "filename,x,y,z,omega,phi,kappa\na,1,2,,4,5,6\n"]
+    )
+    def test_refusals(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "poses.csv"
+        path.write_text(text)
+        with pytest.raises(ReadError):
+            orientation_table.read(path, crs="EPSG:32632")
+
+    def test_real_table(self, shared_data: Path) -> None:
+        folder = shared_data / "georef" / "orthority" / "io"
+        table = orientation_table.read(
+            folder / "ngi_xyz_opk.csv", crs=(folder / "ngi_xyz_opk.prj").read_text()
+        )
+        assert len(table) == 4
+        assert table.place[0].tolist() == [-55094.504, -3727407.037, 5258.308]
