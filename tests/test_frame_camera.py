@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from dronesense.errors import CoverageError, ManifestError, ReadError
 from dronesense.geotag import frame_camera, frames, orientation
 from dronesense.geotag.poses import Poses
 from dronesense.geotag.terrain import HIT, NOT_DOWN
-from dronesense.model import Clock, FrameCamera, LineCamera, Mount, Terrain, Trajectory, lens
+from dronesense.model import Clock, FrameCamera, Instrument, LineCamera, Mount, Terrain, Trajectory, lens
 from dronesense.model.lens import Lens
 from dronesense.readers import colmap, instrument, opensfm
 
@@ -125,6 +126,18 @@ class TestShutter:
             found.x, found.y, found.height_m, camera=rolling, time=at, trajectory=flight, crs=CRS
         )
         np.testing.assert_allclose(back, pixels, atol=1e-4)
+
+    def test_picture_of_a_flight(self) -> None:
+        """What a lane passes on; a gimbal is refused, as a track has no angles for it."""
+        camera = FrameCamera(shape=(101, 201), lens=PLAIN)
+        tool = Instrument("cam", "frame", camera, Mount(), "")
+        pixels = [[50.0, 100.0], [0.0, 0.0]]
+        given = {"time": 1_000_000_000, "trajectory": _flight(), "terrain": FLAT, "crs": CRS}
+        found = frames.locate_frame_pixels(pixels, **frames.picture(pixels, instrument=tool, **given))
+        x0, y0 = geodesy.to_grid(9.0, 48.0, CRS)
+        np.testing.assert_allclose([found.x[0] - x0, found.y[0] - y0], [0.0, 0.9996 * 20.0], atol=2e-3)
+        with pytest.raises(ManifestError, match="gimbal"):
+            frames.picture(pixels, instrument=replace(tool, mount=Mount(rotation="gimbal")), **given)
 
 
 class TestCovariance:

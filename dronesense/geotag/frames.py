@@ -12,7 +12,7 @@ space; it is exact for such poses and for them alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +21,12 @@ from dronesense import geodesy
 from dronesense.errors import CoverageError
 from dronesense.geotag import camera as mounts
 from dronesense.geotag import uncertainty
-from dronesense.geotag.frame_camera import pixel_directions, pixels_of, row_times
+from dronesense.geotag.frame_camera import optics, pixel_directions, pixels_of, row_times
 from dronesense.geotag.locate import MAX_ATTITUDE_GAP_S, meet
 from dronesense.geotag.orientation import ENU_TO_NED, axis_rotation
 from dronesense.geotag.poses import Poses, interpolate
 from dronesense.geotag.terrain import HIT, NO_TRAJECTORY, NOT_DOWN, Hits, intersect, surface_of
-from dronesense.model import FrameCamera, GroundPoints, Mount, Terrain, Trajectory
+from dronesense.model import FrameCamera, GroundPoints, Instrument, Mount, Terrain, Trajectory
 
 _CORNERS: Final = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]])
 _LEVEL: Final = Mount()
@@ -80,6 +80,45 @@ def shutter_poses(
     """
     at, pose_of = np.unique(row_times(camera, time, row), return_inverse=True)
     return interpolate(trajectory, at, max_gap_s=max_gap_s), pose_of.astype(np.int64).reshape(-1)
+
+
+def picture(
+    pixels: ArrayLike,
+    *,
+    time: int,
+    trajectory: Trajectory,
+    instrument: Instrument,
+    terrain: Terrain,
+    crs: str,
+    max_gap_s: float = MAX_ATTITUDE_GAP_S,
+) -> dict[str, Any]:
+    """Return what :func:`locate_frame_pixels` and :func:`frame_footprints` ask of a picture taken at *time*.
+
+    The pose of each row is that of the track at its time; a gimbal needs angles that a track does not hold.
+
+    Raises
+    ------
+    CoverageError
+        If the lens is not known.
+    ManifestError
+        If the mount is a gimbal or unknown.
+    """
+    if not isinstance(instrument.spec, FrameCamera):
+        raise TypeError(f"{instrument.id} is no frame camera")
+    optics(instrument.spec)
+    mounts.camera_to_body(instrument.mount)
+    row = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)[:, 0]
+    poses, pose_of = shutter_poses(
+        instrument.spec, row, time=time, trajectory=trajectory, max_gap_s=max_gap_s
+    )
+    return {
+        "camera": instrument.spec,
+        "poses": poses,
+        "pose_of": pose_of,
+        "mount": instrument.mount,
+        "terrain": terrain,
+        "crs": crs,
+    }
 
 
 def locate_frame_pixels(
