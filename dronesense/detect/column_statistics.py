@@ -261,7 +261,7 @@ def filters(
         share = b / (b + n) if shrinkage is None else np.full(group.count, shrinkage)
         share = np.where(n > 0.0, 0.0 if alone else share, 1.0)
         own = part / np.maximum(n, 1.0)[:, None, None]
-        inverse = _inverse(own + share[:, None, None] * (whole - own), window.cube.path)
+        inverse = inverse_covariance(own + share[:, None, None] * (whole - own), window.cube.path)
         target = group.by_group((1.0 + mean) * absorption[:, None])
         filtered = target @ inverse
         at = slice(group.first, group.last)
@@ -278,7 +278,7 @@ def filters(
     return Filters(weight, np.asarray(mean), energy, of, shares, _condition(whole), curved, tuple(inverses))
 
 
-def _inverse(covariance: Doubles, where: str) -> Doubles:
+def inverse_covariance(covariance: Doubles, where: str | None = None) -> Doubles:
     """Return the inverse covariance of each group, by way of its correlation."""
     deviation = np.sqrt(np.einsum("gbb->gb", covariance))[:, :, None]
     scale = deviation * deviation.transpose(0, 2, 1)
