@@ -199,7 +199,7 @@ def _rule(rule: Any) -> dict[str, Any]:
         }
     return {
         "target": rule.target,
-        "signature": rule.signature.name,
+        "signature": None if rule.signature is None else rule.signature.name,
         "method": rule.method,
         "false_alarm_rate": rule.false_alarm_rate,
         "threshold": rule.threshold,

@@ -14,6 +14,8 @@ from dronesense.errors import CoverageError
 from dronesense.model import SpectralCube
 from dronesense.model.cube import fold
 
+KINDS: Final = ("scene", "columns", "local", "clusters")
+"""Backgrounds of a spectral rule."""
 SAMPLE_PIXELS: Final = 65_536
 """Pixels of the strided sample, at most."""
 SAMPLE_BYTES: Final = 32 * 1024 * 1024

@@ -160,8 +160,11 @@ asd: Final = Detector(
 )
 """Adaptive subspace detector: ACE for several signatures; with one signature it is ACE."""
 
-rx: Final = Detector("rx", "1", _distance, "squared Mahalanobis distance from the scene's background")
-"""Anomalies of any kind: the distance from the background; the signature decides only about look-alikes."""
+rx: Final = Detector(
+    "rx", "1", _distance, "squared Mahalanobis distance from the background", needs_signature=False
+)
+"""Anomalies of any kind: the distance from the background; what they are is not known. A signature, where
+there is one, decides only about look-alikes."""
 
 sid: Final = Detector(
     "sid", "1", _information, "spectral information divergence: sum (p - q) (ln p - ln q), negative"

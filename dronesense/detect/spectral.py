@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dronesense import plugins
 from dronesense.blocks import one_blas_thread, share_out, worker_count
+from dronesense.detect import anomaly, detectability, judging, regions, scoring
 from dronesense.detect import background as backgrounds
-from dronesense.detect import detectability, judging, regions, scoring
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
 from dronesense.detect.competing import Contest, Rivals, rivals_of, settle, with_shared_rates
@@ -109,10 +109,45 @@ def search(
     PluginError
         If there is no such detector.
     ValueError
-        If a rule has no signature.
+        If a rule has no signature and its method needs one, or there is no such background.
+
+    Notes
+    -----
+    Rules without a signature are searched by :func:`dronesense.detect.anomaly.search`. Rules compete with
+    those in front of the same background.
     """
     if not rules:
         return ()
+    results: list[tuple[ScoreMap, tuple[Detection, ...]] | None] = [None] * len(rules)
+    groups: dict[tuple[str, tuple[int, int] | None], list[int]] = {}
+    for i, rule in enumerate(rules):
+        if rule.species is not None:
+            raise ValueError(f"rule {rule.target!r} has no signature: it looks for a gas")
+        if rule.signature is None:
+            results[i] = anomaly.search(cube, rule, ridge=ridge, budget_bytes=budget_bytes)
+        else:
+            groups.setdefault((rule.background, rule.window_pixels), []).append(i)
+    for members in groups.values():
+        own = [rules[i] for i in members]
+        seen = anomaly.in_front_of(cube, own[0], ridge=ridge)
+        found = _search(
+            seen, own, ridge=ridge, budget_bytes=budget_bytes, model_error=model_error, competing=competing
+        )
+        for i, (score, detections) in zip(members, found, strict=True):
+            results[i] = (score, detections)
+    return tuple(each for each in results if each is not None)
+
+
+def _search(
+    cube: SpectralCube,
+    rules: Sequence[DetectRule],
+    *,
+    ridge: float,
+    budget_bytes: int,
+    model_error: float,
+    competing: Sequence[Signature],
+) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
+    """Search for the signatures of rules that share a background."""
     matched = [match_bands(cube, rule) for rule in rules]
     known = [*matched, *(signature_in_bands(other, cube) for other in competing)]
     names = [*(rule.target for rule in rules), *(other.name for other in competing)]
@@ -219,6 +254,7 @@ def _draft(
     )
     parameters: dict[str, object] = {
         "detection_limit": limit.summary(rule.target, rate),
+        "background": rule.background,
         "ridge": task.background.ridge,
         "condition": task.background.condition,
         "background_pixels": task.background.pixels,

@@ -11,7 +11,7 @@ import msgspec
 
 from dronesense import geodesy, plugins
 from dronesense.calibrate.clock import shift_track
-from dronesense.detect import gas_background, gas_statistics
+from dronesense.detect import background, gas_background, gas_statistics
 from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
 from dronesense.geodesy.geoid import GeoidGrid
 from dronesense.geotag import course, heights
@@ -369,10 +369,11 @@ class Opener:
             )
 
     def _rule(self, table: DetectTable, number: int) -> DetectRule:
-        methods = plugins.names(DETECTOR) if table.species is None else gas_statistics.METHODS
+        spectral = table.species is None
+        methods = plugins.names(DETECTOR) if spectral else gas_statistics.METHODS
         for key, chosen, known in (
             ("method", table.method, methods),
-            ("background", table.background, gas_background.STARTS),
+            ("background", table.background, background.KINDS if spectral else gas_background.STARTS),
         ):
             if chosen is not None and chosen not in known:
                 raise ManifestError(
@@ -381,11 +382,26 @@ class Opener:
                     where=self.where,
                     fix=f"use one of: {', '.join(known)}",
                 )
+        if table.background == "clusters" and (table.signature is not None or table.method != "rx"):
+            raise ManifestError(
+                f'[[detect]] number {number + 1}: background = "clusters" is for method = "rx" alone',
+                where=self.where,
+                fix='use background = "scene", "columns" or "local" with a signature',
+            )
         values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
         if table.signature is not None:
             found = self.catalog.signature_file(table.signature)
             path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
             values["signature"] = self._signature(path, "signature")
+            if table.threshold is None:
+                values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
+        elif spectral:
+            if plugins.find(DETECTOR, table.method or "").needs_signature:
+                raise ManifestError(
+                    f'[[detect]] number {number + 1}: method = "{table.method}" needs a signature',
+                    where=self.where,
+                    fix='set signature = "...", or method = "rx" for anomalies of any kind',
+                )
             if table.threshold is None:
                 values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
         elif table.threshold_sigma is None:

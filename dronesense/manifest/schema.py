@@ -190,7 +190,7 @@ class WindTable(Table):
 
 
 class DetectTable(Table):
-    """``[[detect]]``: a gas rule has a species, a spectral rule a signature."""
+    """``[[detect]]``: a gas rule has a species, a spectral rule a signature or a method that needs none."""
 
     target: str
     species: str | None = None
@@ -204,13 +204,26 @@ class DetectTable(Table):
     false_alarm_rate: float | None = None
     threshold: float | None = None
     min_pixels: int = 1
+    window_pixels: tuple[int, int] | None = None
 
-    _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma", "background", "window_s")
-    _SPECTRAL_ONLY = ("false_alarm_rate", "threshold")
+    _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma", "window_s")
+    _SPECTRAL_ONLY = ("false_alarm_rate", "threshold", "window_pixels")
 
     def __post_init__(self) -> None:
-        if (self.species is None) == (self.signature is None):
+        if self.species is not None and self.signature is not None:
             raise ValueError("needs either species (a gas rule) or signature (a spectral rule)")
+        if self.species is None and self.signature is None and self.method is None:
+            raise ValueError(
+                'needs species (a gas rule), signature (a spectral rule), or a method without one: "rx"'
+            )
+        if self.window_pixels is not None:
+            guard, outer = self.window_pixels
+            if not (0 < guard < outer and guard % 2 and outer % 2):
+                raise ValueError(
+                    f"window_pixels must be two odd numbers, guard < outer, not {guard}, {outer}"
+                )
+            if self.background != "local":
+                raise ValueError('window_pixels belongs to background = "local"')
         kind, foreign = (
             ("gas", self._SPECTRAL_ONLY) if self.species is not None else ("spectral", self._GAS_ONLY)
         )

@@ -133,24 +133,27 @@ class CubeInput:
 
 @dataclass(frozen=True, slots=True)
 class DetectRule:
-    """One ``[[detect]]`` table; a gas rule has `species`, a spectral rule `signature`.
+    """One ``[[detect]]`` table; a gas rule has `species`, a spectral rule `signature` or only a `method`.
 
     Parameters
     ----------
     target : str
         What a hotspot of this rule is called.
     species, signature
-        What to look for: one of the two.
+        What to look for: one of the two, or neither for a method that looks for anything (``"rx"``).
     method : str
         Detector. Default: ``"peak"`` for gas, ``"ace"`` for spectra.
     false_alarms_per_hour, threshold_sigma, min_duration_s
         Of a gas rule: the rate that sets the threshold, or the threshold itself; duration of an event.
     background : str
-        Of a gas rule: how the first background is drawn, ``"quantile"`` or a least-squares baseline.
+        Of a gas rule: how the first background is drawn, ``"quantile"`` or a least-squares baseline. Of a
+        spectral rule: ``"scene"``, ``"columns"``, ``"local"`` or ``"clusters"``.
     window_s : float or None
         Of a gas rule: window of the background; None: chosen.
     false_alarm_rate, threshold, min_pixels
         Of a spectral rule: the rate per pixel, or the threshold itself; pixels of a region.
+    window_pixels : (int, int) or None
+        Of a spectral rule in front of a local background: pixels across guard and outer window.
     """
 
     target: str
@@ -160,15 +163,20 @@ class DetectRule:
     false_alarms_per_hour: float | None = None
     threshold_sigma: float | None = None
     min_duration_s: float = 0.0
-    background: str = "quantile"
+    background: str = ""
     window_s: float | None = None
     false_alarm_rate: float | None = None
     threshold: float | None = None
     min_pixels: int = 1
+    window_pixels: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if (self.species is None) == (self.signature is None):
+        if self.species is not None and self.signature is not None:
             raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
+        if self.species is None and self.signature is None and not self.method:
+            raise ValueError(f"rule {self.target!r} needs a species, a signature, or a method without one")
+        if not self.background:
+            object.__setattr__(self, "background", "scene" if self.species is None else "quantile")
         if not self.method:
             object.__setattr__(self, "method", "ace" if self.species is None else "peak")
 

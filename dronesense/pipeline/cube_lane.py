@@ -53,7 +53,7 @@ def follow_cube(
     CoverageError
         If its pixels cannot have a place, or it cannot be searched.
     """
-    rules = [rule for rule in flight.rules if rule.signature is not None]
+    rules = [rule for rule in flight.rules if rule.species is None]
     _check_place(given, flight)
     finds = CubeFinds(CubeView(given.cube, (), ()))
     quantities = _quantities(given, rules)
@@ -88,7 +88,8 @@ def _search(
         found = cube_quality.look(given.cube, cube, saturation_dn=radiometry.saturation_of(given))
         account.cube_quality(cube_quality.statement(found, cube))
         account.warnings += cube_quality.warnings(found, cube)
-    own = [rule for rule in rules if _quantity_of(rule) == quantity]
+    anything = _quantities(given, rules)[0]  # rules without a signature are content with what is shown
+    own = [rule for rule in rules if (_quantity_of(rule) or anything) == quantity]
     results = spectral.search(cube, own, budget_bytes=budget_bytes) if own else ()
     if not finds.view.scores:
         finds.view = CubeView(cube, (), ())
@@ -97,14 +98,15 @@ def _search(
 
 def _quantities(given: CubeInput, rules: Sequence[DetectRule]) -> list[CubeQuantity]:
     """Return the quantities that the rules' signatures ask for; the first is the one that is shown."""
-    wanted = {_quantity_of(rule) for rule in rules}
+    wanted = {_quantity_of(rule) for rule in rules} - {None}
     order: tuple[CubeQuantity, ...] = ("reflectance", "radiance", "counts")
     return [quantity for quantity in order if quantity in wanted] or [given.cube.quantity]
 
 
-def _quantity_of(rule: DetectRule) -> CubeQuantity:
+def _quantity_of(rule: DetectRule) -> CubeQuantity | None:
     """Return the quantity that a rule's signature is to be sought in; absorption acts on radiance."""
-    assert rule.signature is not None
+    if rule.signature is None:
+        return None
     quantity = rule.signature.quantity
     return "radiance" if quantity == "absorption" else quantity
 
