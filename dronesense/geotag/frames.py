@@ -225,6 +225,27 @@ def frame_footprints(
     return np.column_stack([sight.hits.x, sight.hits.y]).reshape(-1, 4, 2)
 
 
+def frame_places(
+    pixels: ArrayLike,
+    *,
+    camera: FrameCamera,
+    poses: Poses,
+    terrain: Terrain,
+    crs: str,
+    mount: Mount = _LEVEL,
+    pose_of: ArrayLike | None = None,
+    plane: bool = False,
+) -> tuple[Floats, Floats]:
+    """Return easting and northing (k,) of pixels without their uncertainty; NaN where a ray finds no ground.
+
+    The parameters are those of :func:`locate_frame_pixels`.
+    """
+    pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
+    pose = _index(pose_of, len(pixels))
+    hits = _look(pixels, camera, poses, mounts.for_own_attitude(mount), terrain, crs, pose, plane).hits
+    return hits.x, hits.y
+
+
 def project_points(
     x: ArrayLike,
     y: ArrayLike,

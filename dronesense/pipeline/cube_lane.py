@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from dronesense.detect import spectral
 from dronesense.errors import CoverageError, DronesenseError
-from dronesense.geotag import locate, ortho
 from dronesense.hotspots import sightings
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import (
@@ -19,16 +17,15 @@ from dronesense.model import (
     Detection,
     DetectRule,
     Flight,
-    Frame,
     GroundRaster,
-    LineScan,
-    MapGrid,
     ScoreMap,
     SpectralCube,
 )
 from dronesense.model.cube import CubeQuantity
 from dronesense.pipeline import cube_quality, radiometry
-from dronesense.pipeline.account import Account, span
+from dronesense.pipeline import ground as grounds
+from dronesense.pipeline.account import Account
+from dronesense.pipeline.ground import Ground
 from dronesense.pipeline.site import Site
 
 
@@ -54,7 +51,7 @@ def follow_cube(
         If its pixels cannot have a place, or it cannot be searched.
     """
     rules = [rule for rule in flight.rules if rule.species is None]
-    _check_place(given, flight)
+    grounds.check(given, flight)
     finds = CubeFinds(CubeView(given.cube, (), ()))
     quantities = _quantities(given, rules)
     if len(quantities) == 1:
@@ -123,6 +120,7 @@ def _follow(
     budget_bytes: int,
 ) -> None:
     """Put what was found on the ground."""
+    ground = grounds.of(given, cube, site, budget_bytes=budget_bytes)
     seen = finds.view
     finds.view = CubeView(
         seen.cube,
@@ -131,82 +129,23 @@ def _follow(
     )
     for rule, (score, detections) in zip(rules, results, strict=True):
         account.spectral_search(rule, score)
-        finds.sightings += _placed(given, cube, detections, site, account)
+        finds.sightings += _placed(ground, detections, account)
         with account.rejecting(f"{cube.path} (raster of {score.target})"):
-            finds.rasters.append(_raster(given, cube, score, site, budget_bytes=budget_bytes))
+            raster = ground.raster(
+                score.score,
+                name=f"{score.cube}__{score.target}",
+                unit=score.unit,
+                description=f"{score.method} score for {score.target}",
+            )
+            finds.rasters.append(raster)
 
 
-def _check_place(given: CubeInput, flight: Flight) -> None:
-    """Refuse a cube whose pixels cannot have a place, before any work is done on it."""
-    geometry = given.cube.geometry
-    if geometry is None:
-        raise CoverageError(
-            "has neither line times nor a map grid, so its pixels have no place",
-            fix="put <name>.lines.csv (columns line,utc) beside it",
-        )
-    if isinstance(geometry, Frame):
-        raise CoverageError(
-            "is a picture of a frame camera, which has no place on the ground yet",
-            fix="give an orthomosaic of the captures (GeoTIFF on a map grid), or use the library: "
-            "readers.multispectral, calibrate.frames, detect.spectral",
-        )
-    if not isinstance(geometry, LineScan):
-        return
-    if given.instrument is None:
-        raise CoverageError("its optics and mount are not known", fix="set instrument in [[cube]]")
-    track = flight.trajectory
-    if track is None:
-        raise CoverageError("there is no track for its lines", fix="name the flight log in [track]")
-    if not ((geometry.time >= track.time[0]) & (geometry.time <= track.time[-1])).any():
-        raise CoverageError(
-            f"its lines ({span(geometry.time)}) lie outside the track ({span(track.time)})",
-            fix="check the line times, and that log and cube are of one flight",
-        )
-
-
-def _ray(given: CubeInput, geometry: LineScan, site: Site) -> dict[str, Any]:
-    """Return what it takes to follow a pixel's ray to the ground."""
-    return {
-        "line_time": geometry.time,
-        "trajectory": site.trajectory,
-        "instrument": given.instrument,
-        "terrain": site.terrain,
-        "crs": site.crs,
-    }
-
-
-def _placed(
-    given: CubeInput, cube: SpectralCube, detections: Sequence[Detection], site: Site, account: Account
-) -> list[Sighting]:
+def _placed(ground: Ground, detections: Sequence[Detection], account: Account) -> list[Sighting]:
     """Give every detection of one score map its place on the ground."""
     found: list[Sighting] = []
     for detection in detections:
         pixels = detection.index.astype(np.float64)
-        if isinstance(cube.geometry, MapGrid):
-            points = locate.locate_map_pixels(pixels, cube.geometry, crs=site.crs)
-            corners = locate.map_footprints(pixels, cube.geometry, crs=site.crs)
-        else:
-            assert isinstance(cube.geometry, LineScan)
-            ray = _ray(given, cube.geometry, site)
-            points = locate.locate_pixels(pixels, **ray)
-            corners = locate.footprints(pixels, **ray)
-        located, lost = sightings.from_pixels(detection, points, corners)
+        located, lost = sightings.from_pixels(detection, ground.points(pixels), ground.corners(pixels))
         found.extend(located)
         account.lost.extend(lost)
     return found
-
-
-def _raster(
-    given: CubeInput, cube: SpectralCube, score: ScoreMap, site: Site, *, budget_bytes: int
-) -> GroundRaster:
-    """Put a score map on the ground."""
-    name = f"{score.cube}__{score.target}"
-    description = f"{score.method} score for {score.target}"
-    if isinstance(cube.geometry, MapGrid):
-        grid = cube.geometry
-        return GroundRaster(name, score.score, grid.transform, grid.crs, score.unit, description)
-    assert isinstance(cube.geometry, LineScan)
-    ray = _ray(given, cube.geometry, site)
-    return ortho.project(
-        score.score, name=name, unit=score.unit, description=description, budget_bytes=budget_bytes, **ray
-    )
