@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.model import Bands, CubeView, Detection, GasSeries, GasTrace, ScoreMap, SpectralCube
+from dronesense.model import CubeView, Detection, GasSeries, GasTrace, ScoreMap, colors
 from dronesense.model.signature import SignatureSet
 from dronesense.writers.atomic import write_bytes
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE_PIXELS: Final = 1600
 """Longest side of a decimated picture."""
-RGB_NM: Final = (640.0, 550.0, 460.0)
-"""Red, green and blue of a true-color picture, nm."""
-RGB_TOLERANCE_NM: Final = 40.0
-"""A band farther from its color than this: no true color, but first, middle and last band."""
-STRETCH_PERCENT: Final = (2.0, 98.0)
-"""Percentiles of a band that become black and full color."""
 NO_DATA_GRAY: Final = 0.5
 MAX_SCORE_PANELS: Final = 3
 MAX_PANEL_INCHES: Final = (9.0, 6.0)
@@ -81,8 +75,9 @@ def cube_quicklook(view: CubeView, path: Path) -> None:
     """
     rows, _, cols = view.cube.shape
     step = -(-max(rows, cols) // MAX_SIDE_PIXELS)
-    bands, name = _rgb_bands(view.cube.bands)
-    picture = _stretched(*_decimated(view.cube, bands, step))
+    bands, name = colors.rgb_bands(view.cube.bands)
+    picture = colors.stretched(*colors.decimated(view.cube, bands, rows=range(0, rows, step), step=step))
+    picture = np.nan_to_num(picture, nan=NO_DATA_GRAY)
     scores = view.scores[:MAX_SCORE_PANELS]
     with _style():
         figure, axes = _panels(picture.shape[0] / picture.shape[1], len(scores))
@@ -230,48 +225,6 @@ def signature_quicklook(target: SignatureSet, path: Path) -> None:
 
 
 # -- cube --
-
-
-def _rgb_bands(bands: Bands) -> tuple[list[int], str]:
-    """Return the band numbers of red, green, blue and what kind of picture they make."""
-    good = np.flatnonzero(bands.good)
-    good = good if good.size else np.arange(len(bands))
-    center = bands.center_nm[good]
-    if np.isfinite(center).any():
-        off = np.abs(center[None, :] - np.array(RGB_NM)[:, None])
-        off = np.where(np.isfinite(off), off, np.inf)
-        if off.min(axis=1).max() <= RGB_TOLERANCE_NM:
-            return [int(good[k]) for k in off.argmin(axis=1)], "true color"
-    chosen = [int(good[k]) for k in (-1, len(good) // 2, 0)]
-    named = "/".join(_band_name(bands, band) for band in chosen)
-    return chosen, f"false color ({named})"
-
-
-def _band_name(bands: Bands, band: int) -> str:
-    center = bands.center_nm[band]
-    return f"{center:.0f} nm" if np.isfinite(center) else f"band {band}"
-
-
-def _decimated(cube: SpectralCube, bands: list[int], step: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return every *step*-th pixel of every *step*-th row: (rows, cols, 3), and validity."""
-    numbers = range(0, cube.shape[0], step)
-    width = len(range(0, cube.shape[2], step))
-    picture = np.empty((len(numbers), width, 3))
-    valid = np.empty((len(numbers), width), dtype=np.bool_)
-    for k, row in enumerate(numbers):  # rows of a file, not pixels: at most MAX_SIDE_PIXELS reads
-        values, good = cube.source.read(row, row + 1)
-        picture[k] = values[0, bands, ::step].T
-        valid[k] = good[0, ::step]
-    return picture, valid & np.isfinite(picture).all(axis=2)
-
-
-def _stretched(picture: Floats, valid: NDArray[np.bool_]) -> Floats:
-    """Return colors between 0 and 1, gray where there are no data."""
-    if not valid.any():
-        return np.full_like(picture, NO_DATA_GRAY)
-    low, high = np.percentile(picture[valid], STRETCH_PERCENT, axis=0)
-    scaled = (picture - low) / np.where(high > low, high - low, 1.0)
-    return np.where(valid[..., None], np.clip(scaled, 0.0, 1.0), NO_DATA_GRAY)
 
 
 def _highest(score: NDArray[np.float32], step: int) -> NDArray[np.float32]:

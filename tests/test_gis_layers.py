@@ -24,8 +24,21 @@ import shapely
 from shapely.geometry import box
 
 from dronesense.errors import CoverageError, ReadError
-from dronesense.model import GroundRaster, HotspotLayer
-from dronesense.writers import columns, cot, flatgeobuf, gpkg, kmz, layers, raster, side_style, stac, style
+from dronesense.model import GroundPicture, GroundRaster, HotspotLayer
+from dronesense.writers import (
+    columns,
+    cot,
+    flatgeobuf,
+    gpkg,
+    kmz,
+    layers,
+    raster,
+    side_style,
+    stac,
+    style,
+    thinning,
+    view,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 import layer_writer as maker
@@ -170,7 +183,7 @@ from pathlib import Path
 {order}
 from rasterio.warp import transform
 import rasterio, pyogrio
-from dronesense.model import GroundRaster, HotspotLayer
+from dronesense.model import GroundPicture, GroundRaster, HotspotLayer
 from dronesense.writers import gpkg, raster
 x, y = transform("EPSG:4326", "EPSG:32643", [75.0], [0.0])
 assert abs(x[0] - 500000.0) < 1e-3, x
@@ -268,9 +281,46 @@ def test_coverage_is_the_ground_that_has_a_score(folder: Path) -> None:
     """60 by 35 pixels of 0.5 m by hand: 525 m² on the grid, divided by the areal scale on the ground."""
     table = layers.coverage_table(layers.from_path(folder))
     factor = pyproj.Proj("EPSG:32643").get_factors(maker.LON, maker.LAT).areal_scale
-    assert table.values["cube"] == ["line_1"]
+    assert table.values["cube"][0] == "line_1"
+    assert table.values["kind"][0] == "seen"
     assert table.values["area_m2"][0] == pytest.approx(525.0 / factor, rel=1e-3)
     assert shapely.is_valid(table.geometries[0])
+
+
+def test_what_lies_between_and_was_not_seen_is_a_gap() -> None:
+    """A frame of two strips and two ends, 40 m wide, around a hole of 20 by 10 m."""
+    values = np.ones((30, 40), dtype=np.float32)
+    values[10:20, 10:30] = np.nan
+    ring = GroundRaster("a__t", values, (1.0, 0.0, 6e5, 0.0, -1.0, 4.79e6), "EPSG:32643", "1", "d")
+    made = layers.Layers("f", {"features": []}, rasters=(ring,))
+    table = layers.coverage_table(made)
+    assert table.values["kind"] == ["seen", "gap"]
+    assert table.values["cube"] == ["a", None]
+    factor = pyproj.Proj("EPSG:32643").get_factors(76.23, 43.25).areal_scale
+    assert table.values["area_m2"] == pytest.approx([1000.0 / factor, 200.0 / factor], rel=2e-2)
+    assert table.geometries[0].intersection(table.geometries[1]).area < 1e-14
+
+
+def test_a_picture_on_the_ground_comes_back_and_others_are_refused(tmp_path: Path) -> None:
+    rgba = np.zeros((4, 30, 40), dtype=np.uint8)
+    rgba[0, :, :20], rgba[1, :, 20:], rgba[3, 5:, :] = 200, 100, 255
+    given = GroundPicture("a", rgba, (1.0, 0.0, 6e5, 0.0, -1.0, 4.79e6), "EPSG:32643", "a: true color; x")
+    raster.write_picture(
+        given.rgba,
+        tmp_path / "a.tif",
+        transform=given.transform,
+        crs=given.crs,
+        description=given.description,
+    )
+    found = thinning.thin_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.rgba, rgba)
+    assert (found.transform, found.crs, found.description) == (given.transform, given.crs, given.description)
+    page = view.page_data(layers.Layers("f", {"features": []}, pictures=(given,)), view.About())
+    (shown,) = page["overlays"]
+    assert (shown["name"], shown["picture"]) == ("a: true color", True)
+    raster.write(maker.grid("a__b"), tmp_path / "b.tif")
+    with pytest.raises(ReadError, match="no picture"):
+        thinning.thin_picture(tmp_path / "b.tif")
 
 
 def test_stairs_of_a_slanted_strip_go_and_a_hole_stays() -> None:
@@ -320,12 +370,12 @@ def test_layers_across_the_antimeridian(tmp_path: Path) -> None:
 
 
 def test_a_large_raster_is_thinned_on_the_disk_as_in_memory(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(layers, "THINNED_PIXELS", 100)
-    monkeypatch.setattr(layers, "STRIP_ROWS", 64)
+    monkeypatch.setattr(thinning, "THINNED_PIXELS", 100)
+    monkeypatch.setattr(thinning, "STRIP_ROWS", 64)
     values = np.random.default_rng(0).normal(size=(333, 210)).astype(np.float32)
     grid = GroundRaster("a", values, (0.5, 0.0, 5e5, 0.0, -0.5, 4.8e6), "EPSG:32643", "1", "score")
     raster.write(grid, tmp_path / "a.tif")
-    ours, read = layers.thinned(grid), layers.read_thinned(tmp_path / "a.tif")
+    ours, read = thinning.thinned(grid), thinning.read_thinned(tmp_path / "a.tif")
     assert np.array_equal(ours.values, values[::4, ::4])
     assert np.array_equal(read.values, ours.values)
     assert (read.transform, read.unit, read.description) == (ours.transform, "1", "score")

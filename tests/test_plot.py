@@ -22,6 +22,7 @@ from dronesense.model import (
     GroundPoints,
     ScoreMap,
     SpectralCube,
+    colors,
 )
 
 T0 = 1_780_000_000_000_000_000
@@ -90,12 +91,12 @@ def trace(n: int = 600, *, searched: bool = True, events: int = 1, species: str 
 def test_bands_nearest_to_red_green_blue_are_taken_and_bad_ones_left_out() -> None:
     center = np.array([450.0, 470.0, 545.0, 560.0, 630.0, 655.0, 900.0])
     good = np.array([True, True, False, True, True, True, True])
-    assert plot._rgb_bands(Bands(center, np.full(7, 5.0), good)) == ([4, 3, 0], "true color")
+    assert colors.rgb_bands(Bands(center, np.full(7, 5.0), good)) == ([4, 3, 0], "true color")
 
 
 @pytest.mark.parametrize("center", [np.full(5, np.nan), np.linspace(1000.0, 2400.0, 5)])
 def test_cube_without_visible_bands_is_shown_in_false_color_and_says_so(center: np.ndarray) -> None:
-    bands, name = plot._rgb_bands(Bands(center, np.full(5, 5.0), np.ones(5, bool)))
+    bands, name = colors.rgb_bands(Bands(center, np.full(5, 5.0), np.ones(5, bool)))
     assert bands == [4, 2, 0]
     assert name.startswith("false color")
 
@@ -104,11 +105,12 @@ def test_stretch_makes_two_percent_black_and_two_percent_full() -> None:
     ramp = np.repeat(np.arange(1000.0)[:, None, None], 3, axis=2)
     valid = np.ones((1000, 1), bool)
     valid[500] = False
-    shown = plot._stretched(ramp, valid)
+    shown = colors.stretched(ramp, valid)
     assert np.all(shown[:20] == 0.0)
     assert np.all(shown[-20:] == 1.0)
-    assert np.all((shown[25:975] > 0.0) & (shown[25:975] < 1.0))
-    assert np.all(shown[500] == plot.NO_DATA_GRAY)
+    between = np.delete(shown, 500, axis=0)[25:974]
+    assert np.all((between > 0.0) & (between < 1.0))
+    assert np.isnan(shown[500]).all()
 
 
 def test_one_hot_pixel_survives_the_decimation_of_the_score_map() -> None:

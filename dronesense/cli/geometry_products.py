@@ -14,15 +14,11 @@ from dronesense.errors import CoverageError
 from dronesense.geotag import glt, igm, ortho, resample
 from dronesense.geotag.poses import LINE_GAP
 from dronesense.manifest import open_flight
-from dronesense.model import CubeInput, LineScan, SpectralCube
+from dronesense.model import CubeInput, LineScan, SpectralCube, colors
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.site import Site
 from dronesense.writers import geometry, raster
 
-RGB_NM: Final = (640.0, 550.0, 460.0)
-"""Wavelengths that a picture shows as red, green and blue."""
-STRETCH_PERCENT: Final = (2.0, 98.0)
-"""Values at these percentiles are black and white."""
 _SAMPLED_LINES: Final = 100
 _WHITE: Final = 255.0
 
@@ -194,31 +190,21 @@ def _write_glt(table: glt.Lookup, cube: SpectralCube, stem: Path) -> Path:
 
 
 def _write_picture(table: glt.Lookup, cube: SpectralCube, stem: Path) -> Path:
-    center = cube.bands.center_nm
-    if np.isfinite(center).all():
-        bands = np.array([int(np.argmin(np.abs(center - nm))) for nm in RGB_NM])
-    else:
-        bands = np.linspace(len(center) - 1, 0, 3).astype(np.intp)
-    rows = cube.shape[0]
-    sampled = []
-    for row in np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLED_LINES)).astype(int)):
-        values, valid = cube.source.read(int(row), int(row) + 1)
-        sampled.append(np.where(valid[0], values[0, bands], np.nan))
-    seen = np.concatenate(sampled, axis=1)
+    bands, kind = colors.rgb_bands(cube.bands)
+    rows = np.unique(np.linspace(0, cube.shape[0] - 1, min(cube.shape[0], _SAMPLED_LINES)).astype(int))
     low, high = np.zeros(3), np.ones(3)
-    if np.isfinite(seen).all(axis=0).any():
-        low, high = np.nanpercentile(seen, STRETCH_PERCENT, axis=1)
+    sampled, valid = colors.decimated(cube, bands, rows=rows.tolist())
+    if valid.any():
+        low, high = np.percentile(sampled[valid], colors.STRETCH_PERCENT, axis=0)
     scale = _WHITE / np.maximum(high - low, np.finfo(np.float32).tiny)
     rgba = np.zeros((4, *table.number.shape), dtype=np.uint8)
-    for piece in resample.stream(cube, table, method="bilinear", bands=bands):
+    for piece in resample.stream(cube, table, method="bilinear", bands=np.array(bands)):
         known = np.isfinite(piece.values).all(axis=1)
         row, col = piece.row[known], piece.col[known]
         rgba[:3, row, col] = np.clip((piece.values[known] - low) * scale, 0.0, _WHITE).astype(np.uint8).T
         rgba[3, row, col] = int(_WHITE)
     path = stem.with_name(f"{stem.name}__rgb.tif")
-    pairs = zip(bands, center[bands], strict=True)
-    labels = [f"{nm:.0f} nm" if np.isfinite(nm) else f"band {band + 1}" for band, nm in pairs]
-    about = f"{cube.name}: {', '.join(labels)}; stretched, for looking at only"
+    about = f"{cube.name}: {kind}; stretched, for looking at only"
     raster.write_picture(rgba, path, transform=table.transform, crs=table.crs, description=about)
     return path
 

@@ -137,7 +137,9 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     from dronesense import plot
     from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track, view
 
-    steps = 3 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes)
+    steps = (
+        3 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes) + len(layer.pictures)
+    )
     done = 0
 
     def step() -> None:
@@ -171,6 +173,16 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for seen in layer.cubes:
         plot.cube_quicklook(seen, folder / "quicklooks" / f"{file_name(seen.cube.name)}.png")
         step()
+    for picture in layer.pictures:
+        path = folder / "quicklooks" / f"{file_name(picture.name)}.tif"
+        raster.write_picture(
+            picture.rgba,
+            path,
+            transform=picture.transform,
+            crs=picture.crs,
+            description=picture.description,
+        )
+        step()
     for name in ("scores", "gas", "quicklooks"):
         if not any((folder / name).iterdir()):
             (folder / name).rmdir()
@@ -178,7 +190,8 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
         spectra.write(layer.spectra, folder / spectra.NAME)
     tables = layers.from_path(folder)
     gpkg.write_layers(tables, folder / "hotspots.gpkg")
-    for product in (folder / layers.HOTSPOTS_NAME, *sorted(folder.rglob("*.tif"))):
+    styled = [*(folder / "scores").glob("*.tif"), *(folder / "gas").glob("*.tif")]
+    for product in (folder / layers.HOTSPOTS_NAME, *sorted(styled)):
         side_style.write_side_style(product)
     step()
     view.write(tables, folder / view.NAME, about=_about(flight, layer, folder))

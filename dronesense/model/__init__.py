@@ -18,6 +18,7 @@ from dronesense.model.gas import Ambient, Beam, Flag, GasSeries
 from dronesense.model.hotspot import (
     CubeView,
     GasTrace,
+    GroundPicture,
     GroundPoints,
     GroundRaster,
     Hotspot,
@@ -72,6 +73,7 @@ __all__ = [
     "GasSeries",
     "GasTrace",
     "Geometry",
+    "GroundPicture",
     "GroundPoints",
     "GroundRaster",
     "Hotspot",

@@ -102,6 +102,31 @@ class GroundRaster:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GroundPicture:
+    """A picture on the ground, to look at.
+
+    Parameters
+    ----------
+    name : str
+        Of the cube.
+    rgba : (4, ny, nx) uint8
+        Red, green, blue, opacity (0: not seen).
+    transform, crs : as in :class:`GroundRaster`
+    description : str
+        Which bands are shown.
+    """
+
+    name: str
+    rgba: NDArray[np.uint8]
+    transform: tuple[float, float, float, float, float, float]
+    crs: str
+    description: str
+
+    def __post_init__(self) -> None:
+        freeze(self, np.uint8, (4, None, None), "rgba")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Hotspot:
     """An indication with its limits; never proof.
 
@@ -283,6 +308,8 @@ class HotspotLayer:
         What was inferred about sources, see :mod:`dronesense.model.emission`.
     spectra : tuple of HotspotSpectrum
         What was measured at the spectral hotspots.
+    pictures : tuple of GroundPicture
+        The cubes in color on the ground.
     statements : mapping
         False alarms, clocks, heights, coverage, in words and numbers, JSON-ready.
     warnings : tuple of str
@@ -302,6 +329,7 @@ class HotspotLayer:
     sectors: tuple[SearchSector, ...] = ()
     fluxes: tuple[FluxEstimate, ...] = ()
     spectra: tuple[HotspotSpectrum, ...] = ()
+    pictures: tuple[GroundPicture, ...] = ()
     statements: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()

@@ -96,7 +96,8 @@ def process(
         cubes=views,
         spectra=hotspot_spectra(hotspots, views, flight.rules),
         rasters=rasters,
-        statements=account.statements(site.crs, views),
+        pictures=tuple(picture for each in cubes for picture in each.pictures),
+        statements=account.statements(site.crs, views, rasters),
         warnings=(*flight.warnings, *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),
     )

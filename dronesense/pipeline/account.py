@@ -14,6 +14,7 @@ from dronesense.calibrate.chain import species_of
 from dronesense.calibrate.limits import Limits, SeriesNoise
 from dronesense.detect.gas import GasSearch
 from dronesense.errors import DronesenseError, ManifestError
+from dronesense.geotag import coverage
 from dronesense.geotag.uncertainty import ce90
 from dronesense.hotspots.fusion import MAX_CHANCE
 from dronesense.model import (
@@ -23,6 +24,7 @@ from dronesense.model import (
     FluxEstimate,
     GasMap,
     GasSeries,
+    GroundRaster,
     Hotspot,
     ScoreMap,
     SearchSector,
@@ -257,7 +259,9 @@ class Account:
         known = self._noise.get((str(search["source"]), str(search.get("species", ""))))
         return search if known is None else {**search, "noise_and_limits": known}
 
-    def statements(self, crs: str, views: Sequence[CubeView]) -> dict[str, object]:
+    def statements(
+        self, crs: str, views: Sequence[CubeView], rasters: Sequence[GroundRaster] = ()
+    ) -> dict[str, object]:
         """Return what stands in ``run.json`` and, most of it, in the summary."""
         result: dict[str, object] = {
             "false_alarms": self._false_alarms,
@@ -280,8 +284,21 @@ class Account:
             )
         if self._flight.cubes:
             seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in views)
-            result["looked_at"] = f"{len(views)} of {len(self._flight.cubes)} cubes, {seen} pixels"
+            result["looked_at"] = (
+                f"{len(views)} of {len(self._flight.cubes)} cubes, {seen} pixels{_ground_of(rasters, crs)}"
+            )
         return {key: value for key, value in result.items() if value != []}
+
+
+def _ground_of(rasters: Sequence[GroundRaster], crs: str) -> str:
+    """Return how much ground was looked at and missed, in words; nothing where it is not known."""
+    grids = list({raster.name.split("__")[0]: raster for raster in rasters if raster.crs == crs}.values())
+    if not grids:
+        return ""
+    ground = coverage.outline(grids)
+    return (
+        f", {ground.area_m2:.4g} m² of ground; {ground.gap_m2:.3g} m² inside its outline were not looked at"
+    )
 
 
 def _limits(of: Limits) -> dict[str, object]:

@@ -17,6 +17,7 @@ from dronesense.model import (
     Detection,
     DetectRule,
     Flight,
+    GroundPicture,
     GroundRaster,
     ScoreMap,
     SpectralCube,
@@ -26,6 +27,7 @@ from dronesense.pipeline import cube_quality, radiometry
 from dronesense.pipeline import ground as grounds
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
+from dronesense.pipeline.picture import ground_picture
 from dronesense.pipeline.site import Site
 
 
@@ -36,6 +38,7 @@ class CubeFinds:
     view: CubeView
     sightings: list[Sighting] = field(default_factory=list)
     rasters: list[GroundRaster] = field(default_factory=list)
+    pictures: list[GroundPicture] = field(default_factory=list)
 
 
 def follow_cube(
@@ -138,6 +141,9 @@ def _follow(
                 description=f"{score.method} score for {score.target}",
             )
             finds.rasters.append(raster)
+    if not finds.pictures:
+        with account.rejecting(f"{cube.path} (picture on the ground)"):
+            finds.pictures.append(ground_picture(cube, ground))
 
 
 def _placed(ground: Ground, detections: Sequence[Detection], account: Account) -> list[Sighting]:

@@ -103,7 +103,8 @@ TRACK: Final = (
 """Attributes of ``track``."""
 
 COVERAGE: Final = (
-    Column("cube", "text", "Cube", "Spectral cube whose pixels with a score this outlines"),
+    Column("kind", "text", "Kind", "seen: looked at; gap: inside the outline of all cubes, not looked at"),
+    Column("cube", "text", "Cube", "Spectral cube whose pixels with a score this outlines; none for gaps"),
     Column("flight", "text", "Flight", "Flight id"),
     Column("area_m2", "real", "Area (m²)", "Geodesic area"),
 )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dronesense.geodesy import to_grid, to_lonlat
 from dronesense.model import GroundRaster, HotspotLayer
-from dronesense.writers import columns, style
+from dronesense.writers import columns, style, thinning
 from dronesense.writers import layers as layers_module
 from dronesense.writers.atomic import write_bytes
 from dronesense.writers.geojson import WORDING
@@ -86,7 +86,7 @@ def write_layers(layers: Layers, path: Path) -> None:
         folder = add(body, "Folder")
         add(folder, "name", f"Rasters ({min(len(overlays), MAX_OVERLAYS)} of {len(overlays)})")
         for number, source in enumerate(overlays[:MAX_OVERLAYS], start=1):
-            raster = layers_module.thin(source)
+            raster = thinning.thin(source)
             _overlay(folder, raster, f"overlay_{number}.png", pictures, shown=number == 1)
     files = {"doc.kml": to_bytes(document), **pictures}
     write_bytes(path, zipped(files))

@@ -23,14 +23,10 @@ from shapely.geometry.base import BaseGeometry
 
 from dronesense.errors import ReadError
 from dronesense.geodesy import geodesic_area, to_lonlat
-from dronesense.model import GroundRaster, HotspotLayer
-from dronesense.writers import columns, geojson, reviews, table, track
+from dronesense.model import GroundPicture, GroundRaster, HotspotLayer
+from dronesense.writers import columns, geojson, reviews, table, thinning, track
 from dronesense.writers.columns import Column
 
-THINNED_PIXELS: Final = 1024
-"""Longest side of a raster that outlines and pictures are made of."""
-STRIP_ROWS: Final = 1024
-"""Rows read at a time while thinning."""
 SIMPLIFY_PIXELS: Final = 1.0
 """Tolerance of an outline: the stairs of a slanted edge go, nothing wider than a pixel does."""
 UNITS_IN_HEADINGS: Final = {heading: unit for unit, heading in table.UNIT_SUFFIX.items()}
@@ -90,9 +86,11 @@ class Layers:
     samples : tuple of str
         Gas series as CSV.
     rasters : tuple of GroundRaster or Path
-        Score rasters, in memory or as files; :func:`thin` reads one at a time.
+        Score rasters, in memory or as files; `thinning.thin` reads one at a time.
     maps : tuple of GroundRaster or Path
         Gas maps (the estimate).
+    pictures : tuple of GroundPicture or Path
+        Cubes in color on the ground; `thinning.thin_picture` reads one at a time.
     """
 
     flight: str
@@ -101,6 +99,7 @@ class Layers:
     samples: tuple[str, ...] = ()
     rasters: tuple[GroundRaster | Path, ...] = ()
     maps: tuple[GroundRaster | Path, ...] = ()
+    pictures: tuple[GroundPicture | Path, ...] = ()
 
     @property
     def features(self) -> list[dict[str, Any]]:
@@ -137,6 +136,7 @@ def from_layer(layer: HotspotLayer) -> Layers:
             )
             for each in layer.maps
         ),
+        pictures=layer.pictures,
     )  # fmt: skip
 
 
@@ -171,6 +171,7 @@ def from_path(path: Path) -> Layers:
         samples=tuple(_text(each) for each in sorted((folder / "gas").glob("*.csv"))),
         rasters=tuple(sorted((folder / "scores").glob("*.tif"))),
         maps=tuple(sorted((folder / "gas").glob("*.tif"))),
+        pictures=tuple(sorted((folder / "quicklooks").glob("*.tif"))),
     )
 
 
@@ -318,22 +319,40 @@ def track_table(layers: Layers) -> Table:
 
 
 def coverage_table(layers: Layers) -> Table:
-    """Return what the cameras looked at: the outline of the pixels with a score, one for each cube."""
+    """Return what the cameras looked at, and what they missed.
+
+    The outline of the pixels with a score, one for each cube; then the gaps inside the outline of all cubes.
+    """
     seen: dict[str, list[BaseGeometry]] = {}
-    for raster in map(thin, layers.rasters):
+    for raster in map(thinning.thin, layers.rasters):
         area = outline(raster)
         if not area.is_empty:
             place = shapely.get_coordinates(area)[0].tolist()
             seen.setdefault(raster.name.split("__")[0], []).append(geojson.prepare(area, place))
     grid = 10.0**-geojson.DECIMALS
     areas = {cube: shapely.union_all(parts, grid_size=grid) for cube, parts in sorted(seen.items())}
-    shapes = [shapely.orient_polygons(area, exterior_cw=False) for area in areas.values()]
+    everything = shapely.union_all(list(areas.values()), grid_size=grid)
+    gaps = shapely.difference(_filled(everything), everything, grid_size=grid)
+    parts = [*areas.values(), *([] if gaps.is_empty else [gaps])]
+    shapes = [shapely.orient_polygons(area, exterior_cw=False) for area in parts]
     values: dict[str, list[Any]] = {
-        "cube": list(areas),
-        "flight": [layers.flight] * len(areas),
+        "kind": ["seen"] * len(areas) + ["gap"] * (len(shapes) - len(areas)),
+        "cube": [*areas, *[None] * (len(shapes) - len(areas))],
+        "flight": [layers.flight] * len(shapes),
         "area_m2": [round(float(geodesic_area(shape)), 1) for shape in shapes],
     }
     return Table("coverage", "Looked at by cameras", "MultiPolygon", columns.COVERAGE, shapes, values)
+
+
+def _filled(area: BaseGeometry) -> BaseGeometry:
+    """Return polygons without their holes."""
+    rings = [
+        shapely.polygons(shapely.get_exterior_ring(part))
+        for part in shapely.get_parts(area)
+        if part.geom_type == "Polygon"
+    ]
+    filled: BaseGeometry = shapely.union_all(rings)
+    return filled
 
 
 def geometries(features: Iterable[Mapping[str, Any]]) -> list[BaseGeometry]:
@@ -377,9 +396,6 @@ def _stamp(text: str) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# --- rasters --------------------------------------------------------------------------------------------
-
-
 def outline(raster: GroundRaster) -> BaseGeometry:
     """Return the outline of the pixels with a value, in longitude and latitude."""
     import rasterio.features
@@ -403,58 +419,3 @@ def _reach(raster: GroundRaster) -> float:
     a, b, _, d, e, _ = raster.transform
     ny, nx = raster.values.shape
     return math.hypot(a * nx + b * ny, d * nx + e * ny)
-
-
-def thin(source: GroundRaster | Path) -> GroundRaster:
-    """Return a raster of :class:`Layers` thinned, read from the disk where it is a file."""
-    return read_thinned(source) if isinstance(source, Path) else thinned(source)
-
-
-def thinned(raster: GroundRaster) -> GroundRaster:
-    """Return every k-th pixel, so that no side is longer than :data:`THINNED_PIXELS`."""
-    step = _step(raster.values.shape)
-    values = raster.values[::step, ::step]
-    return GroundRaster(
-        raster.name, values, _scaled(raster.transform, step), raster.crs, raster.unit, raster.description
-    )
-
-
-def read_thinned(path: Path) -> GroundRaster:
-    """Return the first band of a raster as :func:`thinned` does, without reading it whole.
-
-    Raises
-    ------
-    ReadError
-        If GDAL cannot read it.
-    """
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as source:
-            step = _step(source.shape)
-            rows = math.lcm(step, STRIP_ROWS)
-            windows = (
-                ((start, min(start + rows, source.height)), (0, source.width))
-                for start in range(0, source.height, rows)
-            )
-            strips = [source.read(1, window=window)[::step, ::step].copy() for window in windows]
-            values = np.concatenate(strips).astype(np.float32)
-            values = np.where(values == source.nodata, np.float32(np.nan), values)
-            description = (source.descriptions[0] or path.stem).rsplit(" [", 1)[0]
-            crs = source.crs.to_string() if source.crs else ""
-            unit, transform = source.units[0] or "", tuple(source.transform)[:6]
-    except RasterioError as error:
-        raise ReadError(f"is not a raster that GDAL reads ({error})", where=path) from error
-    if not crs:
-        raise ReadError("has no CRS", where=path)
-    return GroundRaster(path.stem, values, _scaled(transform, step), crs, unit, description)
-
-
-def _step(size: tuple[int, ...]) -> int:
-    return -(-max(size) // THINNED_PIXELS)
-
-
-def _scaled(transform: Any, step: int) -> tuple[float, float, float, float, float, float]:
-    a, b, c, d, e, f = (float(each) for each in transform)
-    return (a * step, b * step, c, d * step, e * step, f)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from dronesense.writers import columns, layers, style
+from dronesense.writers import columns, layers, style, thinning
 from dronesense.writers.atomic import write_bytes
 from dronesense.writers.columns import Column
 
@@ -38,7 +38,7 @@ def write_side_style(product: Path, path: Path | None = None) -> Path:
     """
     target = product.with_suffix(".qml") if path is None else path
     if product.suffix.lower() in RASTERS:
-        raster = layers.read_thinned(product)
+        raster = thinning.read_thinned(product)
         data = style.raster_qml(raster.values, raster.unit if raster.unit != "1" else raster.description)
     else:
         data = _layer_style(product)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 import dronesense
 from dronesense.geodesy import places
-from dronesense.model import GroundRaster
-from dronesense.writers import columns, kmz, style
+from dronesense.model import GroundPicture, GroundRaster
+from dronesense.writers import columns, kmz, style, thinning
 from dronesense.writers import layers as layers_module
 from dronesense.writers.atomic import write_bytes
 from dronesense.writers.layers import Layers
@@ -35,7 +35,8 @@ NAME: Final = "view.html"
 LANGUAGES: Final = ("en", "ru", "kk")
 SCRIPTS: Final = ("vendor/leaflet.js", "vendor/uPlot.iife.min.js", "view.js")
 STYLES: Final = ("vendor/leaflet.css", "vendor/uPlot.min.css", "view.css")
-MAX_OVERLAYS: Final = 12
+MAX_PICTURES: Final = 8
+MAX_OVERLAYS: Final = 16
 """Pictures on the page; each costs some 100 kB."""
 VALUE_DIGITS: Final = 6
 """Significant digits of spectra and gas readings."""
@@ -233,11 +234,11 @@ def _rounded(values: NDArray[np.floating]) -> list[float | None]:
 
 def _overlays(layers: Layers) -> list[dict[str, Any]]:
     """Return the pictures under the hotspots: quicklooks first, then gas maps, then scores."""
-    found: list[dict[str, Any]] = []
+    found = [_picture(thinning.thin_picture(each)) for each in layers.pictures[:MAX_PICTURES]]
     for source in (*layers.maps, *layers.rasters):
         if len(found) == MAX_OVERLAYS:
             break
-        raster = layers_module.thin(source)
+        raster = thinning.thin(source)
         overlay = _overlay(raster)
         if overlay is not None:
             found.append(overlay)
@@ -257,6 +258,29 @@ def _overlay(raster: GroundRaster) -> dict[str, Any] | None:
         "low": low,
         "high": high,
         "picture": False,
+    }
+
+
+def _picture(picture: GroundPicture) -> dict[str, Any]:
+    seen = picture.rgba[3] > 0
+    channels = []
+    box = (0.0, 0.0, 0.0, 0.0)
+    for channel in picture.rgba[:3]:
+        values = np.where(seen, channel, np.nan).astype(np.float32)
+        plane = GroundRaster(picture.name, values, picture.transform, picture.crs, "1", "")
+        warped, box = kmz.to_lonlat_grid(plane, mercator=True)
+        channels.append(warped)
+    opacity = np.where(np.isfinite(channels[0]), 255.0, 0.0)
+    west, south, east, north = box
+    rgba = np.nan_to_num(np.stack([*channels, opacity], axis=-1)).astype(np.uint8)
+    return {
+        "name": picture.description.partition(";")[0],
+        "unit": "",
+        "url": _data_url(kmz.png(rgba)),
+        "bounds": [[south, west], [north, east]],
+        "low": None,
+        "high": None,
+        "picture": True,
     }
 
 

@@ -63,7 +63,7 @@
       image.on("add", () => showLegend(each));
       image.on("remove", () => showLegend(null));
       layers.addOverlay(image, plain(label));
-      if (number === 0) image.addTo(map);
+      if (each.picture || number === 0) image.addTo(map);
     });
     const coverage = L.geoJSON(data.coverage, { style: { color: colors.coverage, weight: 1.5, fill: false, dashArray: "4 4" }, interactive: false });
     const track = L.polyline(data.track.map((part) => part.map(latlon)), { color: colors.track, weight: 1.5, interactive: false });
