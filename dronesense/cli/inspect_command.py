@@ -190,7 +190,15 @@ def _cube(each: Any) -> dict[str, Any]:
 
 
 def _rule(rule: Any) -> dict[str, Any]:
-    if rule.species is not None:
+    if rule.lane == "column":
+        return {
+            "target": rule.target,
+            "species": rule.species,
+            "absorption": rule.absorption.name,
+            "false_alarm_rate": rule.false_alarm_rate,
+            "threshold": rule.threshold,
+        }
+    if rule.lane == "gas":
         return {
             "target": rule.target,
             "species": rule.species,

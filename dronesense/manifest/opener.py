@@ -46,7 +46,7 @@ from dronesense.model import (
     Trajectory,
     Wind,
 )
-from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers import absorption_table, csv_wind, gas_tables, geoid_grid, height_model
 from dronesense.readers.instrument import with_clock
 
 
@@ -368,7 +368,26 @@ class Opener:
                 f'[flight] crs = "{crs}" is not in meters', where=self.where, fix='use "auto" or a UTM zone'
             )
 
+    def _column_rule(self, table: DetectTable, number: int) -> DetectRule:
+        """Return a rule that seeks a gas in cubes."""
+        path = self._one(str(table.absorption), f"[[detect]] number {number + 1}, absorption")
+        absorption, report = absorption_table.read(path, species=str(table.species))
+        self._used(path, "absorption", report)
+        rate = table.false_alarm_rate
+        if rate is None and table.threshold is None:
+            rate = DEFAULT_FALSE_ALARM_RATE
+        return DetectRule(
+            table.target,
+            species=table.species,
+            absorption=absorption,
+            false_alarm_rate=rate,
+            threshold=table.threshold,
+            min_pixels=table.min_pixels,
+        )
+
     def _rule(self, table: DetectTable, number: int) -> DetectRule:
+        if table.absorption is not None:
+            return self._column_rule(table, number)
         spectral = table.species is None
         methods = plugins.names(DETECTOR) if spectral else gas_statistics.METHODS
         for key, chosen, known in (
@@ -393,6 +412,14 @@ class Opener:
             found = self.catalog.signature_file(table.signature)
             path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
             values["signature"] = self._signature(path, "signature")
+            values["confusers"] = tuple(
+                self._signature(
+                    self.catalog.signature_file(each)
+                    or self._one(each, f"[[detect]] number {number + 1}, confusers"),
+                    "signature",
+                )
+                for each in table.confusers or ()
+            )
             if table.threshold is None:
                 values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
         elif spectral:

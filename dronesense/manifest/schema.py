@@ -190,7 +190,10 @@ class WindTable(Table):
 
 
 class DetectTable(Table):
-    """``[[detect]]``: a gas rule has a species, a spectral rule a signature or a method that needs none."""
+    """``[[detect]]``: a gas rule has a species, a spectral rule a signature or a method that needs none.
+
+    A species with a table of absorption is sought in cubes.
+    """
 
     target: str
     species: str | None = None
@@ -205,9 +208,12 @@ class DetectTable(Table):
     threshold: float | None = None
     min_pixels: int = 1
     window_pixels: tuple[int, int] | None = None
+    absorption: str | None = None
+    confusers: list[str] | None = None
 
     _GAS_ONLY = ("false_alarms_per_hour", "threshold_sigma", "window_s")
-    _SPECTRAL_ONLY = ("false_alarm_rate", "threshold", "window_pixels")
+    _SPECTRAL_ONLY = ("false_alarm_rate", "threshold", "window_pixels", "confusers")
+    _NOT_OF_COLUMNS = ("background", "window_pixels", "confusers")
 
     def __post_init__(self) -> None:
         if self.species is not None and self.signature is not None:
@@ -224,9 +230,14 @@ class DetectTable(Table):
                 )
             if self.background != "local":
                 raise ValueError('window_pixels belongs to background = "local"')
-        kind, foreign = (
-            ("gas", self._SPECTRAL_ONLY) if self.species is not None else ("spectral", self._GAS_ONLY)
-        )
+        if self.absorption is not None and self.species is None:
+            raise ValueError("absorption needs the species that it is of")
+        kind: str = "gas" if self.species is not None else "spectral"
+        foreign: tuple[str, ...] = self._SPECTRAL_ONLY if kind == "gas" else self._GAS_ONLY
+        if self.absorption is not None:
+            kind, foreign = "column", (*self._GAS_ONLY, *self._NOT_OF_COLUMNS)
+            if self.method not in (None, "column") or self.min_duration_s:
+                raise ValueError('a gas is sought in cubes by method = "column", without min_duration_s')
         for name in foreign:
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} does not belong to a {kind} rule")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dronesense.model.absorption import AbsorptionTable
 from dronesense.model.calibration import CameraCalibration, GasCalibration
 from dronesense.model.cube import SpectralCube
 from dronesense.model.gas import GasSeries
@@ -142,7 +143,7 @@ class DetectRule:
     species, signature
         What to look for: one of the two, or neither for a method that looks for anything (``"rx"``).
     method : str
-        Detector. Default: ``"peak"`` for gas, ``"ace"`` for spectra.
+        Detector. Default: ``"peak"`` for gas, ``"ace"`` for spectra, ``"column"`` for gas in cubes.
     false_alarms_per_hour, threshold_sigma, min_duration_s
         Of a gas rule: the rate that sets the threshold, or the threshold itself; duration of an event.
     background : str
@@ -154,6 +155,10 @@ class DetectRule:
         Of a spectral rule: the rate per pixel, or the threshold itself; pixels of a region.
     window_pixels : (int, int) or None
         Of a spectral rule in front of a local background: pixels across guard and outer window.
+    absorption : AbsorptionTable or None
+        With `species`: the gas is sought in cubes, by what it takes out of the light.
+    confusers : tuple of Signature
+        Of a spectral rule: materials that may be mistaken for the target and are not sought.
     """
 
     target: str
@@ -169,16 +174,28 @@ class DetectRule:
     threshold: float | None = None
     min_pixels: int = 1
     window_pixels: tuple[int, int] | None = None
+    absorption: AbsorptionTable | None = None
+    confusers: tuple[Signature, ...] = ()
 
     def __post_init__(self) -> None:
         if self.species is not None and self.signature is not None:
             raise ValueError(f"rule {self.target!r} needs a species or a signature, not both")
         if self.species is None and self.signature is None and not self.method:
             raise ValueError(f"rule {self.target!r} needs a species, a signature, or a method without one")
+        if self.absorption is not None and self.species is None:
+            raise ValueError(f"rule {self.target!r} has a table of absorption, but no species")
         if not self.background:
-            object.__setattr__(self, "background", "scene" if self.species is None else "quantile")
+            object.__setattr__(self, "background", "quantile" if self.lane == "gas" else "scene")
         if not self.method:
-            object.__setattr__(self, "method", "ace" if self.species is None else "peak")
+            default = {"gas": "peak", "spectral": "ace", "column": "column"}[self.lane]
+            object.__setattr__(self, "method", default)
+
+    @property
+    def lane(self) -> Literal["gas", "spectral", "column"]:
+        """What it searches: gas series, cubes for a material, or cubes for a gas."""
+        if self.species is None:
+            return "spectral"
+        return "gas" if self.absorption is None else "column"
 
 
 @dataclass(frozen=True, slots=True)

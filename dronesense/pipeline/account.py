@@ -82,7 +82,7 @@ class Account:
     def _check_rules(self) -> None:
         held = {each for gas in self._flight.gas for each in species_of(gas.series, gas.instrument)}
         for rule in self._flight.rules:
-            if rule.species is not None and rule.species not in held:
+            if rule.lane == "gas" and rule.species not in held:
                 have = ", ".join(sorted(held)) or "none"
                 self.warnings.append(
                     f'rule "{rule.target}" looks for {rule.species}, which no series holds (there is: {have})'

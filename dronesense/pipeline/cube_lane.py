@@ -20,10 +20,11 @@ from dronesense.model import (
     GroundPicture,
     GroundRaster,
     ScoreMap,
+    Signature,
     SpectralCube,
 )
 from dronesense.model.cube import CubeQuantity
-from dronesense.pipeline import cube_quality, radiometry
+from dronesense.pipeline import cube_quality, plume_lane, radiometry
 from dronesense.pipeline import ground as grounds
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
@@ -53,23 +54,50 @@ def follow_cube(
     CoverageError
         If its pixels cannot have a place, or it cannot be searched.
     """
-    rules = [rule for rule in flight.rules if rule.species is None]
+    rules = [rule for rule in flight.rules if rule.lane == "spectral"]
     grounds.check(given, flight)
     finds = CubeFinds(CubeView(given.cube, (), ()))
     quantities = _quantities(given, rules)
-    if len(quantities) == 1:
-        _search(given, quantities[0], rules, finds, site=site, account=account, budget_bytes=budget_bytes)
-        return finds
     reasons = []
     for quantity in quantities:
         try:
             _search(given, quantity, rules, finds, site=site, account=account, budget_bytes=budget_bytes)
         except DronesenseError as error:
+            if len(quantities) == 1:
+                raise
             reasons.append((f"{given.cube.path} ({quantity})", str(error)))
     if len(reasons) == len(quantities):
         raise CoverageError("; ".join(why for _, why in reasons))
     account.rejected += reasons
+    columns = [rule for rule in flight.rules if rule.lane == "column"]
+    if columns:
+        with account.rejecting(f"{given.cube.path} (columns of gas)"):
+            _columns(given, columns, finds, site=site, account=account, budget_bytes=budget_bytes)
     return finds
+
+
+def _columns(
+    given: CubeInput,
+    rules: Sequence[DetectRule],
+    finds: CubeFinds,
+    *,
+    site: Site,
+    account: Account,
+    budget_bytes: int,
+) -> None:
+    """Search the cube for gases."""
+    cube = plume_lane.lit(given, account)
+    ground = grounds.of(given, cube, site, budget_bytes=budget_bytes)
+    found, rasters = plume_lane.search_columns(
+        cube, rules, ground, account=account, budget_bytes=budget_bytes
+    )
+    finds.rasters += rasters
+    for rule, score, detections in found:
+        account.spectral_search(rule, score)
+        finds.sightings += _placed(ground, detections, account)
+        finds.view = CubeView(
+            finds.view.cube, (*finds.view.scores, score), (*finds.view.detections, *detections)
+        )
 
 
 def _search(
@@ -90,10 +118,20 @@ def _search(
         account.warnings += cube_quality.warnings(found, cube)
     anything = _quantities(given, rules)[0]  # rules without a signature are content with what is shown
     own = [rule for rule in rules if (_quantity_of(rule) or anything) == quantity]
-    results = spectral.search(cube, own, budget_bytes=budget_bytes) if own else ()
+    results = (
+        spectral.search(cube, own, budget_bytes=budget_bytes, competing=_confusers(own, quantity))
+        if own
+        else ()
+    )
     if not finds.view.scores:
         finds.view = CubeView(cube, (), ())
     _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget_bytes)
+
+
+def _confusers(rules: Sequence[DetectRule], quantity: CubeQuantity) -> list[Signature]:
+    """Return what may be mistaken for a target of *rules*, each once."""
+    named = {each.name: each for rule in rules for each in rule.confusers if each.quantity == quantity}
+    return list(named.values())
 
 
 def _quantities(given: CubeInput, rules: Sequence[DetectRule]) -> list[CubeQuantity]:

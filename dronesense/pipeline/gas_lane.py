@@ -147,7 +147,7 @@ def _searched(
     """Search one series by every rule of its species."""
     series = trace.series
     for rule in flight.rules:
-        if rule.species != series.species:
+        if rule.lane != "gas" or rule.species != series.species:
             continue
         found = gas_search.search(series, rule, sigma_span_rel=channel.relative_sigma)
         located, lost = sightings.from_samples(found.detections, trace.points, series)
