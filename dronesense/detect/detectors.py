@@ -124,6 +124,9 @@ class Detector:
     needs_signature : bool
         False for one that looks for anything (anomalies) or asks the camera's bands (indices): its rules may
         come without a signature, and its scorer takes nothing from ``Problem.target``.
+    joint : bool
+        True for one that scores all variants of a target at once, as a subspace. Of others the best score of
+        all variants is taken.
     """
 
     name: str
@@ -132,6 +135,7 @@ class Detector:
     reference: str
     ceiling: float = float("inf")
     needs_signature: bool = True
+    joint: bool = False
 
 
 def _fraction(products: Products) -> Floats:

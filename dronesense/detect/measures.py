@@ -148,6 +148,7 @@ amsd: Final = Detector(
     "1",
     _subspace,
     "matched subspace: energy in the target's subspace / in neither",
+    joint=True,
 )
 """Matched subspace detector: energy that only the target's signatures explain over what nothing explains."""
 
@@ -157,6 +158,7 @@ asd: Final = Detector(
     _adaptive_subspace,
     "Kraut, Scharf & McWhorter 2001, doi 10.1109/78.890324",
     ceiling=0.8,
+    joint=True,
 )
 """Adaptive subspace detector: ACE for several signatures; with one signature it is ACE."""
 
