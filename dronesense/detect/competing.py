@@ -3,13 +3,14 @@
 Every signature is put in the target's place, ``x = (1 - f) b + f g t + noise``, each with its own best fill f
 and gain g, and weighed with the same covariance (:mod:`dronesense.detect.feasibility`): a generalized
 likelihood ratio test (Kelly 1986, doi 10.1109/TAES.1986.310745, of two signals instead of signal and none).
-The margin is twice the logarithm of the ratio, summed over the fullest pixels of the region.
+The margin is twice the logarithm of the ratio, summed over the fullest pixels of the region. Only rivals that
+explain a good part of it before the scene alone are looked at that closely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from dronesense.blocks import share_out, worker_count
 from dronesense.detect import feasibility
 from dronesense.detect import tail as tails
 from dronesense.detect.feasibility import FILL_GRID, GAIN_LIMITS, RING_INFLATION, Model
-from dronesense.detect.judging import MIN_RING_PIXELS, RINGS_AT_ONCE, Case
+from dronesense.detect.judging import CASES_AT_ONCE, MIN_RING_PIXELS, RINGS_AT_ONCE, Case
 from dronesense.detect.regions import RIM_PROBABILITY
 from dronesense.detect.scoring import WORKERS, Task
 from dronesense.detect.stored import spectra
@@ -31,6 +32,9 @@ Doubles = NDArray[np.float64]
 
 DECISIVE: Final = 2.0
 """Margin that decides: a likelihood ratio of e. Within it both explain the region, which is flagged."""
+CHALLENGE_SHARE: Final = 0.5
+"""A rival that explains less of a region than this share of what its own signature explains, before the scene
+alone, is no rival: nothing around the region is looked at."""
 FILL_REACH: Final = 0.3
 """Fills this near to the matched filter's are tried."""
 
@@ -64,10 +68,14 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rivals:
-    """Signatures that compete with a task's own: *names*, and *values* (j, k) in its bands."""
+    """Signatures that compete with a task's own: *names*, and *values* (j, k) in its bands.
+
+    `own` (v, k): other signatures of the task's own target. The best of all stands against the rivals.
+    """
 
     names: tuple[str, ...]
     values: Doubles
+    own: Doubles = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def rivals_of(
@@ -149,6 +157,18 @@ def margins(
     return np.asarray(cost[1:] - cost[0])
 
 
+def explained(pixels: Doubles, task: Task, signatures: Doubles) -> Doubles:
+    """Return how much of *pixels* each of *signatures* explains in front of the scene, (j,).
+
+    The squared matched-filter signal-to-noise ratio, summed over the pixels; 0 for a negative fill. The
+    difference of two is twice the logarithm of their likelihood ratio where nothing but the scene is known.
+    """
+    known = task.background
+    white = (signatures - known.mean) @ known.whitening.T
+    along = np.maximum((pixels - known.mean) @ known.whitening.T @ white.T, 0.0)
+    return np.asarray(np.sum(along**2, axis=0) / np.maximum(np.einsum("jk,jk->j", white, white), 1e-300))
+
+
 def settle(
     cube: SpectralCube,
     tasks: Sequence[Task],
@@ -180,7 +200,21 @@ def settle(
             stretch=(1.0, 1.0),
         )
     source = fold(cube.source)
-    disputed = [(place, each, each.ring()) for place, each in enumerate(cases) if each.task in models]
+    asked = [(place, each) for place, each in enumerate(cases) if each.task in models]
+    disputed = []
+    for first in range(0, len(asked), CASES_AT_ONCE):
+        some = asked[first : first + CASES_AT_ONCE]
+        values = spectra(source, np.concatenate([each.seeds for _, each in some]))
+        edges = np.cumsum([len(each.seeds) for _, each in some])[:-1]
+        for (place, each), part in zip(some, np.split(values, edges), strict=True):
+            task, rival = tasks[each.task], rivals[each.task]
+            seeds = part[:, task.background.bands].astype(np.float64)
+            energy = explained(seeds, task, np.concatenate([task.target[None], rival.values]))
+            best = 1 + int(np.argmax(energy[1:]))
+            if energy[best] < CHALLENGE_SHARE * energy[0]:
+                result[place] = Contest(rival.names[best - 1], float(energy[0] - energy[best]))
+            else:
+                disputed.append((place, each, each.ring()))
 
     def contest(some: Sequence[tuple[int, Case, NDArray[np.int64]]]) -> None:
         values = spectra(
@@ -190,14 +224,16 @@ def settle(
         for (place, each, ring), part in zip(some, np.split(values, edges), strict=True):
             used = part[:, tasks[each.task].background.bands].astype(np.float64)
             seeds, around = used[: len(each.seeds)], used[len(each.seeds) :]
-            margin = margins(
+            other, own = rivals[each.task].values, rivals[each.task].own
+            over = margins(
                 seeds,
                 models[each.task],
                 tasks[each.task].target,
-                rivals[each.task].values,
+                np.concatenate([other, own]) if own.size else other,
                 around=around if len(ring) >= MIN_RING_PIXELS else None,
                 guess=each.fill,
             )
+            margin = over[: len(other)] - min(0.0, float(np.min(over[len(other) :], initial=0.0)))
             least = int(np.argmin(margin))
             result[place] = Contest(rivals[each.task].names[least], float(margin[least]))
 
