@@ -19,7 +19,7 @@ from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
 from dronesense.detect.detectors import Detector, Problem
 from dronesense.detect.scoring import Task
-from dronesense.errors import CoverageError
+from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, ScoreMap, SpectralCube
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES, MapGrid
 
@@ -51,14 +51,22 @@ def search(
 
     Raises
     ------
+    CalibrationError
+        If the detector is for cubes of another quantity.
     CoverageError
-        If there are too few pixels for the statistics.
+        If there are too few pixels for the statistics, or the detector needs a band that is not there.
     ValueError
         If the detector needs a signature, or there is no such background.
     """
     detector: Detector = plugins.find("dronesense.detectors", rule.method)
     if detector.needs_signature:
         raise ValueError(f"rule {rule.target!r}: method {rule.method!r} needs a signature")
+    if detector.quantity not in (None, cube.quantity):
+        raise CalibrationError(
+            f"method {rule.method!r} (rule {rule.target!r}) needs {detector.quantity}, not {cube.quantity}",
+            where=cube.path,
+            fix="give the cube a panel (and a dark capture), or search a reflectance cube",
+        )
     with one_blas_thread():
         seen = in_front_of(cube, rule, ridge=ridge)
         known = backgrounds.estimate(seen, ridge=ridge)

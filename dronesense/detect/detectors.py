@@ -124,6 +124,8 @@ class Detector:
     needs_signature : bool
         False for one that looks for anything (anomalies) or asks the camera's bands (indices): its rules may
         come without a signature, and its scorer takes nothing from ``Problem.target``.
+    quantity : str or None
+        Of the cubes that it can be asked of (``"reflectance"`` for indices); None: of any.
     joint : bool
         True for one that scores all variants of a target at once, as a subspace. Of others the best score of
         all variants is taken.
@@ -135,6 +137,7 @@ class Detector:
     reference: str
     ceiling: float = float("inf")
     needs_signature: bool = True
+    quantity: str | None = None
     joint: bool = False
 
 
