@@ -18,6 +18,7 @@ import pytest
 import dronesense
 from dronesense import evidence
 from dronesense.errors import EvidenceError
+from dronesense.evidence import manifest as manifest_module
 from dronesense.model import (
     Ambient,
     Bands,
@@ -201,7 +202,7 @@ def test_id_changes_with_one_byte_one_setting_or_the_code(
     ids.append(evidence.run_id(replace(flight, settings={"detect": []})))
     (flight.root / "raw" / "l1.bil").write_bytes(b"\x00" * 9 + b"\x01")
     ids.append(evidence.run_id(flight))
-    monkeypatch.setattr(evidence, "__version__", "9.9.9")
+    monkeypatch.setattr(manifest_module, "__version__", "9.9.9")
     ids.append(evidence.run_id(flight))
     assert len(set(ids)) == 4
 
@@ -277,14 +278,14 @@ class Pair:
     ],
 )
 def test_everything_becomes_plain(value: object, expected: object) -> None:
-    plain = evidence._plain(value)
+    plain = manifest_module._plain(value)
     assert plain == expected
     json.dumps(plain, allow_nan=False)
 
 
 def test_what_has_no_plain_form_is_a_mistake_of_the_programmer() -> None:
     with pytest.raises(TypeError, match="object has no plain form"):
-        evidence._plain({"x": object()})
+        manifest_module._plain({"x": object()})
 
 
 @pytest.mark.parametrize(
@@ -298,7 +299,7 @@ def test_what_has_no_plain_form_is_a_mistake_of_the_programmer() -> None:
     ],
 )
 def test_absolute_paths_lose_the_folders_of_this_machine(path: str, label: str) -> None:
-    assert evidence._label(path) == label
+    assert manifest_module._label(path) == label
 
 
 PRODUCTS = Path(__file__).parents[1] / "docs" / "products.md"

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -20,10 +20,11 @@ from typing import Any, Final
 import numpy as np
 
 from dronesense import __version__
-from dronesense.errors import EvidenceError
+from dronesense.errors import EvidenceError, ReadError
+from dronesense.evidence import custody, environment
 from dronesense.model import Flight, HotspotLayer, IngestReport, InputFile
 from dronesense.timescale import to_iso
-from dronesense.writers import ogr, raster
+from dronesense.writers import fingerprint, ogr, raster
 from dronesense.writers.atomic import MANIFEST_NAME, MANIFEST_SCHEMA, sha256_file, write_bytes
 
 RUN_NAME: Final = MANIFEST_NAME
@@ -109,10 +110,15 @@ def run_id(flight: Flight, inputs: tuple[HashedInput, ...] | None = None) -> str
     The same work has the same id wherever the folder lies.
     """
     inputs = hash_inputs(flight) if inputs is None else inputs
+    return run_id_of([(each.role, each.sha256) for each in inputs], flight.settings, version=__version__)
+
+
+def run_id_of(inputs: Iterable[tuple[str, str]], parameters: object, *, version: str) -> str:
+    """Return the id of a run from (role, SHA-256) of its inputs, its settings and the version of the code."""
     work = {
-        "inputs": sorted([each.role, each.sha256] for each in inputs),
-        "parameters": _plain(flight.settings),
-        "version": __version__,
+        "inputs": sorted([role, digest] for role, digest in inputs),
+        "parameters": _plain(parameters),
+        "version": version,
     }
     return hashlib.sha256(_dump(work)).hexdigest()[:RUN_ID_LENGTH]
 
@@ -160,6 +166,8 @@ def run_manifest(
         "parameters": flight.settings,
         "calibration": _calibration(flight),
         "versions": versions() | dict(software or {}),
+        "environment": environment.describe(DISTRIBUTIONS),
+        "custody": _custody(flight.root),
         "hotspots": len(layer),
         "warnings": layer.warnings,
         "rejected": [{"path": path, "reason": reason} for path, reason in layer.rejected],
@@ -256,11 +264,25 @@ def _report(report: IngestReport) -> dict[str, object]:
 
 
 def _output_row(path: Path, directory: Path) -> dict[str, object]:
-    return {
+    row: dict[str, object] = {
         "path": path.relative_to(directory).as_posix(),
         "bytes": path.stat().st_size,
         "sha256": sha256_file(path),
     }
+    try:
+        content = fingerprint.content_sha256(path)
+    except ReadError:  # named like a layer, but of another make: its bytes are all there is to compare
+        content = None
+    return row if content is None else row | {"content_sha256": content}
+
+
+def _custody(root: Path) -> dict[str, object] | None:
+    """Return where the custody log of the flight stood when the run ended; None: there is none."""
+    path = root / custody.NAME
+    if not path.is_file():
+        return None
+    chain = custody.read(path)
+    return {"path": custody.NAME, "lines": len(chain.entries), "head": chain.head, "problems": chain.problems}
 
 
 def _calibration(flight: Flight) -> list[dict[str, object]]:
