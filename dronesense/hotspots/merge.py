@@ -15,6 +15,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from dronesense.geodesy import geodesic_area, grid_factors, to_lonlat
+from dronesense.hotspots import clusters
 from dronesense.hotspots.sightings import Sighting
 from dronesense.model import Hotspot
 from dronesense.model.detection import false_discovery_rates
@@ -35,6 +36,8 @@ ID_DECIMALS: Final = 6
 ID_LENGTH: Final = 12
 
 Floats = NDArray[np.float64]
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp], Floats]
+"""First, second, and how far apart they are."""
 Ce90 = Callable[[Floats], Floats]
 """(n, 2, 2) covariances -> (n,) radii, m."""
 Ellipse = Callable[[Floats], tuple[Floats, Floats, Floats]]
@@ -48,6 +51,7 @@ def merge(
     radius_m: float | Literal["auto"],
     ce90: Ce90,
     ellipse: Ellipse,
+    gas: Literal["crossings", "plumes"] = "crossings",
 ) -> tuple[Hotspot, ...]:
     """Join sightings of one thing and rank what comes out.
 
@@ -83,6 +87,8 @@ def merge(
         See above.
     ce90, ellipse : callable
         From :mod:`dronesense.geotag.uncertainty`.
+    gas : {"crossings", "plumes"}
+        ``"plumes"`` also joins gas events that hang together by density (:func:`.clusters.plumes`).
 
     Returns
     -------
@@ -102,7 +108,10 @@ def merge(
     if radius_m != "auto" and not radius_m >= 0.0:
         raise ValueError(f'radius_m must be "auto" or >= 0, not {radius_m}')
     cov = np.array([sighting.cov for sighting in ordered]) + COV_FLOOR_M2 * np.eye(2)
-    groups = _groups(ordered, cov, np.atleast_1d(ce90(cov)), radius_m)
+    pairs = _pairs(ordered, cov, np.atleast_1d(ce90(cov)), radius_m)
+    if gas == "plumes":
+        pairs = _with_plumes(pairs, ordered, np.atleast_1d(ce90(cov)))
+    groups = _groups(ordered, pairs)
     places = [_place([ordered[i] for i in group], cov[group]) for group in groups]
     hotspots = _with_gas_rates(_hotspots(ordered, groups, places, flight, ce90, ellipse), ordered)
     return ranked(hotspots)
@@ -131,11 +140,28 @@ def _rank(hotspot: Hotspot) -> tuple[float, float, float, float, str, float, flo
 # -- which sightings belong together --
 
 
-def _groups(
-    sightings: Sequence[Sighting], cov: Floats, ce90_m: Floats, radius_m: float | Literal["auto"]
-) -> list[list[int]]:
+def _with_plumes(pairs: Pairs, sightings: Sequence[Sighting], ce90_m: Floats) -> Pairs:
+    """Return *pairs* and those of gas events that belong to one plume."""
+    first, second = [], []
+    for target in dict.fromkeys(each.target for each in sightings if each.kind == "gas"):
+        index = np.array([i for i, s in enumerate(sightings) if s.kind == "gas" and s.target == target])
+        label, _ = clusters.plumes([sightings[i] for i in index], ce90_m[index])
+        for number in np.unique(label[label >= 0]):
+            members = index[label == number]
+            first.append(members[:-1])
+            second.append(members[1:])
+    more = np.concatenate(first) if first else np.empty(0, dtype=np.intp)
+    other = np.concatenate(second) if second else np.empty(0, dtype=np.intp)
+    return (
+        np.concatenate([pairs[0], more]),
+        np.concatenate([pairs[1], other]),
+        np.concatenate([pairs[2], np.zeros(len(more))]),
+    )
+
+
+def _groups(sightings: Sequence[Sighting], pairs: Pairs) -> list[list[int]]:
     """Return the members of each group, by union-find over the pairs, nearest first."""
-    first, second, distance = _pairs(sightings, cov, ce90_m, radius_m)
+    first, second, distance = pairs
     parent = list(range(len(sightings)))
     strips: list[set[tuple[str, int]]] = [
         {(s.origin, i if s.kind == "gas" else 0)} for i, s in enumerate(sightings)
@@ -160,7 +186,7 @@ def _groups(
 
 def _pairs(
     sightings: Sequence[Sighting], cov: Floats, ce90_m: Floats, radius_m: float | Literal["auto"]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+) -> Pairs:
     """Return the pairs that may be joined and how far apart they are; -1 for touching parts of one strip."""
     outline = np.array([sighting.outline for sighting in sightings], dtype=object)
     place = np.array([(sighting.x, sighting.y) for sighting in sightings])

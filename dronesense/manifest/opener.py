@@ -119,6 +119,7 @@ class Opener:
             emissions=tuple(emissions),
             crs=manifest.flight.crs,
             merge_radius_m=manifest.hotspots.merge_radius_m,
+            gas_hotspots=manifest.hotspots.gas,
             search_reach_m=manifest.hotspots.search_reach_m,
             inputs=tuple(self.inputs.values()),
             rejected=tuple(self.rejected),

@@ -286,6 +286,7 @@ class HotspotsTable(Table):
     """``[hotspots]``."""
 
     merge_radius_m: float | Literal["auto"] = "auto"
+    gas: Literal["crossings", "plumes"] = "crossings"
     search_reach_m: float = DEFAULT_SEARCH_REACH_M
 
     def __post_init__(self) -> None:

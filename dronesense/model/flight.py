@@ -254,6 +254,8 @@ class Flight:
         ``"auto"`` or the metric work CRS.
     merge_radius_m : float or "auto"
         How far apart two sightings of one target may be.
+    gas_hotspots : {"crossings", "plumes"}
+        Whether crossings of one plume become one hotspot.
     search_reach_m : float
         How far upwind of a gas hotspot its source is looked for.
     inputs : tuple of InputFile
@@ -279,6 +281,7 @@ class Flight:
     emissions: tuple[EmissionRule, ...] = ()
     crs: str = "auto"
     merge_radius_m: float | Literal["auto"] = "auto"
+    gas_hotspots: Literal["crossings", "plumes"] = "crossings"
     search_reach_m: float = 150.0
     inputs: tuple[InputFile, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()

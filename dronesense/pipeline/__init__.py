@@ -73,6 +73,7 @@ def process(
         radius_m=flight.merge_radius_m,
         ce90=uncertainty.ce90,
         ellipse=uncertainty.ellipse,
+        gas=flight.gas_hotspots,
     )
     tell("merge", 1, 1)
     traces = tuple(trace for each in gas for trace in each.traces)
