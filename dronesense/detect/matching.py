@@ -47,33 +47,52 @@ def signature_in_bands(
 
 
 def match_bands(cube: SpectralCube, rule: DetectRule) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
-    """Return :func:`signature_in_bands` of *rule*, and refuse a signature that covers too few bands.
+    """Return :func:`signature_in_bands` of all signatures of *rule*, and refuse those that cover too little.
+
+    Returns
+    -------
+    value, sigma : (v, bands) float64
+        One row per signature, that of the rule first, then its variants.
+    covered : (bands,) bool
+        Bands that every one covers.
 
     Raises
     ------
     CalibrationError
-        If it is not of the cube's quantity.
+        If one is not of the cube's quantity.
     CoverageError
-        If it covers less than half of the good bands, or the cube has no wavelengths.
+        If one covers less than half of the good bands, or all together do, or the cube has no wavelengths.
     ValueError
         If the rule has no signature.
     """
     if rule.signature is None:
         raise ValueError(f"rule {rule.target!r} has no signature")
-    value, sigma, covered = signature_in_bands(rule.signature, cube)
+    matched = [signature_in_bands(each, cube) for each in rule.signatures]
     good = cube.bands.good
-    if not rule.signature.by_band and not np.isfinite(cube.bands.center_nm).any():
-        raise CoverageError(
-            "the cube has no wavelengths",
-            where=cube.path,
-            fix="put them into the header, or use a signature taken from the cube's own bands",
+    everywhere = good.copy()
+    for signature, (_, _, covered) in zip(rule.signatures, matched, strict=True):
+        if not signature.by_band and not np.isfinite(cube.bands.center_nm).any():
+            raise CoverageError(
+                "the cube has no wavelengths",
+                where=cube.path,
+                fix="put them into the header, or use a signature taken from the cube's own bands",
+            )
+        low, high = signature.wavelength_nm[[0, -1]]
+        _check_share(
+            f"the signature {signature.name!r} ({low:g} to {high:g} nm) covers", covered & good, cube
         )
-    share = float((covered & good).sum()) / max(1, int(good.sum()))
+        everywhere &= covered
+    _check_share(f"the {len(matched)} signatures of {rule.target!r} together cover", everywhere, cube)
+    every = np.all([each[2] for each in matched], axis=0)
+    return np.array([each[0] for each in matched]), np.array([each[1] for each in matched]), every
+
+
+def _check_share(what: str, covered: NDArray[np.bool_], cube: SpectralCube) -> None:
+    """Refuse *covered* (bands,) below half of the good bands."""
+    share = float(covered.sum()) / max(1, int(cube.bands.good.sum()))
     if share < MIN_COVERED:
-        low, high = rule.signature.wavelength_nm[[0, -1]]
         raise CoverageError(
-            f"the signature {rule.signature.name!r} ({low:g} to {high:g} nm) covers {share:.0%} of the bands",
+            f"{what} {share:.0%} of the bands",
             where=cube.path,
             fix=f"use a signature that covers at least {MIN_COVERED:.0%} of the good bands",
         )
-    return value, sigma, covered

@@ -26,6 +26,7 @@ from dronesense.model.cube import Folded, fold
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Places = NDArray[np.uint8]
 
 PIXELS_AT_ONCE: Final = 1024
 """Pixels multiplied at once, at most: with 270 bands they take 1 MB, which fits the second-level cache."""
@@ -53,6 +54,9 @@ class Task:
         Times a pixel minus the mean background: the filled fraction.
     contrast : float
         Squared Mahalanobis distance of the target from the mean background.
+    siblings : tuple of Task
+        One for each further signature of the same target. A pixel takes the best score of all; with a
+        :attr:`Detector.joint` detector all share one scorer.
     """
 
     rule: DetectRule
@@ -64,6 +68,12 @@ class Task:
     matched: Doubles
     contrast: float
     notes: tuple[str, ...]
+    siblings: tuple[Task, ...] = ()
+
+    @property
+    def family(self) -> tuple[Task, ...]:
+        """The task and its siblings."""
+        return (self, *self.siblings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +88,15 @@ class Scores:
         Squared Mahalanobis distance in the lines `tail_rows`, one map for each task; tasks of the same bands
         share one.
     tail_rows : (t,) int64
+    variant : list of (rows, cols) uint8, or None
+        For each task with siblings, which of its family score and fraction are of.
     """
 
     score: Floats
     fraction: Floats
     energy: list[Floats]
     tail_rows: NDArray[np.int64]
+    variant: list[Places | None]
 
 
 def score_cube(
@@ -107,19 +120,21 @@ def score_cube(
     maps = np.empty((len(tasks), rows, cols), dtype=np.float32)
     fractions = np.empty_like(maps)
     energy: list[Floats] = [NONE] * len(tasks)
+    variant = [np.empty((rows, cols), dtype=np.uint8) if task.siblings else None for task in tasks]
     plans = []
     for members in groups.values():
         shared = np.empty((len(tail_rows), cols), dtype=np.float32)
         for i in members:
             energy[i] = shared
-        plans.append(_Plan(source, [tasks[i] for i in members], np.array(members), shared, cols))
+        owner = np.array([i for i in members for _ in tasks[i].family])
+        plans.append(_Plan(source, [each for i in members for each in tasks[i].family], owner, shared, cols))
     at = np.full(rows, -1, dtype=np.int64)
     at[tail_rows] = np.arange(len(tail_rows))
-    target = _Maps(maps, fractions, at)
+    target = _Maps(maps, fractions, variant, at)
     count = worker_count(workers)
     step = _lines_per_block(cube, plans[0].lines, budget_bytes // (count + 2))
     share_out(_blocks(source, rows, step), [_Worker(plans, target) for _ in range(count)])
-    return Scores(maps, fractions, energy, tail_rows)
+    return Scores(maps, fractions, energy, tail_rows, variant)
 
 
 def _tail_rows(rows: int, cols: int) -> NDArray[np.int64]:
@@ -149,11 +164,15 @@ class _Maps:
 
     score: Floats
     fraction: Floats
+    variant: list[Places | None]
     tail_place: NDArray[np.int64]
 
 
 class _Plan:
-    """The matrices of all tasks that use the same bands, and the numbers that are taken off the file's."""
+    """The matrices of all tasks that use the same bands, and the numbers that are taken off the file's.
+
+    `members` (n,): the map that each of the tasks goes into, siblings one after the other.
+    """
 
     def __init__(
         self, source: Folded, tasks: Sequence[Task], members: NDArray[np.int64], energy: Floats, cols: int
@@ -166,6 +185,7 @@ class _Plan:
         k = self.k = len(bands)
         self.bands = slice(int(bands[0]), int(bands[-1]) + 1) if np.ptp(bands) == k - 1 else bands
         self.contrast = np.array([task.contrast for task in tasks])
+        self.families = _families(tasks, members)
         self.values_asked = any(task.scorer.rows.size or task.scorer.needs for task in tasks)
         mean = background.mean.astype(np.float32)[:, None]
         self.mean = mean
@@ -193,10 +213,12 @@ class _Plan:
         self.energy_row, self.energy_rest = 2.0 * background.whitening.T @ white, np.float32(white @ white)
         self.fraction_rest = np.array([[task.matched @ rounded] for task in tasks], dtype=np.float32)
         self.matched = slice(k, k + len(tasks))
-        more = [task.scorer.centered for task in tasks if task.scorer.centered.size]
-        rows = [task.scorer.rows for task in tasks if task.scorer.rows.size]
-        self.centered_of = _slices([len(task.scorer.centered) for task in tasks], start=self.matched.stop)
-        self.rows_of = _slices([len(task.scorer.rows) for task in tasks], start=0)
+        idle = {i for each in self.families if each.joint for i in each.siblings()}
+        scorers = [Scorer(task.scorer.score) if i in idle else task.scorer for i, task in enumerate(tasks)]
+        more = [each.centered for each in scorers if each.centered.size]
+        rows = [each.rows for each in scorers if each.rows.size]
+        self.centered_of = _slices([len(each.centered) for each in scorers], start=self.matched.stop)
+        self.rows_of = _slices([len(each.rows) for each in scorers], start=0)
         tail = np.concatenate([[task.matched for task in tasks], *more, [self.energy_row]])
         self.rows = np.concatenate(rows).astype(np.float32) if rows else np.empty((0, k), dtype=np.float32)
         edges = np.linspace(0, k, min(WHITENING_PARTS, k) + 1).astype(int).tolist()
@@ -209,14 +231,48 @@ class _Plan:
             self.parts.append((slice(first, end), np.ascontiguousarray(part, dtype=np.float32)))
         self.height = k + len(tail)
         plain: dict[str, list[int]] = {}
-        for i, task in enumerate(tasks):
-            if task.scorer.plain:
+        for i, (task, scorer) in enumerate(zip(tasks, scorers, strict=True)):
+            if scorer.plain and i not in idle:
                 plain.setdefault(task.detector.name, []).append(i)
         self.plain = [(tasks[some[0]].scorer.score, np.array(some)) for some in plain.values()]
-        self.special = [i for i, task in enumerate(tasks) if not task.scorer.plain]
+        self.special = [i for i, each in enumerate(scorers) if not each.plain]
 
     def _tiled(self, values: Floats) -> Floats:
         return np.ascontiguousarray(np.tile(values, (1, self.lines)) if self.lines > 1 else values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Family:
+    """Tasks of one target: which of the plan's, which map, square roots of their contrasts (v, 1)."""
+
+    tasks: slice
+    place: int
+    root: Floats
+    joint: bool
+
+    def nearest(self, fraction: Floats) -> NDArray[np.int64]:
+        """Return which of the family explains most of each pixel, from the fractions (v, n)."""
+        return np.asarray(np.argmax(fraction * self.root, axis=0))
+
+    def siblings(self) -> range:
+        """Return all of the family but the first."""
+        return range(self.tasks.start + 1, self.tasks.stop)
+
+
+def _families(tasks: Sequence[Task], members: NDArray[np.int64]) -> list[_Family]:
+    """Return the tasks that share a map, where there is any with siblings."""
+    places, first, count = np.unique(members, return_index=True, return_counts=True)
+    if not np.any(count > 1):
+        return []
+    return [
+        _Family(
+            slice(start, start + n),
+            place,
+            np.sqrt(np.array([[each.contrast] for each in tasks[start : start + n]])).astype(np.float32),
+            n > 1 and tasks[start].detector.joint,
+        )
+        for place, start, n in zip(places.tolist(), first.tolist(), count.tolist(), strict=True)
+    ]
 
 
 def _slices(counts: Sequence[int], *, start: int) -> list[slice]:
@@ -257,6 +313,8 @@ class _Worker:
         self.values = np.empty((k, width), dtype=np.float32)
         self.centered = np.empty((k, width), dtype=np.float32)
         self.products = np.empty((max(plan.height for plan in plans), width), dtype=np.float32)
+        several = max(len(plan.tasks) if plan.families else 0 for plan in plans)
+        self.found = np.empty((several, width), dtype=np.float32)
 
     def __call__(self, block: tuple[int, NDArray[np.generic], Mask]) -> None:
         start, stored, valid = block
@@ -288,16 +346,43 @@ class _Worker:
             fraction[:, ~usable] = np.nan
             energy[~usable] = np.nan
         lines = slice(row, row + g)
-        self.maps.fraction[plan.members, lines, cols] = fraction.reshape(-1, g, n)
+        if not plan.families:
+            self.maps.fraction[plan.members, lines, cols] = fraction.reshape(-1, g, n)
         place = self.maps.tail_place[lines]
         kept = place >= 0
         if kept.any():
             plan.energy[place[kept], cols] = energy.reshape(g, n)[kept]
         for score, some in plan.plain:
             products = Products(fraction[some], energy, plan.contrast[some, None])
-            self.maps.score[plan.members[some], lines, cols] = score(products).reshape(-1, g, n)
+            self._keep(plan, some, score(products), lines, cols)
         if plan.special:
             self._special(plan, x, out, energy, lines, cols)
+        if plan.families:
+            self._best(plan, fraction, lines, cols)
+
+    def _keep(
+        self, plan: _Plan, some: int | NDArray[np.int64], score: Floats, lines: slice, cols: slice
+    ) -> None:
+        """Put the scores (.., n) of *some* tasks into their maps, or aside until all variants are known."""
+        if plan.families:
+            self.found[some, : score.shape[-1]] = score
+        else:
+            height = lines.stop - lines.start
+            self.maps.score[plan.members[some], lines, cols] = score.reshape(*score.shape[:-1], height, -1)
+
+    def _best(self, plan: _Plan, fraction: Floats, lines: slice, cols: slice) -> None:
+        """Put the best score of the variants of each target into its map, with the fraction of that one."""
+        shape = (lines.stop - lines.start, -1)
+        for each in plan.families:
+            own, score = fraction[each.tasks], self.found[each.tasks, : fraction.shape[1]]
+            best = each.nearest(own) if each.joint else np.argmax(score, axis=0)
+            score = score[0] if each.joint else np.take_along_axis(score, best[None], axis=0)[0]
+            self.maps.score[each.place, lines, cols] = score.reshape(shape)
+            own = np.take_along_axis(own, best[None], axis=0)[0]
+            self.maps.fraction[each.place, lines, cols] = own.reshape(shape)
+            which = self.maps.variant[each.place]
+            if which is not None:
+                which[lines, cols] = best.reshape(shape)
 
     def _values(self, plan: _Plan, cols: slice, stored: NDArray[np.generic], g: int, n: int) -> Floats:
         """Return the pixels (k, g n): calibrated, and minus the mean where nobody asks for their values."""
@@ -325,9 +410,14 @@ class _Worker:
         rows = plan.rows @ x if len(plan.rows) else NONE
         norm = np.einsum("bc,bc->c", x, x)
         missing = np.isnan(energy)
+        together = {each.tasks.start: each for each in plan.families if each.joint}
         for i in plan.special:
+            fraction = out[plan.matched][i]
+            if i in together:
+                own = out[plan.matched][together[i].tasks]
+                fraction = np.take_along_axis(own, together[i].nearest(own)[None], axis=0)[0]
             products = Products(
-                out[plan.matched][i],
+                fraction,
                 energy,
                 plan.tasks[i].contrast,
                 rows[plan.rows_of[i]],
@@ -337,4 +427,4 @@ class _Worker:
             )
             score = np.asarray(plan.tasks[i].scorer.score(products), dtype=np.float32)
             score[missing] = np.nan
-            self.maps.score[plan.members[i], lines, cols] = score.reshape(lines.stop - lines.start, -1)
+            self._keep(plan, i, score, lines, cols)

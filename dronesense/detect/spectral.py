@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,8 +16,8 @@ from dronesense.detect import background as backgrounds
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
 from dronesense.detect.competing import Contest, Rivals, rivals_of, settle, with_shared_rates
-from dronesense.detect.detectability import Trial
-from dronesense.detect.detectors import Detector, Problem, Products, evidence
+from dronesense.detect.detectability import Detectability, Trial
+from dronesense.detect.detectors import Detector, Problem, Products, Scorer, evidence
 from dronesense.detect.judging import Case
 from dronesense.detect.matching import match_bands, signature_in_bands
 from dronesense.detect.regions import Region
@@ -49,9 +49,10 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Verdict:
-    """A region that is not refused: whether it fits its signature, and its best rival."""
+    """A region that is not refused: which variant of its target it is, whether it fits, its best rival."""
 
     region: Region
+    variant: int
     fits: bool
     contest: Contest
 
@@ -149,8 +150,10 @@ def _search(
 ) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
     """Search for the signatures of rules that share a background."""
     matched = [match_bands(cube, rule) for rule in rules]
-    known = [*matched, *(signature_in_bands(other, cube) for other in competing)]
-    names = [*(rule.target for rule in rules), *(other.name for other in competing)]
+    known = [(one, one, covered) for value, _, covered in matched for one in value]
+    known += [signature_in_bands(other, cube) for other in competing]
+    names = [rule.target for rule, (value, _, _) in zip(rules, matched, strict=True) for _ in value]
+    names += [other.name for other in competing]
     with one_blas_thread():
         whole = backgrounds.estimate(cube, ridge=ridge)
         tasks = _prepare(cube, whole, rules, matched)
@@ -164,7 +167,7 @@ def _search(
 
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
-        rivals = [rivals_of(task, names, known) for task in tasks]
+        rivals = [_rivals(task, names, known) for task in tasks]
         judged = _judge(cube, tasks, done, scores, rivals, model_error)
         return with_shared_rates(
             [
@@ -189,41 +192,54 @@ def _prepare(
         if used.tobytes() not in shared:
             shared[used.tobytes()] = backgrounds.subset(whole, used, where=cube.path)
         background = shared[used.tobytes()]
-        target = value[background.bands]
-        white = background.whitening @ (target - background.mean)
-        contrast = float(white @ white)
-        others = [other[0][background.bands] for other in matched if other[0] is not value]
+        used_bands = background.bands
+        others = [other[0][:, used_bands] for other in matched if other[0] is not value]
         problem = Problem(
-            target=target,
+            target=value[0, used_bands],
             background=background,
-            center_nm=cube.bands.center_nm[background.bands],
-            variants=target[None],
-            others=np.array(others).reshape(-1, len(target)),
+            center_nm=cube.bands.center_nm[used_bands],
+            variants=value[:, used_bands],
+            others=np.concatenate([np.empty((0, len(used_bands))), *others]),
         )
-        notes = (
-            f"{rule.method}: {len(target)} of {int(cube.bands.good.sum())} good bands, {detector.reference}",
-        )
-        tasks.append(
-            Task(
-                rule=rule,
-                detector=detector,
-                scorer=detector.prepare(problem),
-                background=background,
-                target=target,
-                sigma=_with_calibration(sigma, value, cube)[background.bands],
-                matched=background.whitening.T @ white / contrast,
-                contrast=contrast,
-                notes=notes,
-            )
-        )
+        scorers = _scorers(detector, problem)
+        count = f"{len(used_bands)} of {int(cube.bands.good.sum())} good bands"
+        notes: tuple[str, ...] = (f"{rule.method}: {count}, {detector.reference}",)
+        if rule.variants:
+            how = "as a subspace" if detector.joint else "the best of them for each pixel"
+            notes += (f"{len(value)} signatures of {rule.target!r}, {how}",)
+        family = []
+        for scorer, target, spread in zip(
+            scorers, problem.variants, _with_calibration(sigma, value, cube)[:, used_bands], strict=True
+        ):
+            white = background.whitening @ (target - background.mean)
+            contrast = float(white @ white)
+            matched_filter = background.whitening.T @ white / contrast
+            task = Task(rule, detector, scorer, background, target, spread, matched_filter, contrast, notes)
+            family.append(task)
+        tasks.append(replace(family[0], siblings=tuple(family[1:])))
     return tasks
+
+
+def _scorers(detector: Detector, problem: Problem) -> list[Scorer]:
+    """Return the scorer of each variant; one for all of a detector that takes them together."""
+    if detector.joint or len(problem.variants) == 1:
+        return [detector.prepare(problem)] * len(problem.variants)
+    return [detector.prepare(replace(problem, target=each)) for each in problem.variants]
+
+
+def _rivals(
+    task: Task, names: Sequence[str], known: Sequence[tuple[Doubles, Doubles, NDArray[np.bool_]]]
+) -> Rivals:
+    """Return what competes with the target of *task*, and all of its own signatures."""
+    own = np.array([each.target for each in task.family]) if task.siblings else np.empty((0, 0))
+    return replace(rivals_of(task, names, known), own=own)
 
 
 def _with_calibration(sigma: Doubles, value: Doubles, cube: SpectralCube) -> Doubles:
     """Add what the calibration of the cube leaves open to the uncertainty of a signature (NaN: not known)."""
     if cube.relative_sigma is None:
         return sigma
-    left = np.nan_to_num(cube.relative_sigma, nan=0.0) * np.abs(value)
+    left = np.nan_to_num(cube.relative_sigma, nan=0.0) * np.abs(value)  # (v, bands), as sigma
     return np.where(left > 0.0, np.hypot(np.nan_to_num(sigma, nan=0.0), left), sigma)
 
 
@@ -244,16 +260,19 @@ def _draft(
             threshold = task.detector.ceiling
             rate = float(tails.p_value(tail, threshold))
             notes = (*notes, f"the background's tail is too heavy for the rate asked for: {rate:.2g} it is")
-    limit = detectability.predict(
-        trial,
-        task.scorer,
-        task.target,
-        sigma=task.sigma,
-        center_nm=cube.bands.center_nm[task.background.bands],
-        threshold=threshold,
-    )
+    limits = [
+        detectability.predict(
+            trial,
+            each.scorer,
+            each.target,
+            sigma=each.sigma,
+            center_nm=cube.bands.center_nm[task.background.bands],
+            threshold=threshold,
+        )
+        for each in task.family
+    ]
     parameters: dict[str, object] = {
-        "detection_limit": limit.summary(rule.target, rate),
+        "detection_limit": _hardest(limits).summary(rule.target, rate),
         "background": rule.background,
         "ridge": task.background.ridge,
         "condition": task.background.condition,
@@ -266,6 +285,12 @@ def _draft(
         "tail": "not fitted" if tail is None else tail.note,
         "history": [*task.background.history, *notes],
     }
+    if task.siblings:
+        parameters["variants"] = {
+            "signatures": [each.name for each in rule.signatures],
+            "contrast": [each.contrast for each in task.family],
+            "fill_found_9_in_10": [_or_none(each.limit(0.9)) for each in limits],
+        }
     score_map = ScoreMap(
         cube=cube.name,
         target=rule.target,
@@ -280,6 +305,15 @@ def _draft(
     return _Draft(score_map, parameters, regions.outline(score_map, min_pixels=rule.min_pixels))
 
 
+def _hardest(limits: Sequence[Detectability]) -> Detectability:
+    """Return that of the variant that is found least often, over all fills."""
+    return min(limits, key=lambda each: float(each.found.mean()))
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def _judge(
     cube: SpectralCube,
     tasks: Sequence[Task],
@@ -290,10 +324,14 @@ def _judge(
 ) -> list[list[_Verdict]]:
     """Return for each task what is known of its regions that can be the target."""
     cases: list[Case] = []
+    flat = [each for task in tasks for each in task.family]
+    owner = np.repeat(np.arange(len(tasks)), [len(task.family) for task in tasks]).tolist()
+    first = [owner.index(i) for i in range(len(tasks))]
     for i, draft in enumerate(drafts):
+        which = scores.variant[i]
         for region in draft.regions:
             chosen = judging.case(
-                i,
+                first[i] + (0 if which is None else int(which[tuple(region.index[0])])),
                 len(cases),
                 region,
                 score=scores.score[i],
@@ -301,13 +339,41 @@ def _judge(
                 threshold=draft.score_map.threshold,
             )
             cases.append(chosen)
-    fits = judging.judge(cube, tasks, cases, model_error=model_error)
-    shown = [each for each in cases if fits[each.place] or not _spread_is_known(tasks[each.task].rule)]
-    contests = settle(cube, tasks, shown, rivals, model_error=model_error)
+    fits = judging.judge(cube, flat, cases, model_error=model_error)
+    cases, fits = _other_variants(cube, flat, owner, cases, fits, model_error)
+    shown = [each for each in cases if fits[each.place] or not _spread_is_known(flat[each.task])]
+    contests = settle(cube, flat, shown, [rivals[i] for i in owner], model_error=model_error)
     verdicts: list[list[_Verdict]] = [[] for _ in tasks]
     for each, contest in zip(shown, contests, strict=True):
-        verdicts[each.task].append(_Verdict(each.region, bool(fits[each.place]), contest))
+        i = owner[each.task]
+        verdicts[i].append(_Verdict(each.region, each.task - first[i], bool(fits[each.place]), contest))
     return verdicts
+
+
+def _other_variants(
+    cube: SpectralCube,
+    flat: Sequence[Task],
+    owner: Sequence[int],
+    cases: Sequence[Case],
+    fits: NDArray[np.bool_],
+    model_error: float,
+) -> tuple[list[Case], NDArray[np.bool_]]:
+    """Test what does not fit the variant that it is most like against the others; one that fits is enough."""
+    again = [
+        replace(each, task=other)
+        for each in cases
+        if not fits[each.place]
+        for other in range(len(flat))
+        if owner[other] == owner[each.task] and other != each.task
+    ]
+    fit = judging.judge(
+        cube, flat, [replace(each, place=n) for n, each in enumerate(again)], model_error=model_error
+    )
+    found = list(cases)
+    passed = fits.copy()
+    for each in reversed([each for each, yes in zip(again, fit, strict=True) if yes]):
+        found[each.place], passed[each.place] = each, True
+    return found, passed
 
 
 def _finish(
@@ -325,13 +391,16 @@ def _finish(
     draft.parameters["shown_though_unfit"] = sum(not each.fits for each in kept)
     if rivals.names:
         draft.parameters["competition"] = {
-            "rivals": list(rivals.names),
+            "rivals": list(dict.fromkeys(rivals.names)),
             "explained_better_by_a_rival": len(verdicts) - len(kept),
             "tied": sum(each.contest.tied for each in kept),
             "second": [each.contest.rival for each in kept],
             "margin": [each.contest.margin for each in kept],
         }
-    sigma = 1.0 / float(np.sqrt(task.contrast))
+    if task.siblings:
+        names = [each.name for each in task.rule.signatures]
+        draft.parameters["variant"] = [names[each.variant] for each in kept]
+    sigma = 1.0 / float(np.sqrt(min(each.contrast for each in task.family)))
     return draft.score_map, regions.detect(
         draft.score_map,
         [each.region for each in kept],
@@ -342,14 +411,14 @@ def _finish(
     )
 
 
-def _spread_is_known(rule: DetectRule) -> bool:
+def _spread_is_known(task: Task) -> bool:
     """Tell whether a misfit says "another material".
 
     A signature that was taken from a scene without a sigma is the mean of pixels that differ by nobody knows
     how much: its regions are flagged, not rejected.
     """
-    assert rule.signature is not None
-    return not rule.signature.by_band or bool(np.isfinite(rule.signature.sigma).any())
+    signatures = task.rule.signatures
+    return all(not each.by_band or bool(np.isfinite(each.sigma).any()) for each in signatures)
 
 
 def _tail(task: Task, i: int, scores: Scores) -> TailModel | None:
@@ -359,5 +428,8 @@ def _tail(task: Task, i: int, scores: Scores) -> TailModel | None:
     score = scores.score[i, rows]
     if task.rule.threshold is not None and int(np.isfinite(score).sum()) < tails.MIN_SCORES:
         return None
-    outstanding = evidence(Products(scores.fraction[i, rows], scores.energy[i], task.contrast))
+    which = scores.variant[i]
+    contrast = np.array([each.contrast for each in task.family])
+    own = task.contrast if which is None else contrast[which[rows]]
+    outstanding = evidence(Products(scores.fraction[i, rows], scores.energy[i], own))
     return tails.fit(score, exclude=tails.suspects(outstanding))

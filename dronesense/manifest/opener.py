@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dronesense.manifest.discover import DETECTOR, GAS, SIGNATURE, TRAJECTORY
 from dronesense.manifest.schema import (
     DEFAULT_FALSE_ALARM_RATE,
     DEFAULT_FALSE_ALARMS_PER_HOUR,
+    MAX_VARIANTS,
     CalibrationTable,
     CubeTable,
     DetectTable,
@@ -354,6 +355,29 @@ class Opener:
         assert isinstance(signature, Signature)
         return signature
 
+    def _variants(self, names: str | Sequence[str], number: int) -> list[Signature]:
+        """Return the signatures of a target: one of each file, or several of one that holds its variants."""
+        key = f"[[detect]] number {number + 1}, signature"
+        found: list[Signature] = []
+        for name in [names] if isinstance(names, str) else names:
+            path = self.catalog.signature_file(name) or self._one(name, key)
+            members, report = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)).read_all(path)
+            self._used(path, "signature", report)
+            found += members
+        if len(found) > MAX_VARIANTS:
+            raise ManifestError(
+                f"{key}: {len(found)} spectra are a library, not {MAX_VARIANTS} variants of one target",
+                where=self.where,
+                fix="take out those of the target: dronesense signatures import",
+            )
+        if len({each.quantity for each in found}) > 1:
+            raise ManifestError(
+                f"{key}: the signatures are of several quantities",
+                where=self.where,
+                fix="give signatures of one quantity, e.g. all in reflectance",
+            )
+        return found
+
     def _check_crs(self) -> None:
         crs = self.manifest.flight.crs
         if crs == "auto":
@@ -410,9 +434,8 @@ class Opener:
             )
         values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
         if table.signature is not None:
-            found = self.catalog.signature_file(table.signature)
-            path = found or self._one(table.signature, f"[[detect]] number {number + 1}, signature")
-            values["signature"] = self._signature(path, "signature")
+            values["signature"], *others = self._variants(table.signature, number)
+            values["variants"] = tuple(others)
             values["confusers"] = tuple(
                 self._signature(
                     self.catalog.signature_file(each)

@@ -12,6 +12,8 @@ SCHEMA_VERSION: Final = 1
 
 DEFAULT_TERRAIN_SIGMA_M: Final = 1.0
 """Standard uncertainty of a height model when nobody states one, m."""
+MAX_VARIANTS: Final = 16
+"""Signatures of one target, at most; more are a library of several materials."""
 DEFAULT_FALSE_ALARMS_PER_HOUR: Final = 1.0
 DEFAULT_FALSE_ALARM_RATE: Final = 1e-5
 """Per pixel."""
@@ -192,12 +194,12 @@ class WindTable(Table):
 class DetectTable(Table):
     """``[[detect]]``: a gas rule has a species, a spectral rule a signature or a method that needs none.
 
-    A species with a table of absorption is sought in cubes.
+    A species with a table of absorption is sought in cubes. Several signatures are variants of one target.
     """
 
     target: str
     species: str | None = None
-    signature: str | None = None
+    signature: str | list[str] | None = None
     method: str | None = None
     false_alarms_per_hour: float | None = None
     threshold_sigma: float | None = None
@@ -222,6 +224,8 @@ class DetectTable(Table):
             raise ValueError(
                 'needs species (a gas rule), signature (a spectral rule), or a method without one: "rx"'
             )
+        if self.signature in ("", []):
+            raise ValueError("signature must name a file, or several")
         if self.window_pixels is not None:
             guard, outer = self.window_pixels
             if not (0 < guard < outer and guard % 2 and outer % 2):

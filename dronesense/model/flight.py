@@ -159,6 +159,9 @@ class DetectRule:
         With `species`: the gas is sought in cubes, by what it takes out of the light.
     confusers : tuple of Signature
         Of a spectral rule: materials that may be mistaken for the target and are not sought.
+    variants : tuple of Signature
+        Beside `signature`: the same target as it ages, gets wet, or is lit from elsewhere. A pixel is the
+        target if it is like any of them.
     """
 
     target: str
@@ -176,6 +179,7 @@ class DetectRule:
     window_pixels: tuple[int, int] | None = None
     absorption: AbsorptionTable | None = None
     confusers: tuple[Signature, ...] = ()
+    variants: tuple[Signature, ...] = ()
 
     def __post_init__(self) -> None:
         if self.species is not None and self.signature is not None:
@@ -184,11 +188,20 @@ class DetectRule:
             raise ValueError(f"rule {self.target!r} needs a species, a signature, or a method without one")
         if self.absorption is not None and self.species is None:
             raise ValueError(f"rule {self.target!r} has a table of absorption, but no species")
+        if self.variants and self.signature is None:
+            raise ValueError(f"rule {self.target!r} has variants of a signature, but no signature")
+        if len({each.quantity for each in self.signatures}) > 1:
+            raise ValueError(f"rule {self.target!r} has signatures of several quantities")
         if not self.background:
             object.__setattr__(self, "background", "quantile" if self.lane == "gas" else "scene")
         if not self.method:
             default = {"gas": "peak", "spectral": "ace", "column": "column"}[self.lane]
             object.__setattr__(self, "method", default)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The signature and its variants; none for a rule without a signature."""
+        return () if self.signature is None else (self.signature, *self.variants)
 
     @property
     def lane(self) -> Literal["gas", "spectral", "column"]:
