@@ -58,15 +58,7 @@ def search(
     ValueError
         If the detector needs a signature, or there is no such background.
     """
-    detector: Detector = plugins.find("dronesense.detectors", rule.method)
-    if detector.needs_signature:
-        raise ValueError(f"rule {rule.target!r}: method {rule.method!r} needs a signature")
-    if detector.quantity not in (None, cube.quantity):
-        raise CalibrationError(
-            f"method {rule.method!r} (rule {rule.target!r}) needs {detector.quantity}, not {cube.quantity}",
-            where=cube.path,
-            fix="give the cube a panel (and a dark capture), or search a reflectance cube",
-        )
+    detector = _detector(cube, rule)
     with one_blas_thread():
         seen = in_front_of(cube, rule, ridge=ridge)
         known = backgrounds.estimate(seen, ridge=ridge)
@@ -84,7 +76,7 @@ def search(
         rate = DEFAULT_FALSE_ALARM_RATE if rule.false_alarm_rate is None else rule.false_alarm_rate
         threshold = tails.score_at(tail, rate)
     parameters: dict[str, object] = {
-        "meaning": MEANING if rule.method == "rx" else "differs from the background by its index",
+        "meaning": MEANING if rule.method == "rx" else "an index of its bands; what it is is not known",
         "background": rule.background,
         "ridge": known.ridge,
         "condition": known.condition,
@@ -112,12 +104,28 @@ def search(
     return score_map, tuple(replace(each, unit=detector.unit) for each in detections)
 
 
+def _detector(cube: SpectralCube, rule: DetectRule) -> Detector:
+    """Return the detector of *rule*, which must not need what the rule or the cube does not have."""
+    detector: Detector = plugins.find("dronesense.detectors", rule.method)
+    if detector.needs_signature:
+        raise ValueError(f"rule {rule.target!r}: method {rule.method!r} needs a signature")
+    if detector.quantity not in (None, cube.quantity):
+        raise CalibrationError(
+            f"method {rule.method!r} (rule {rule.target!r}) needs {detector.quantity}, not {cube.quantity}",
+            where=cube.path,
+            fix="give the cube a panel (and a dark capture), or search a reflectance cube",
+        )
+    return detector
+
+
 def in_front_of(cube: SpectralCube, rule: DetectRule, *, ridge: float) -> SpectralCube:
     """Return *cube* with the means that the rule's background has column by column or pixel by pixel."""
     if rule.background not in backgrounds.KINDS:
         raise ValueError(f"rule {rule.target!r}: background must be one of {backgrounds.KINDS}")
     if rule.background == "clusters" and (rule.signature is not None or rule.method != "rx"):
         raise ValueError('background = "clusters" is for method = "rx" without a signature')
+    if rule.background == "iterated" and rule.signature is None:
+        raise ValueError('background = "iterated" needs a signature: anomalies leave themselves out')
     if rule.background == "columns":
         if isinstance(cube.geometry, MapGrid):
             raise CoverageError(

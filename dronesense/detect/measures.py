@@ -162,14 +162,12 @@ asd: Final = Detector(
 )
 """Adaptive subspace detector: ACE for several signatures; with one signature it is ACE."""
 
-rx: Final = Detector(
-    "rx", "1", _distance, "squared Mahalanobis distance from the background", needs_signature=False
-)
+rx: Final = Detector("rx", "1", _distance, "Reed & Yu 1990, doi 10.1109/29.60107", needs_signature=False)
 """Anomalies of any kind: the distance from the background; what they are is not known. A signature, where
 there is one, decides only about look-alikes."""
 
 sid: Final = Detector(
-    "sid", "1", _information, "spectral information divergence: sum (p - q) (ln p - ln q), negative"
+    "sid", "1", _information, "Chang 2000, doi 10.1109/18.857802: sum (p - q) (ln p - ln q), negative"
 )
 """Spectral information divergence with its sign turned: 0 = equal shape."""
 
@@ -177,6 +175,6 @@ sid_sam: Final = Detector(
     "sid-sam",
     "1",
     _information_angle,
-    "divergence times the tangent of the angle, negative",
+    "Du et al. 2004, doi 10.1117/1.1766301: divergence times the tangent of the angle, negative",
 )
 """Divergence times the tangent of the spectral angle, with its sign turned: 0 = equal shape."""
