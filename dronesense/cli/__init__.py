@@ -1,7 +1,8 @@
 """Thin click commands, loaded lazily; the only room that talks to a person.
 
 stdout carries results, stderr the talk. Exit codes: 0 done, 1 bug, 2 usage, 3 no usable input, 4 done but
-some inputs were rejected, 5 input/output, 6 locked by another run, 130 interrupted.
+some inputs were rejected, 5 input/output, 6 locked by another run, 7 `verify` found
+something that does not fit, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ COMMANDS: Final = {
     "inspect": "Say what is in a flight folder or file; changes nothing.",
     "init": "Write a flight.toml for a folder.",
     "demo": "Write a synthetic flight in vendor formats and run it.",
+    "verify": "Hold products against run.json: changed, missing, added, signed by whom.",
     "view": "Write the map page anew: with people's decisions, or in another language.",
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",

@@ -189,7 +189,12 @@ def write(manifest: Mapping[str, Any], path: Path) -> None:
     OSError
         If the disk is full or the folder cannot be written.
     """
-    write_bytes(path, _dump(manifest, indent=1) + b"\n")
+    write_bytes(path, encode(manifest))
+
+
+def encode(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as the bytes of its file."""
+    return _dump(manifest, indent=1) + b"\n"
 
 
 def versions() -> dict[str, str]:
