@@ -13,6 +13,7 @@ import pytest
 
 import dronesense as ds
 from dronesense.detect import background, clusters, columns, local, spectral
+from dronesense.detect import tail as tails
 from dronesense.errors import CoverageError
 from dronesense.model import DetectRule
 
@@ -42,7 +43,7 @@ def rx(kind: str = "scene", **options: object) -> DetectRule:
     return DetectRule("anomaly", method="rx", background=kind, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", background.KINDS)
+@pytest.mark.parametrize("kind", ["scene", "columns", "local", "clusters"])
 def test_what_differs_is_found_and_not_named(kind: str) -> None:
     cube = scenes.cube_of(made(), NM, "counts")
     ((score, found),) = spectral.search(cube, [rx(kind, false_alarm_rate=1e-5)])
@@ -146,3 +147,26 @@ def test_a_flight_looks_for_anomalies_in_counts(tmp_path: Path) -> None:
     layer = ds.process(ds.open_flight(tmp_path))
     assert {each.target for each in layer.hotspots} == {"anomaly"}
     assert "what it is is not known" in str(layer.cubes[0].scores[0].parameters["meaning"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["scene", "columns", "clusters", pytest.param("local", marks=pytest.mark.slow)]
+)
+def test_stated_rates_of_anomalies_hold_on_other_lines(kind: str) -> None:
+    """Learned from every second band of ten lines, counted on the others, of five scenes; twice at most."""
+    above, pixels = np.zeros(2), 0
+    for seed in range(320, 325):
+        scene = scenes.scene(seed)
+        ((score, _),) = spectral.search(scene.cube, [rx(kind, threshold=1e30)])
+        turn = (np.arange(len(score.score)) // 10) % 2 == 0
+        for learn, count in ((turn, ~turn), (~turn, turn)):
+            known = tails.fit(score.score[learn], exclude=np.zeros_like(score.score[learn], dtype=bool))
+            rest = score.score[count][scene.away[count]]
+            rest = rest[np.isfinite(rest)]
+            above += [np.sum(rest >= tails.score_at(known, rate)) for rate in (1e-2, 1e-3)]
+            pixels += len(rest)
+        assert score.tail is not None
+        stated = tails.fit(score.score, exclude=np.zeros_like(score.score, dtype=bool))
+        assert score.tail.scale == stated.scale  # the search learns in the same way
+    ratio = above / pixels / np.array([1e-2, 1e-3])
+    assert ((ratio > 0.5) & (ratio < 2.0)).all(), ratio

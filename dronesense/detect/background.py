@@ -14,7 +14,7 @@ from dronesense.errors import CoverageError
 from dronesense.model import SpectralCube
 from dronesense.model.cube import fold
 
-KINDS: Final = ("scene", "columns", "local", "clusters")
+KINDS: Final = ("scene", "columns", "local", "clusters", "iterated")
 """Backgrounds of a spectral rule."""
 SAMPLE_PIXELS: Final = 65_536
 """Pixels of the strided sample, at most."""

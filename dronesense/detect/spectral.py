@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dronesense import plugins
 from dronesense.blocks import one_blas_thread, share_out, worker_count
-from dronesense.detect import anomaly, detectability, judging, regions, scoring
+from dronesense.detect import anomaly, detectability, iterated, judging, regions, scoring
 from dronesense.detect import background as backgrounds
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
@@ -158,6 +158,11 @@ def _search(
         whole = backgrounds.estimate(cube, ridge=ridge)
         tasks = _prepare(cube, whole, rules, matched)
         scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes)
+        told: dict[str, object] = {}
+        if rules[0].background == "iterated":
+            tasks, scores, told = _iterate(
+                cube, rules, matched, (tasks, scores), ridge=ridge, budget_bytes=budget_bytes
+            )
         drafts: list[_Draft | None] = [None] * len(tasks)
         distinct = {id(task.background): task.background for task in tasks}
         trials = {key: detectability.prepare(one) for key, one in distinct.items()}
@@ -167,6 +172,8 @@ def _search(
 
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
+        for each in done:
+            each.parameters.update(told)
         rivals = [_rivals(task, names, known) for task in tasks]
         judged = _judge(cube, tasks, done, scores, rivals, model_error)
         return with_shared_rates(
@@ -175,6 +182,33 @@ def _search(
                 for i, (task, one) in enumerate(zip(tasks, done, strict=True))
             ]
         )
+
+
+def _iterate(
+    cube: SpectralCube,
+    rules: Sequence[DetectRule],
+    matched: Sequence[tuple[Doubles, Doubles, NDArray[np.bool_]]],
+    first: tuple[list[Task], Scores],
+    *,
+    ridge: float,
+    budget_bytes: int,
+) -> tuple[list[Task], Scores, dict[str, object]]:
+    """Leave what scores high out of the background and score again, until the pixels stay the same."""
+    tasks, scores = first
+    excluded = np.zeros(scores.score.shape[1:], dtype=np.bool_)
+    rounds = 0
+    while rounds < iterated.MAX_ROUNDS:
+        known = [_tail(task, i, scores) for i, task in enumerate(tasks)]
+        found = iterated.high_pixels(scores.score, known)
+        if iterated.stable(excluded, found):
+            break
+        whole = iterated.without(cube, found, ridge=ridge, rounds=rounds + 1)
+        if whole is None:
+            break
+        excluded, rounds = found, rounds + 1
+        tasks = _prepare(cube, whole, rules, matched)
+        scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes)
+    return tasks, scores, {"excluded_pixels": int(excluded.sum()), "rounds": rounds}
 
 
 def _prepare(

@@ -224,6 +224,8 @@ class DetectTable(Table):
             raise ValueError(
                 'needs species (a gas rule), signature (a spectral rule), or a method without one: "rx"'
             )
+        if self.background == "iterated" and self.species is None and self.signature is None:
+            raise ValueError('background = "iterated" needs a signature')
         if self.signature in ("", []):
             raise ValueError("signature must name a file, or several")
         if self.window_pixels is not None:

@@ -148,7 +148,7 @@ class DetectRule:
         Of a gas rule: the rate that sets the threshold, or the threshold itself; duration of an event.
     background : str
         Of a gas rule: how the first background is drawn, ``"quantile"`` or a least-squares baseline. Of a
-        spectral rule: ``"scene"``, ``"columns"``, ``"local"`` or ``"clusters"``.
+        spectral rule: ``"scene"``, ``"columns"``, ``"local"``, ``"clusters"`` or ``"iterated"``.
     window_s : float or None
         Of a gas rule: window of the background; None: chosen.
     false_alarm_rate, threshold, min_pixels

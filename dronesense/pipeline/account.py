@@ -167,11 +167,13 @@ class Account:
             self._limits.append(f"{score.cube}: {limit['text']}")
         tested = int(np.count_nonzero(np.isfinite(score.score)))
         others = score.parameters.get("rejected_other_material", 0)
+        meaning = score.parameters.get("meaning")
         if np.isfinite(score.false_alarm_rate):
             self._false_alarms.append(
                 f"{score.target} in {score.cube}: {score.false_alarm_rate:.3g} per pixel, "
                 f"{score.false_alarm_rate * tested:.2g} expected by chance in {tested} pixels"
                 f"{f', {others} regions of another material left out' if others else ''}"
+                f"{f' ({meaning})' if meaning else ''}"
             )
 
     def _check_rate(self, rule: DetectRule, score: ScoreMap) -> None:
