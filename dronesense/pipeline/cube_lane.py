@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dronesense import plugins
 from dronesense.detect import spectral
 from dronesense.errors import CoverageError, DronesenseError
 from dronesense.hotspots import sightings
@@ -144,7 +145,8 @@ def _quantities(given: CubeInput, rules: Sequence[DetectRule]) -> list[CubeQuant
 def _quantity_of(rule: DetectRule) -> CubeQuantity | None:
     """Return the quantity that a rule's signature is to be sought in; absorption acts on radiance."""
     if rule.signature is None:
-        return None
+        asked: CubeQuantity | None = plugins.find("dronesense.detectors", rule.method).quantity
+        return asked
     quantity = rule.signature.quantity
     return "radiance" if quantity == "absorption" else quantity
 
