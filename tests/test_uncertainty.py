@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from dronesense.geotag.locate import locate_pixels
 from dronesense.geotag.poses import Poses
-from dronesense.geotag.uncertainty import Look, ce90, ellipse, error_budget, pixel_covariance
-from dronesense.model import Mount
+from dronesense.geotag.uncertainty import (
+    PASS_CORRELATION,
+    Look,
+    ce90,
+    ellipse,
+    error_budget,
+    pixel_covariance,
+)
+from dronesense.model import Clock, GroundPoints, Instrument, LineCamera, Mount, Terrain, Trajectory
 
 TO_GRID = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])  # x = east, y = north
 
@@ -214,3 +222,99 @@ def test_coverage_by_monte_carlo(name: str) -> None:
     inside = np.mean(np.hypot(*off.T) <= ce90(stated))
     assert 0.88 <= inside <= 0.92
     np.testing.assert_allclose(np.cov(off.T), stated, rtol=0.05, atol=0.05 * np.trace(stated))
+
+
+CRS = "EPSG:32633"
+START = (545_000.0, 5_216_000.0)
+"""Of the slope's middle, where its height is 300 m."""
+
+
+class Forward:
+    """A flight over a slope whose every assumption can be moved: the real forward path, seen from outside."""
+
+    def __init__(self, seed: int, rotation: str) -> None:
+        rng = np.random.default_rng(seed)
+        self.slope = rng.uniform(-0.4, 0.4, 2)
+        self.height, self.rotation = rng.uniform(20.0, 150.0), rotation
+        self.rpy = np.array([rng.uniform(-12, 12), rng.uniform(-12, 12), rng.uniform(0, 360)])
+        self.rate_deg_s = rng.uniform(-8.0, 8.0, 3)  # of the Euler angles
+        course = np.radians(self.rpy[2] + rng.uniform(-40.0, 40.0))  # crabbing
+        self.velocity = np.array([*(rng.uniform(3, 15) * np.array([np.cos(course), np.sin(course)])), 0.5])
+        self.boresight, self.lever = rng.uniform(-3.0, 3.0, 3), rng.uniform(-0.5, 0.5, 3)
+        self.tilt = rng.uniform(5.0, 25.0) if rotation.startswith("oblique") else 0.0
+        self.column = float(rng.integers(0, 41))
+
+    def place(self, shift: np.ndarray) -> GroundPoints:
+        """Locate with *shift* of position (3), angles (3), boresight (3), lever arm (3), clock, ground."""
+        from pyproj import Transformer
+
+        to_lonlat = Transformer.from_crs(CRS, "EPSG:4979", always_xy=True)
+        lon, lat, height = to_lonlat.transform(*START, 300.0)
+        time = np.arange(-20, 21) * 0.05
+        ned = np.outer(time, self.velocity) - np.array([0.0, 0.0, self.height]) + shift[:3]
+        # North, east, down to a place: radii of curvature of WGS84, exact enough over some meters.
+        s2, a, e2 = np.sin(np.radians(lat)) ** 2, 6378137.0, 0.0066943799901413165
+        north_r = a * (1 - e2) / (1 - e2 * s2) ** 1.5 + 300.0
+        east_r = (a / np.sqrt(1 - e2 * s2) + 300.0) * np.cos(np.radians(lat))
+        angles = self.rpy + np.outer(time, self.rate_deg_s) + shift[3:6]
+        n = len(time)
+        track = Trajectory(
+            time=10**18 + np.rint(time * 1e9).astype(np.int64),
+            lon=lon + np.degrees(ned[:, 1] / east_r),
+            lat=lat + np.degrees(ned[:, 0] / north_r),
+            height_m=height - ned[:, 2],
+            height_source_m=height - ned[:, 2],
+            height_ref="ellipsoid",
+            velocity_ned=np.tile(self.velocity, (n, 1)),
+            attitude=Rotation.from_euler("ZYX", angles[:, ::-1], degrees=True).as_quat()[:, [3, 0, 1, 2]],
+            std_ned_m=np.ones((n, 3)),
+            std_rpy_deg=np.ones((n, 3)),
+            fix=np.full(n, 2, dtype=np.uint8),
+            segment=np.zeros(n, dtype=np.int32),
+            clock=Clock("exact", 0.0),
+            reference_point="imu",
+            source="made",
+        )
+        across = np.linspace(-20.0, 20.0, 41)
+        mount = Mount(
+            rotation=self.rotation,
+            boresight_deg=tuple(self.boresight + shift[6:9]),
+            lever_arm_m=tuple(self.lever + shift[9:12]),
+            sigma_boresight_deg=1.0,
+            sigma_lever_arm_m=1.0,
+            tilt_deg=self.tilt,
+        )
+        spec = LineCamera(41, np.column_stack([across, np.zeros(41)]))
+        side = np.array([-1.0, 1.0]) * 400.0
+        ground = 300.0 + shift[13] + self.slope[0] * side[None, :] - self.slope[1] * side[:, None]
+        transform = (800.0, 0.0, START[0] - 800.0, 0.0, -800.0, START[1] + 800.0)
+        late = 10**18 + round(shift[12] * 1e9)
+        lines = late + np.arange(-2, 3) * 20_000_000
+        return locate_pixels(
+            [[2.0, self.column]],
+            line_time=lines,
+            trajectory=track,
+            instrument=Instrument("camera", "line_scan", spec, mount, ""),
+            terrain=Terrain(ground, transform, CRS, 1.0, "slope"),
+            crs=CRS,
+            clock_sigma_s=1.0,
+        )
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rotation", ["nadir", "nadir-90", "oblique"])
+def test_every_jacobian_is_the_derivative_of_the_forward_path(seed: int, rotation: str) -> None:
+    flight = Forward(seed, rotation)
+    points = flight.place(np.zeros(14))
+    shared = points.shared[0]
+    navigation = shared[:, :6] / np.sqrt(PASS_CORRELATION)  # the part of passes, scaled to all
+    stated = np.hstack([navigation, shared[:, 6:]])
+    step = np.repeat([0.02, 0.02, 0.02, 0.02, 0.01, 0.05], [3, 3, 3, 3, 1, 1])
+    found = np.empty((2, 14))
+    for i, size in enumerate(step):
+        moved = [flight.place(sign * size * np.eye(14)[i]) for sign in (1.0, -1.0)]
+        found[:, i] = [(getattr(moved[0], c)[0] - getattr(moved[1], c)[0]) / (2.0 * size) for c in "xy"]
+    still = np.arange(14) != 12
+    np.testing.assert_allclose(found[:, still], stated[:, still], rtol=1e-3, atol=1e-3)
+    # The clock: angular rates are means over 0.2 s while they turn with the body, m/s.
+    np.testing.assert_allclose(found[:, 12], stated[:, 12], atol=0.06)

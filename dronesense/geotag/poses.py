@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,14 @@ One step: a camera that starts navigation and image together also ends them toge
 lies up to a step beyond the last navigation sample (Resonon: 4.4 ms at 200 Hz)."""
 LINE_GAP: Final = 1.5
 """Lines farther apart than this many median periods have lines missing between them."""
+RATE_BASE_S: Final = 0.2
+"""Angular rates are means over about this time: neighboring samples of a fast log differ by noise."""
+NOISE_SAMPLES: Final = 100
+"""So many samples before and after the asked times tell how much of a log's error is white."""
+LEAST_NOISE_SAMPLES: Final = 30
+"""Fewer samples tell nothing of the noise."""
+WHITE_LIMIT: Final = 1.5
+"""Second differences of more than so many times the variance that the stated error explains are motion."""
 _TINY_RAD: Final = 1e-12
 
 Floats = NDArray[np.float64]
@@ -39,11 +47,14 @@ class Poses:
     velocity_ned : (k, 3) float64
         m/s: as logged, else from the positions.
     rate : (k, 3) float64
-        Angular velocity about the body axes, rad/s.
+        Angular velocity about the body axes, rad/s; means over :data:`RATE_BASE_S`.
     std_ned_m, std_rpy_deg : (k, 3) float64
-        Standard uncertainties; NaN when unknown.
+        Standard uncertainties; NaN when unknown. Between samples smaller by what interpolation averages.
     ok : (k,) bool
         True where the trajectory covers the time.
+    slow : (k, 6) float64 or None
+        Part of the variances of `std_ned_m` and `std_rpy_deg` that does not jump from sample to sample: the
+        drift of receivers and filters, which two passes of a flight may have in common. None: not known.
     """
 
     time: NDArray[np.int64]
@@ -56,13 +67,15 @@ class Poses:
     std_ned_m: Floats
     std_rpy_deg: Floats
     ok: NDArray[np.bool_]
+    slow: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.time)
 
     def take(self, index: NDArray[np.intp]) -> Poses:
         """Return the poses at *index*."""
-        return Poses(*(getattr(self, field.name)[index] for field in fields(self)))
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Poses(**{name: None if part is None else part[index] for name, part in parts.items()})
 
     @property
     def rotation(self) -> Floats:
@@ -178,16 +191,15 @@ def interpolate(trajectory: Trajectory, time: NDArray[np.int64], *, max_gap_s: f
     lon = np.where(ok, np.mod(lon0 + fraction * step + 180.0, 360.0) - 180.0, np.nan)
     lon = np.where(ok & (fraction == 0.0), lon0, lon)
 
-    seconds = (trajectory.time[stop] - trajectory.time[start]) / NS_PER_S
-    seconds[start == stop] = np.nan
     q0 = trajectory.attitude[start]
     turn = _rotation_vector(q0, trajectory.attitude[stop])
     f = fraction[:, None]
     attitude = np.where(f == 0.0, q0, np.where(f == 1.0, trajectory.attitude[stop], _turn(q0, f * turn)))
     attitude[~ok] = np.nan
-    rate = turn / seconds[:, None]
+    rate = _rate(trajectory, start, stop)
     rate[~ok] = np.nan
 
+    calm, slow = _interpolated_noise(trajectory, start, stop, fraction)
     velocity = between(trajectory.velocity_ned)
     missing = np.flatnonzero(ok & ~np.isfinite(velocity).all(axis=1))
     velocity[missing] = _velocity(trajectory, start[missing], stop[missing])
@@ -199,9 +211,10 @@ def interpolate(trajectory: Trajectory, time: NDArray[np.int64], *, max_gap_s: f
         attitude,
         velocity,
         rate,
-        between(trajectory.std_ned_m),
-        between(trajectory.std_rpy_deg),
+        between(trajectory.std_ned_m) * calm[:, :3],
+        between(trajectory.std_rpy_deg) * calm[:, 3:],
         ok,
+        slow,
     )
 
 
@@ -226,6 +239,87 @@ def _brackets(
     fraction = (time - nodes[start]) / np.maximum(nodes[stop] - nodes[start], 1)
     inside = (fraction >= -EXTRAPOLATION_SAMPLES) & (fraction <= 1.0 + EXTRAPOLATION_SAMPLES)
     return start, stop, fraction, (usable[start] & inside) | alone | alone_at_end
+
+
+def _rate(trajectory: Trajectory, start: NDArray[np.intp], stop: NDArray[np.intp]) -> Floats:
+    """Return the mean angular velocity (k, 3) about the body axes around intervals of a trajectory, rad/s.
+
+    Over :data:`RATE_BASE_S` or the interval, whichever is longer, within the segment.
+    """
+    time, segment = trajectory.time, trajectory.segment
+    seconds = (time[stop] - time[start]) / NS_PER_S
+    reach = (np.maximum(0.5 * (RATE_BASE_S - seconds), 0.0) * NS_PER_S).astype(np.int64)
+    first = np.searchsorted(time, time[start] - reach, side="left")
+    last = np.searchsorted(time, time[stop] + reach, side="right") - 1
+    first = np.where(segment[first] == segment[start], first, start)
+    last = np.where(segment[last] == segment[stop], last, stop)
+    seconds = (time[last] - time[first]) / NS_PER_S
+    seconds[start == stop] = np.nan
+    turn = _rotation_vector(trajectory.attitude[first], trajectory.attitude[last])
+    return np.asarray(turn / seconds[:, None])
+
+
+def _interpolated_noise(
+    trajectory: Trajectory, start: NDArray[np.intp], stop: NDArray[np.intp], fraction: Floats
+) -> tuple[Floats, Floats]:
+    """Return what interpolation leaves of the stated errors, and the slow part of what is left; (k, 6) each.
+
+    Of north, east, down, roll, pitch, yaw: standard deviation over the stated one, and variance over all of
+    the variance. Between two samples with independent errors the variance is ``(1 - f)² + f²`` of one
+    sample's; with a common error it stays. How much of the error jumps from sample to sample is seen in the
+    log: white noise of variance w² gives second differences of variance 6 w² and of covariance -4 w² with
+    the next. Smooth motion and slow errors raise that covariance, so that w² is not taken for too large.
+    """
+    if not len(start):
+        return np.ones((0, 6)), np.ones((0, 6))
+    first, last = int(start.min()) - NOISE_SAMPLES, int(stop.max()) + NOISE_SAMPLES
+    white = _white_share(trajectory, slice(max(first, 0), min(last, len(trajectory.time))))
+    inside = np.clip(fraction, 0.0, 1.0)[:, None]
+    left = 1.0 - white * (1.0 - (1.0 - inside) ** 2 - inside**2)
+    return np.sqrt(left), (1.0 - white) / left
+
+
+def _white_share(trajectory: Trajectory, near: slice) -> Floats:
+    """Return the part (6,) of the stated variances that is independent from sample to sample."""
+    time = trajectory.time[near]
+    steps = np.diff(time)
+    if len(time) < LEAST_NOISE_SAMPLES:
+        return np.zeros(6)
+    even = (np.diff(trajectory.segment[near]) == 0) & (steps < LINE_GAP * np.median(steps))
+    height = np.nan_to_num(trajectory.height_m[near])
+    lon, lat = trajectory.lon[near], trajectory.lat[near]
+    axes = geodesy.ned_axes(lon[:1], lat[:1])[0]
+    place = geodesy.to_ecef(lon, lat, height)
+    rotation = quaternion_to_matrix(trajectory.attitude[near])
+    forward = rotation[:, :, 0]
+    rpy = np.column_stack(
+        [
+            np.arctan2(rotation[:, 2, 1], rotation[:, 2, 2]),
+            -np.arcsin(np.clip(forward[:, 2], -1.0, 1.0)),
+            np.arctan2(forward[:, 1], forward[:, 0]),
+        ]
+    )
+    rpy[1:] = rpy[0] + np.cumsum(np.mod(np.diff(rpy, axis=0) + np.pi, 2.0 * np.pi) - np.pi, axis=0)
+    values = np.column_stack([place @ axes, np.degrees(rpy)])
+    stated = np.column_stack([trajectory.std_ned_m[near], trajectory.std_rpy_deg[near]]) ** 2
+    bend = np.diff(values, n=2, axis=0)
+    bend[~(even[1:] & even[:-1])] = np.nan
+    return _white_part(bend, stated)
+
+
+def _white_part(bend: Floats, stated: Floats) -> Floats:
+    """Return white over stated variance (m,) from second differences *bend* (n, m); 0 where it is unknown."""
+    pairs = bend[1:] * bend[:-1]
+    out = np.zeros(bend.shape[1])
+    for i in range(bend.shape[1]):
+        own, next_ = bend[:, i], pairs[:, i]
+        own, next_ = own[np.isfinite(own)], next_[np.isfinite(next_)]
+        variance = float(np.median(stated[:, i]))
+        if len(next_) < LEAST_NOISE_SAMPLES or not variance > 0.0:
+            continue
+        if np.mean(own**2) <= WHITE_LIMIT * 6.0 * variance:
+            out[i] = np.clip(-np.mean(next_) / (4.0 * variance), 0.0, 1.0)
+    return out
 
 
 def _velocity(trajectory: Trajectory, start: NDArray[np.intp], stop: NDArray[np.intp]) -> Floats:

@@ -23,8 +23,15 @@ from dronesense.model import Mount
 UNIFORM_VARIANCE: Final = 1.0 / 12.0
 """Variance of a uniform distribution of width 1."""
 
-SHARED_ERRORS: Final = 8
-"""Errors that are the same in every strip: boresight and lever arm (3 each), clock, height of the ground."""
+SHARED_ERRORS: Final = 14
+"""Errors that are the same in every strip: what passes have in common of position and attitude, boresight and
+lever arm (3 each), clock, height of the ground."""
+PASS_CORRELATION: Final = 0.4
+"""Correlation of slow navigation errors between two passes of a flight.
+
+Logs state how large their errors are, not how long they last. A Gauss-Markov error of correlation time tau,
+10 to 600 s, has between passes 20 to 300 s apart a correlation ``exp(-gap / tau)`` whose mean, both evenly in
+their logarithm, is 0.40."""
 PROBABILITY: Final = 0.9
 _RATIO_NODES: Final = 401  # table of K over 0..1; linear interpolation is good to 2e-6
 _QUADRATURE_NODES: Final = 400
@@ -190,9 +197,10 @@ class Budget:
     Parameters
     ----------
     navigation : (k, 2, 6) float64
-        Shift by one standard deviation of north, east, down, roll, pitch, yaw.
-    shared : (k, 2, 8) float64
-        The same for boresight (3), lever arm (3), clock and height of the ground: the same in every strip.
+        Shift by one standard deviation of north, east, down, roll, pitch, yaw: what each pass has for itself.
+    shared : (k, 2, 14) float64
+        The same for what passes share: the part of navigation (6) that lasts, boresight (3), lever arm (3),
+        clock and, last, height of the ground.
     pixel : (k, 2, 2) float64
         Covariance of the place of a target within its pixel: independent from pixel to pixel.
     """
@@ -262,11 +270,15 @@ def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigm
     up = terrain_sigma_m * -look.normal[:, 2:]
     shared.append((look.to_grid @ (look.direction * up / descent)[:, :, None])[..., 0])
 
+    lasting = np.zeros((len(poses), 6)) if poses.slow is None else PASS_CORRELATION * poses.slow
+    drift = np.stack(navigation, axis=-1)
+    shared = [*np.moveaxis(drift * np.sqrt(lasting)[:, None, :], -1, 0), *shared]
+
     down = ground_speed * look.line_s[:, None]
     if look.row_step is not None:
         down = down + ground(look.distance_m[:, None] * look.row_step)
     edges = np.stack([ground(look.distance_m[:, None] * look.pixel_step), down], axis=-1)
-    return Budget(np.stack(navigation, axis=-1), np.stack(shared, axis=-1), _spread(edges))
+    return Budget(drift * np.sqrt(1.0 - lasting)[:, None, :], np.stack(shared, axis=-1), _spread(edges))
 
 
 def _rpy_axes(rotation: Floats) -> tuple[Floats, Floats, Floats]:
