@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from dronesense import geodesy, plugins
 from dronesense.calibrate.clock import shift_track
-from dronesense.detect import background, gas_background, gas_statistics
 from dronesense.errors import DronesenseError, ManifestError, ReadError, did_you_mean
 from dronesense.geodesy.geoid import GeoidGrid
 from dronesense.geotag import course, heights
 from dronesense.manifest import spans, track, wind
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.cubes import CubeOpener
-from dronesense.manifest.discover import DETECTOR, GAS, SIGNATURE, TRAJECTORY
+from dronesense.manifest.discover import GAS, SIGNATURE, TRAJECTORY
+from dronesense.manifest.rules import RuleOpener
 from dronesense.manifest.schema import (
-    DEFAULT_FALSE_ALARM_RATE,
-    DEFAULT_FALSE_ALARMS_PER_HOUR,
-    MAX_VARIANTS,
     CalibrationTable,
     CubeTable,
-    DetectTable,
     EmissionTable,
     GasTable,
     Manifest,
@@ -33,7 +29,6 @@ from dronesense.manifest.schema import (
 from dronesense.model import (
     CameraCalibration,
     CubeInput,
-    DetectRule,
     EmissionRule,
     Flight,
     GasCalibration,
@@ -41,14 +36,17 @@ from dronesense.model import (
     IngestReport,
     InputFile,
     Instrument,
+    MapGrid,
     Signature,
     Terrain,
     TrackOptions,
     Trajectory,
     Wind,
 )
-from dronesense.readers import absorption_table, csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
 from dronesense.readers.instrument import with_clock
+
+T = TypeVar("T")
 
 
 class Opener:
@@ -58,6 +56,7 @@ class Opener:
         self.root = root
         self.manifest = manifest
         self.where = file or root
+        self.discovered = file is None
         own = root / manifest.calibration.path
         if manifest.calibration != CalibrationTable() and not own.is_dir():
             raise ManifestError(
@@ -77,6 +76,13 @@ class Opener:
             signature=self._signature,
             track=TrackOptions() if manifest.track is None else track.options(manifest.track, None),
         )
+        self.rules = RuleOpener(
+            where=self.where,
+            catalog=self.catalog,
+            one=self._one,
+            used=self._used,
+            signature=self._signature,
+        )
         if file is not None:
             self._used(file, "manifest")
 
@@ -84,9 +90,9 @@ class Opener:
         """Read everything and put it together; *whole*: refuse what holds neither gas nor cube."""
         manifest = self.manifest
         self._check_crs()
-        trajectory = self._trajectory()
+        trajectory, refused = self._unless_discovered(self._trajectory, "track")
         geoid = self._geoid(trajectory)
-        terrain = self._terrain(trajectory, geoid)
+        terrain, _ = self._unless_discovered(lambda: self._terrain(trajectory, geoid), "terrain")
         if trajectory is not None and manifest.track is not None:
             trajectory, remarks = heights.to_ellipsoid(
                 trajectory, height_ref=manifest.track.height_ref, terrain=terrain, geoid=geoid
@@ -98,9 +104,12 @@ class Opener:
         start = None if trajectory is None else int(trajectory.time[0])
         gas = [gas for table in manifest.gas for gas in self._each(table, start, self._gas)]
         cubes = [cube for table in manifest.cube for cube in self._each(table, start, self._cube)]
-        rules = [self._rule(table, number) for number, table in enumerate(manifest.detect)]
+        rules = [self.rules.rule(table, number) for number, table in enumerate(manifest.detect)]
         emissions = [self._emission(table) for table in manifest.emission]
         self.warnings += spans.remarks(trajectory, gas, cubes)
+        placed = any(isinstance(each.cube.geometry, MapGrid) for each in cubes)
+        if refused is not None and whole and not placed:
+            raise refused
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
             raise ReadError(
@@ -127,6 +136,20 @@ class Opener:
             settings=settings,
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
+
+    def _unless_discovered(
+        self, read: Callable[[], T | None], what: str
+    ) -> tuple[T | None, DronesenseError | None]:
+        """Return what *read* gives; of a folder without a manifest it may fail, and the rest goes on."""
+        try:
+            return read(), None
+        except DronesenseError as error:
+            if not self.discovered:
+                raise
+            table = self.manifest.track if what == "track" else self.manifest.terrain
+            named = getattr(table, "path", what)
+            self.rejected.append((named if isinstance(named, str) else ", ".join(named), str(error)))
+            return None, error
 
     # -- books --
 
@@ -355,29 +378,6 @@ class Opener:
         assert isinstance(signature, Signature)
         return signature
 
-    def _variants(self, names: str | Sequence[str], number: int) -> list[Signature]:
-        """Return the signatures of a target: one of each file, or several of one that holds its variants."""
-        key = f"[[detect]] number {number + 1}, signature"
-        found: list[Signature] = []
-        for name in [names] if isinstance(names, str) else names:
-            path = self.catalog.signature_file(name) or self._one(name, key)
-            members, report = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)).read_all(path)
-            self._used(path, "signature", report)
-            found += members
-        if len(found) > MAX_VARIANTS:
-            raise ManifestError(
-                f"{key}: {len(found)} spectra are a library, not {MAX_VARIANTS} variants of one target",
-                where=self.where,
-                fix="take out those of the target: dronesense signatures import",
-            )
-        if len({each.quantity for each in found}) > 1:
-            raise ManifestError(
-                f"{key}: the signatures are of several quantities",
-                where=self.where,
-                fix="give signatures of one quantity, e.g. all in reflectance",
-            )
-        return found
-
     def _check_crs(self) -> None:
         crs = self.manifest.flight.crs
         if crs == "auto":
@@ -392,72 +392,6 @@ class Opener:
             raise ManifestError(
                 f'[flight] crs = "{crs}" is not in meters', where=self.where, fix='use "auto" or a UTM zone'
             )
-
-    def _column_rule(self, table: DetectTable, number: int) -> DetectRule:
-        """Return a rule that seeks a gas in cubes."""
-        path = self._one(str(table.absorption), f"[[detect]] number {number + 1}, absorption")
-        absorption, report = absorption_table.read(path, species=str(table.species))
-        self._used(path, "absorption", report)
-        rate = table.false_alarm_rate
-        if rate is None and table.threshold is None:
-            rate = DEFAULT_FALSE_ALARM_RATE
-        return DetectRule(
-            table.target,
-            species=table.species,
-            absorption=absorption,
-            false_alarm_rate=rate,
-            threshold=table.threshold,
-            min_pixels=table.min_pixels,
-        )
-
-    def _rule(self, table: DetectTable, number: int) -> DetectRule:
-        if table.absorption is not None:
-            return self._column_rule(table, number)
-        spectral = table.species is None
-        methods = plugins.names(DETECTOR) if spectral else gas_statistics.METHODS
-        for key, chosen, known in (
-            ("method", table.method, methods),
-            ("background", table.background, background.KINDS if spectral else gas_background.STARTS),
-        ):
-            if chosen is not None and chosen not in known:
-                raise ManifestError(
-                    f'[[detect]] number {number + 1}, {key} = "{chosen}" is not known'
-                    f"{did_you_mean(chosen, known)}",
-                    where=self.where,
-                    fix=f"use one of: {', '.join(known)}",
-                )
-        if table.background == "clusters" and (table.signature is not None or table.method != "rx"):
-            raise ManifestError(
-                f'[[detect]] number {number + 1}: background = "clusters" is for method = "rx" alone',
-                where=self.where,
-                fix='use background = "scene", "columns" or "local" with a signature',
-            )
-        values = {key: value for key, value in msgspec.to_builtins(table).items() if value is not None}
-        if table.signature is not None:
-            values["signature"], *others = self._variants(table.signature, number)
-            values["variants"] = tuple(others)
-            values["confusers"] = tuple(
-                self._signature(
-                    self.catalog.signature_file(each)
-                    or self._one(each, f"[[detect]] number {number + 1}, confusers"),
-                    "signature",
-                )
-                for each in table.confusers or ()
-            )
-            if table.threshold is None:
-                values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
-        elif spectral:
-            if plugins.find(DETECTOR, table.method or "").needs_signature:
-                raise ManifestError(
-                    f'[[detect]] number {number + 1}: method = "{table.method}" needs a signature',
-                    where=self.where,
-                    fix='set signature = "...", or method = "rx" for anomalies of any kind',
-                )
-            if table.threshold is None:
-                values.setdefault("false_alarm_rate", DEFAULT_FALSE_ALARM_RATE)
-        elif table.threshold_sigma is None:
-            values.setdefault("false_alarms_per_hour", DEFAULT_FALSE_ALARMS_PER_HOUR)
-        return DetectRule(**values)
 
     def _emission(self, table: EmissionTable) -> EmissionRule:
         mass = table.molar_mass_g_mol
