@@ -74,8 +74,11 @@ class Poses:
 
     def take(self, index: NDArray[np.intp]) -> Poses:
         """Return the poses at *index*."""
-        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Poses(**{name: None if part is None else part[index] for name, part in parts.items()})
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            part = getattr(self, field.name)
+            moved[field.name] = None if part is None else part[index]
+        return Poses(**moved)
 
     @property
     def rotation(self) -> Floats:
