@@ -9,8 +9,10 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model import showing
 from dronesense.model.checks import freeze
 from dronesense.model.radiometry import CameraSettings
+from dronesense.model.region import Region
 
 CubeQuantity = Literal["counts", "radiance", "reflectance"]
 CUBE_QUANTITIES: Final = ("counts", "radiance", "reflectance")
@@ -210,6 +212,19 @@ class SpectralCube:
         rows, bands, cols = self.shape
         return f"<SpectralCube {self.name}: {rows} rows, {bands} bands, {cols} columns, {self.quantity}>"
 
+    def _repr_html_(self) -> str:
+        rows, bands, cols = self.shape
+        center = self.bands.center_nm[np.isfinite(self.bands.center_nm)]
+        facts = {
+            "file": self.path,
+            "instrument": self.instrument,
+            "size": f"{rows} rows, {bands} bands ({int(self.bands.good.sum())} good), {cols} columns",
+            "wavelengths": showing.span(center.min(), center.max(), "nm") if center.size else "not known",
+            "quantity": self.quantity,
+            "steps": "; ".join(self.history),
+        }
+        return showing.card(f"Cube {self.name}", facts)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Rows, bands, columns."""
@@ -226,3 +241,20 @@ class SpectralCube:
     def spectrum(self, row: int, col: int) -> NDArray[np.float32]:
         """Return the (bands,) spectrum of one pixel."""
         return self.source.read(row, row + 1)[0][0, :, col]
+
+    def rgb(self, *, max_side: int = 800) -> NDArray[np.float64]:
+        """Return a picture, (rows, cols, 3): every n-th pixel, stretched to 0..1; NaN where not valid.
+
+        True color where the bands allow it, otherwise last, middle and first good band.
+        """
+        from dronesense.model import colors
+
+        if max_side < 1:
+            raise ValueError(f"max_side must be at least 1, not {max_side}")
+        step = -(-max(self.shape[0], self.shape[2]) // max_side)
+        bands, _ = colors.rgb_bands(self.bands)
+        return colors.stretched(*colors.decimated(self, bands, rows=range(0, self.shape[0], step), step=step))
+
+    def region(self, rows: tuple[int, int], samples: tuple[int, int]) -> Region:
+        """Return the pixels of *rows* and *samples*, both half-open (first, stop)."""
+        return Region(self, rows, samples)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model import showing
 from dronesense.model.checks import freeze
 
 
@@ -84,6 +85,18 @@ class ScoreMap:
 
     def __post_init__(self) -> None:
         freeze(self, np.float32, (None, None), "score")
+
+    def _repr_html_(self) -> str:
+        known = self.score[np.isfinite(self.score)]
+        facts = {
+            "method": self.method,
+            "pixels": f"{known.size} of {self.score.size} with a score",
+            "scores": showing.span(float(known.min()), float(known.max()), self.unit) if known.size else "",
+            "threshold": float(self.threshold),
+            "over it": int((known >= self.threshold).sum()),
+            "false-alarm rate stated": self.false_alarm_rate if np.isfinite(self.false_alarm_rate) else "",
+        }
+        return showing.card(f"Scores of {self.target} in {self.cube}", facts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dronesense.model import showing
 from dronesense.model.absorption import AbsorptionTable
 from dronesense.model.calibration import CameraCalibration, GasCalibration
 from dronesense.model.cube import SpectralCube
@@ -306,3 +307,15 @@ class Flight:
         return (
             f"<Flight {self.id}: {len(self.gas)} gas files, {len(self.cubes)} cubes, {len(self.rules)} rules>"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "track": "none" if self.trajectory is None else self.trajectory,
+            "gas": "; ".join(f"{each.species} ({len(each)} samples)" for g in self.gas for each in g.series),
+            "cubes": len(self.cubes),
+            "looked for": ", ".join(rule.target for rule in self.rules) or "nothing",
+            "not used": f"{len(self.rejected)} rejected, {len(self.ignored)} ignored",
+        }
+        said = (*self.warnings, *(f"{path}: {why}" for path, why in self.rejected))
+        below = showing.table(["file", "role"], [(each.path, each.role) for each in self.inputs])
+        return showing.card(f"Flight {self.id}", facts, warnings=said, below=below)

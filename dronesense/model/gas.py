@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model import showing
 from dronesense.model.checks import freeze, strictly_increasing
 
 GasQuantity = Literal["mole_fraction", "column", "relative"]
@@ -157,6 +158,20 @@ class GasSeries:
 
     def __repr__(self) -> str:
         return f"<GasSeries {self.species} of {self.source}: {len(self)} samples, {self.level}, {self.unit}>"
+
+    def _repr_html_(self) -> str:
+        known = self.value[self.valid]
+        facts = {
+            "file": self.source,
+            "instrument": self.instrument,
+            "samples": f"{known.size} of {len(self)} without a flag",
+            "from": showing.moment(self.time[0]) if len(self) else "",
+            "to": showing.moment(self.time[-1]) if len(self) else "",
+            "values": showing.span(known.min(), known.max(), self.unit) if known.size else "none",
+            "level": self.level,
+            "steps": "; ".join(self.history),
+        }
+        return showing.card(f"Gas {self.species}", facts)
 
     @property
     def unit(self) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from dronesense import plugins
+from dronesense.model import showing
 from dronesense.model.checks import freeze
 from dronesense.model.cube import SpectralCube
 from dronesense.model.detection import Detection, ScoreMap
@@ -230,6 +231,15 @@ class GasTrace:
     threshold: float = float("nan")
     detections: tuple[Detection, ...] = ()
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "file": self.series.source,
+            "samples": len(self.series),
+            "threshold": f"{self.threshold:.4g} sigma" if np.isfinite(self.threshold) else "not searched",
+            "events": len(self.detections),
+        }
+        return showing.card(f"Gas trace {self.series.species}", facts)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CubeView:
@@ -339,6 +349,26 @@ class HotspotLayer:
 
     def __repr__(self) -> str:
         return f"<HotspotLayer {self.flight}: {len(self)} hotspots, {len(self.warnings)} warnings>"
+
+    def _repr_html_(self) -> str:
+        headings = ["id", "target", "kind", "score", "lon", "lat", "ce90_m", "status"]
+        rows = [
+            (
+                h.id,
+                h.target,
+                h.kind,
+                float(h.score),
+                f"{h.lon:.6f}",
+                f"{h.lat:.6f}",
+                float(h.ce90_m),
+                h.status,
+            )
+            for h in self.hotspots
+        ]
+        facts = {"hotspots": len(self), "are": "indications for a follow-up, not proof"}
+        said = (*self.warnings, *(f"{path}: {why}" for path, why in self.rejected))
+        below = showing.table(headings, rows)
+        return showing.card(f"Hotspots of {self.flight}", facts, warnings=said, below=below)
 
     def __iter__(self) -> Iterator[Hotspot]:
         return iter(self.hotspots)

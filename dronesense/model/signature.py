@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model import showing
 from dronesense.model.checks import freeze
 
 SignatureQuantity = Literal["reflectance", "radiance", "counts", "absorption"]
@@ -76,6 +77,20 @@ class Signature:
             raise ValueError("value must be finite")
         if any(not low < high for low, high in self.gaps_nm):
             raise ValueError("gaps_nm must be pairs (low, high)")
+
+    def _repr_html_(self) -> str:
+        unit = "(band number)" if self.by_band else "nm"
+        facts = {
+            "quantity": self.quantity,
+            "points": len(self.value),
+            "range": showing.span(self.wavelength_nm[0], self.wavelength_nm[-1], unit),
+            "values": showing.span(self.value.min(), self.value.max(), ""),
+            "source": self.source,
+            "license": self.license,
+            "file": self.file,
+            "entry": self.entry,
+        }
+        return showing.card(f"Signature {self.name}", facts)
 
     def in_bands(
         self, *, center_nm: NDArray[np.float64], fwhm_nm: NDArray[np.float64]

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.model import showing
 from dronesense.model.checks import freeze, strictly_increasing, within
 from dronesense.model.instrument import Instrument
 
@@ -193,3 +194,16 @@ class Trajectory:
 
     def __repr__(self) -> str:
         return f"<Trajectory {self.source}: {len(self)} samples, heights: {self.height_ref}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "samples": len(self),
+            "from": showing.moment(self.time[0]),
+            "to": showing.moment(self.time[-1]),
+            "longitudes": showing.span(self.lon.min(), self.lon.max(), "deg"),
+            "latitudes": showing.span(self.lat.min(), self.lat.max(), "deg"),
+            "heights": self.height_ref,
+            "position of": self.reference_point,
+            "steps": "; ".join(self.history),
+        }
+        return showing.card(f"Track {self.source}", facts)
