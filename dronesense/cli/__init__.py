@@ -19,11 +19,15 @@ from dronesense.cli.failures import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, expl
 
 COMMANDS: Final = {
     "run": "Process flights: products with hotspots, scores and a run manifest.",
+    "ingest": "Copy a card with hashes and a line in the custody log; the card is never written.",
     "inspect": "Say what is in a flight folder or file; changes nothing.",
     "init": "Write a flight.toml for a folder.",
     "demo": "Write a synthetic flight in vendor formats and run it.",
     "verify": "Hold products against run.json: changed, missing, added, signed by whom.",
+    "sign": "Sign run.json, and with it every product.",
+    "evidence": "Pack a run for a case file, keep the custody log, make keys.",
     "view": "Write the map page anew: with people's decisions, or in another language.",
+    "report": "Write the report for printing anew: with people's decisions, or in another language.",
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
     "geometry": "Write where the pixels of push-broom cubes lie: IGM, GLT, observation, pictures.",
