@@ -210,6 +210,13 @@ def test_a_run_finds_all_variants(tmp_path: Path, signature: str) -> None:
     found = np.stack([(4_790_000.0 - np.array(y)) / 2.0, (np.array(x) - 600_000.0) / 2.0], axis=1) - 0.5
     away = np.abs(found[:, None] - (places + 1)).max(axis=2).min(axis=0)
     assert away.max() < 1.0
+    shown = json.loads((tmp_path / "out" / "spectra.json").read_bytes())
+    by_place = {row["properties"]["id"]: place for row, place in zip(features, found, strict=True)}
+    for hotspot, (each, *_) in shown.items():
+        nearest = np.abs(places + 1 - by_place[hotspot]).max(axis=1)
+        if nearest.min() < 1.0:  # full pixels: the one of the two variants that lies there is shown
+            pixel, sought = np.array(each["pixel"], float), np.array(each["signature"], float)
+            assert np.corrcoef(pixel, sought)[0, 1] > 0.95
     inputs = json.loads((tmp_path / "out" / "run.json").read_bytes())["inputs"]
     named = [each["path"] for each in inputs if each["role"] == "signature"]
     assert named == [each.strip(' "[]') for each in signature.split(",")]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dronesense.detect import matching
 from dronesense.errors import DronesenseError
-from dronesense.model import CubeView, Detection, DetectRule, Hotspot, HotspotSpectrum
+from dronesense.model import CubeView, Detection, DetectRule, Hotspot, HotspotSpectrum, Signature
 
 MAX_HOTSPOTS: Final = 300
 """The best ones; each costs the reading of some lines."""
@@ -100,18 +100,29 @@ def _spectrum(
         good=cube.bands.good,
         pixel=values[row - first, :, col].astype(np.float64),
         background=background,
-        signature=_signature(view, rule),
+        signature=_signature(view, None if rule is None else _sought(view, detection, rule)),
         fill=detection.value if detection.unit == "fraction" else float("nan"),
     )
 
 
-def _signature(view: CubeView, rule: DetectRule | None) -> NDArray[np.float64]:
+def _sought(view: CubeView, detection: Detection, rule: DetectRule) -> Signature | None:
+    """Return the signature of *rule* that *detection* is of; the search names it where there are several."""
+    own = [each for each in view.detections if each.target == detection.target]
+    place = next((i for i, each in enumerate(own) if each is detection), -1)
+    named = [each.parameters.get("variant") for each in view.scores if each.target == detection.target]
+    names = named[0] if len(named) == 1 and isinstance(named[0], list) else []
+    if 0 <= place < len(names) == len(own):
+        return next((each for each in rule.signatures if each.name == names[place]), rule.signature)
+    return rule.signature
+
+
+def _signature(view: CubeView, sought: Signature | None) -> NDArray[np.float64]:
     """Return what was looked for in the bands of the cube, NaN where it is not known."""
     nothing = np.full(len(view.cube.bands), np.nan)
-    if rule is None or rule.signature is None:
+    if sought is None:
         return nothing
     try:
-        value, _, covered = matching.signature_in_bands(rule.signature, view.cube)
+        value, _, covered = matching.signature_in_bands(sought, view.cube)
     except DronesenseError:
         return nothing
     return np.where(covered, value, np.nan)
