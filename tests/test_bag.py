@@ -11,7 +11,6 @@ import zipfile
 from pathlib import Path
 from types import ModuleType
 
-import bagit
 import pytest
 
 from dronesense.cli import run_cli
@@ -35,6 +34,13 @@ def run(tmp_path: Path) -> verify.Sealed:
     return verify.open_run(sibling("evidence_runs").run(flight))
 
 
+def peer() -> ModuleType:
+    """Return bagit, which needs setuptools and is not everywhere."""
+    found = pytest.importorskip("bagit", exc_type=ImportError)
+    assert isinstance(found, ModuleType)
+    return found
+
+
 def unpacked(archive: Path) -> Path:
     place = archive.with_suffix("")
     with zipfile.ZipFile(archive) as opened:
@@ -47,13 +53,14 @@ def unpacked(archive: Path) -> Path:
 def test_bagit_and_sha256sum_agree_and_notice_one_byte_more(run: verify.Sealed, tmp_path: Path) -> None:
     assert run_cli(["evidence", "pack", str(run.folder), "-o", str(tmp_path / "case.zip")]) == 0
     root = unpacked(tmp_path / "case.zip")
-    assert bagit.Bag(str(root)).validate() is True
     tool = shutil.which("sha256sum")
     if tool is not None:
         for name in ("manifest-sha256.txt", "tagmanifest-sha256.txt"):
             subprocess.run([tool, "--strict", "-c", name], cwd=root, check=True, capture_output=True)
     assert (root / "data/custody.jsonl").read_bytes() == (run.folder.parent / custody.NAME).read_bytes()
     assert run_cli(["verify", str(root / "data"), "--chain"]) == 0
+    bagit = peer()
+    assert bagit.Bag(str(root)).validate() is True
     with (root / "data/products/track.geojson").open("ab") as stream:
         stream.write(b" ")
     with pytest.raises(bagit.BagValidationError):
@@ -81,7 +88,6 @@ def test_awkward_names_are_replaced_and_told(run: verify.Sealed, tmp_path: Path)
         (run.folder / name).write_bytes(bytes([number]))
     packed = bag.pack(run, tmp_path / "a.zip")
     root = unpacked(tmp_path / "a.zip")
-    assert bagit.Bag(str(root)).validate() is True
     told = {each.name: each for each in packed}
     assert len({each.path for each in packed}) == len(packed)
     for number, name in enumerate(names):
@@ -89,6 +95,7 @@ def test_awkward_names_are_replaced_and_told(run: verify.Sealed, tmp_path: Path)
         assert (root / told[name].path).read_bytes() == bytes([number])
     graph = json.loads((root / "data/ro-crate-metadata.json").read_bytes())["@graph"]
     assert {"100%.txt", "a%0Ab.txt"} <= {each.get("alternateName") for each in graph}
+    assert peer().Bag(str(root)).validate() is True
 
 
 def test_crate_links_inputs_program_and_products(run: verify.Sealed, tmp_path: Path) -> None:
