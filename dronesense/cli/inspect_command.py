@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED
+from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment, marked
 
 SHOWN_GAPS = 5
 LISTED = ("gaps", "sources", "history", "assumptions")
 """Entries with a line for each of their parts."""
+BLOCKS = (
+    (marked("Gas series"), "gas"),
+    (marked("Cube"), "cubes"),
+    (marked("Rule"), "rules"),
+    (marked("Input"), "inputs"),
+)
+"""Heading and key of the lists."""
 TOLD_BELOW = ("warnings",)
 """Entries of an input that stand at the end of the text, with those of the whole flight."""
 
@@ -25,14 +34,23 @@ TOLD_BELOW = ("warnings",)
 )
 @click.option("--tz", help='Zone of a single log in local time: "UTC", "+05:00", "Asia/Almaty".')
 @click.option("--source", help='Position source of a single log: "POS", "GPS[1]", ...')
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Language of headings; default: by LANG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(path: Path, date: dt.datetime | None, tz: str | None, source: str | None, as_json: bool) -> int:
+def command(
+    path: Path,
+    date: dt.datetime | None,
+    tz: str | None,
+    source: str | None,
+    lang: str | None,
+    as_json: bool,
+) -> int:
     """Say what is at PATH: spans, gaps, pairing, the calibration that would be used. Changes nothing."""
     from dronesense.errors import ReadError
     from dronesense.manifest import discover, open_file, open_flight
 
     alone = path.is_file() and path.suffix.lower() != ".toml"
     given = {"date": date and date.date().isoformat(), "tz": tz, "source": source}
+    language = lang or from_environment(os.environ)
     answers = {key: value for key, value in given.items() if value}
     if answers and not alone:
         raise click.UsageError("--date, --tz and --source are for a single log; a flight has its flight.toml")
@@ -41,10 +59,10 @@ def command(path: Path, date: dt.datetime | None, tz: str | None, source: str | 
     except ReadError:
         if path.is_dir() and not (path / "flight.toml").exists():
             for name, reason in discover(path).ignored:
-                click.echo(f"Ignored: {name}: {reason}", err=True)
+                click.echo(f"{catalog(language).gettext('Ignored')}: {name}: {reason}", err=True)
         raise
     plan = describe(flight)
-    click.echo(json.dumps(plan, indent=2, allow_nan=False) if as_json else as_text(plan))
+    click.echo(json.dumps(plan, indent=2, allow_nan=False) if as_json else as_text(plan, language=language))
     return EXIT_SOME_REJECTED if flight.rejected else EXIT_DONE
 
 
@@ -214,13 +232,14 @@ def _rule(rule: Any) -> dict[str, Any]:
     }
 
 
-def as_text(plan: dict[str, Any]) -> str:
-    """Return the plan for a person."""
-    lines = [f"Flight {plan['flight']}"]
+def as_text(plan: dict[str, Any], *, language: str = SOURCE) -> str:
+    """Return the plan for a person; headings in *language*, the rest as ``--json`` has it."""
+    _ = catalog(language).gettext
+    lines = [f"{_('Flight')} {plan['flight']}"]
 
     def block(title: str, entry: dict[str, Any] | None) -> None:
         if not entry:
-            lines.append(f"{title}: none")
+            lines.append(f"{title}: {_('none')}")
             return
         lines.append(f"{title}:")
         for key, value in entry.items():
@@ -233,12 +252,12 @@ def as_text(plan: dict[str, Any]) -> str:
                 for number, text in enumerate(texts if many else [plain]):
                     lines.append(f"    {'' if number else key.replace('_', ' '):<22} {text}")
 
-    block("Track", plan["track"])
-    block("Terrain", plan["terrain"])
-    for title, key in (("Gas series", "gas"), ("Cube", "cubes"), ("Rule", "rules"), ("Input", "inputs")):
+    block(_("Track"), plan["track"])
+    block(_("Terrain"), plan["terrain"])
+    for title, key in BLOCKS:
         for entry in plan[key]:
-            block(title, entry)
-    lines += [f"Warning: {warning}" for warning in plan["warnings"]]
-    lines += [f"Rejected: {each['path']}: {each['reason']}" for each in plan["rejected"]]
-    lines += [f"Ignored: {each['path']}: {each['reason']}" for each in plan["ignored"]]
+            block(_(title), entry)
+    lines += [f"{_('Warning')}: {warning}" for warning in plan["warnings"]]
+    for title, key in ((_("Rejected"), "rejected"), (_("Ignored"), "ignored")):
+        lines += [f"{title}: {each['path']}: {each['reason']}" for each in plan[key]]
     return "\n".join(lines)

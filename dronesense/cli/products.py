@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dronesense.errors import EvidenceError
+from dronesense.languages import SOURCE, catalog
 from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
@@ -71,10 +72,13 @@ class Outcome:
         return {"schema": 1, **asdict(self)}
 
 
-def make_products(path: Path, directory: Path, *, progress: Progress = no_progress) -> Outcome:
+def make_products(
+    path: Path, directory: Path, *, progress: Progress = no_progress, language: str = SOURCE
+) -> Outcome:
     """Open the flight at *path*, process it, and put its products into *directory*.
 
     The folder appears complete or not at all; an older run's products stay until the new ones are whole.
+    *language* is that of page and report; data files know none.
 
     Raises
     ------
@@ -102,7 +106,9 @@ def make_products(path: Path, directory: Path, *, progress: Progress = no_progre
         layer = process(flight, progress=progress)
         statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
         layer = dataclasses.replace(layer, statements=statements)
-        _write(flight, layer, folder, progress)
+        _write(flight, layer, folder, progress, language)
+        before = evidence.run_manifest(flight, layer, folder, inputs=inputs)
+        _report(flight, layer, folder, before, language)
         manifest = evidence.run_manifest(
             flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC), inputs=inputs
         )
@@ -133,7 +139,7 @@ def file_name(*parts: str) -> str:
     return "__".join(re.sub(r"[^\w.-]+", "_", part).strip("._") or "_" for part in parts)
 
 
-def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
+def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress, language: str) -> None:
     from dronesense import plot
     from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track, view
 
@@ -194,11 +200,28 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for product in (folder / layers.HOTSPOTS_NAME, *sorted(styled)):
         side_style.write_side_style(product)
     step()
-    view.write(tables, folder / view.NAME, about=_about(flight, layer, folder))
+    about = _about(flight, layer, folder, language)
+    view.write(tables, folder / view.NAME, about=about, language=language)
     step()
 
 
-def _about(flight: Flight, layer: HotspotLayer, folder: Path) -> About:
+def _report(
+    flight: Flight, layer: HotspotLayer, folder: Path, manifest: dict[str, Any], language: str
+) -> None:
+    """Write the report of the products in *folder*, with their hashes by *manifest*."""
+    from dronesense.writers import layers, report
+
+    report.write(
+        layers.from_path(folder),
+        folder / report.NAME,
+        about=_about(flight, layer, folder, language),
+        manifest=manifest,
+        quicklooks=sorted((folder / "quicklooks").glob("*.png")),
+        language=language,
+    )
+
+
+def _about(flight: Flight, layer: HotspotLayer, folder: Path, language: str) -> About:
     from dronesense.writers import layers, spectra, words
     from dronesense.writers.view import About
 
@@ -206,7 +229,7 @@ def _about(flight: Flight, layer: HotspotLayer, folder: Path) -> About:
     return About(
         run=str(layer.statements["run_id"]),
         layer_sha256=hashlib.sha256((folder / layers.HOTSPOTS_NAME).read_bytes()).hexdigest(),
-        statements=words.statements(layer.statements),
+        statements=words.statements(layer.statements, translate=catalog(language).gettext),
         warnings=layer.warnings,
         rejected=layer.rejected,
         ignored=flight.ignored,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 import click
 
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
+from dronesense.languages import LANGUAGES, SOURCE, from_environment
 
 
 @click.command("run")
@@ -21,20 +24,35 @@ from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
 @click.option(
     "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once."
 )
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    help="Language of messages, page and report; default: messages by LANG, page and report in English.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(flights: tuple[Path, ...], output: Path | None, jobs: int, as_json: bool) -> int:
+def command(
+    flights: tuple[Path, ...], output: Path | None, jobs: int, lang: str | None, as_json: bool
+) -> int:
     """Process each FLIGHT: a folder, with or without flight.toml, or a TOML file.
 
     Products are complete or absent. Hotspots are indications with their limits, never proof.
     """
-    return run_flights(list(flights), output=output, jobs=jobs, as_json=as_json)
+    return run_flights(list(flights), output=output, jobs=jobs, as_json=as_json, language=lang)
 
 
-def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json: bool) -> int:
-    """Run all flights, print what came out, and return the exit code."""
-    from dronesense.cli.products import Outcome, make_products
+def run_flights(
+    flights: list[Path], *, output: Path | None, jobs: int, as_json: bool, language: str | None = None
+) -> int:
+    """Run all flights, print what came out, and return the exit code.
+
+    Without a *language*, messages follow the environment; products never do: same flight, same bytes.
+    """
+    from dronesense.cli import products
+    from dronesense.cli.products import Outcome
     from dronesense.cli.talk import Talk, cautions, summary
 
+    make_products = partial(products.make_products, language=language or SOURCE)
+    spoken = language or from_environment(os.environ)
     several = len(flights) > 1
     targets = [_target(flight, output, several) for flight in flights]
     outcomes: list[Outcome] = []
@@ -43,10 +61,10 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
     def finished(outcome: Outcome) -> None:
         outcomes.append(outcome)
         codes.append(EXIT_SOME_REJECTED if outcome.rejected else EXIT_DONE)
-        for line in cautions(outcome):
+        for line in cautions(outcome, language=spoken):
             click.echo(f"{outcome.flight}: {line}" if several else line, err=True)
         if not as_json:
-            click.echo(summary(outcome))
+            click.echo(summary(outcome, language=spoken))
 
     if jobs > 1 and several:
         from concurrent.futures import ProcessPoolExecutor
@@ -65,7 +83,7 @@ def run_flights(flights: list[Path], *, output: Path | None, jobs: int, as_json:
     else:
         for flight, target in zip(flights, targets, strict=True):
             try:
-                with Talk() as talk:
+                with Talk(language=spoken) as talk:
                     outcome = make_products(flight, target, progress=talk.progress)
                 finished(outcome)
             except Exception as error:

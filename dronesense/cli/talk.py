@@ -9,23 +9,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dronesense.cli.products import Outcome
+from dronesense.geodesy import places
+from dronesense.languages import SOURCE, catalog, marked
 from dronesense.writers import words
 
 STAGES: Final = {
-    "open": "Reading the flight",
-    "gas": "Gas series",
-    "cube": "Spectral cubes",
-    "merge": "Merging",
-    "write": "Writing products",
+    "open": marked("Reading the flight"),
+    "gas": marked("Gas series"),
+    "cube": marked("Spectral cubes"),
+    "merge": marked("Merging"),
+    "write": marked("Writing products"),
 }
 SHOWN: Final = 20
 """Hotspots listed on the terminal; all stand in the products."""
+BEST: Final = 3
+"""Of them with a place in MGRS, for the radio."""
 
 
 class Talk:
     """Progress bars on stderr; silent when stderr is not a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, language: str = SOURCE) -> None:
+        self._say = catalog(language).gettext
         console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -48,51 +53,77 @@ class Talk:
     def progress(self, stage: str, done: int, total: int) -> None:
         """Show that *done* of *total* steps of *stage* are finished."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(STAGES.get(stage, stage), total=total)
+            self._tasks[stage] = self._bars.add_task(self._say(STAGES.get(stage, stage)), total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
 
-def _number(value: Any, pattern: str) -> str:
-    return "-" if value is None else format(value, pattern)
-
-
 def _hotspot_line(rank: int, each: dict[str, Any]) -> str:
-    size = "-" if each["value"] is None else f"{each['value']:.3g} {each['unit']}"
-    if each["value"] is not None and each["value_sigma"] is not None:
-        size = f"{each['value']:.3g} ± {each['value_sigma']:.2g} {each['unit']}"
     return (
         f"{rank:>3}  {each['target'][:16]:<16} {each['kind']:<8} {each['lat']:>11.6f} {each['lon']:>12.6f}"
-        f"  ±{_number(each['ce90_m'], '.1f'):>7} m  {_number(each['score'], '.3g'):>7}"
-        f"  {_number(each['q_value'], '.1e'):>8}  {each['n_passes']:>6}  {size}"
+        f"  ±{words.number(each['ce90_m'], '.1f'):>7} m  {words.number(each['score'], '.3g'):>7}"
+        f"  {words.number(each['q_value'], '.1e'):>8}  {each['n_passes']:>6}  {words.size(each)}"
     )
 
 
-def cautions(outcome: Outcome) -> list[str]:
+def cautions(outcome: Outcome, *, language: str = SOURCE) -> list[str]:
     """Return what a person must know before trusting the result, a line each."""
-    return [f"Warning: {warning}" for warning in outcome.warnings]
+    title = catalog(language).gettext("Warning")
+    return [f"{title}: {warning}" for warning in outcome.warnings]
 
 
-def summary(outcome: Outcome) -> str:
-    """Return the summary of a run, in plain words."""
+def summary(outcome: Outcome, *, language: str = SOURCE) -> str:
+    """Return the summary of a run, in plain words: what was found, how sure, what was left out, what next."""
+    said = catalog(language)
+    _ = said.gettext
     count = len(outcome.hotspots)
-    lines = [
-        f"Flight {outcome.flight}: {count} hotspot{'' if count == 1 else 's'} (indications, not proof)",
-        "",
-    ]
+    title = said.ngettext(
+        "Flight %(flight)s: %(count)d hotspot (indications, not proof)",
+        "Flight %(flight)s: %(count)d hotspots (indications, not proof)",
+        count,
+    )
+    lines = [title % {"flight": outcome.flight, "count": count}, ""]
     if count:
-        lines.append(
-            f"  #  {'target':<16} {'kind':<8} {'lat':>11} {'lon':>12}  error 90 %"
-            f"  {'score':>7}  {'q-value':>8}  passes  size"
-        )
-        lines += [_hotspot_line(rank, each) for rank, each in enumerate(outcome.hotspots[:SHOWN], 1)]
-        if count > SHOWN:
-            lines.append(f"     ... and {count - SHOWN} more in hotspots.geojson")
-        lines.append("")
-    lines += [f"{title}: {text}" for title, text in words.statements(outcome.statements)]
+        lines += [*_listed(outcome, _), ""]
+    told = words.statements(outcome.statements, translate=_)
+    lines += [f"{name}: {text}" for name, text in told]
     for path, reason in outcome.rejected:
-        lines.append(f"Not used: {path}: {reason.removeprefix(f'{path}: ')}")
+        lines.append(f"{_('Not used')}: {path}: {reason.removeprefix(f'{path}: ')}")
     if outcome.ignored:
-        lines.append(f"Ignored: {len(outcome.ignored)} files (reasons in run.json, or `dronesense inspect`)")
-    lines.append(f"Products in {outcome.directory} (run {outcome.run_id}):")
+        text = _("Ignored: %(count)d files (reasons in run.json, or `dronesense inspect`)")
+        lines.append(text % {"count": len(outcome.ignored)})
+    lines.append(f"{_('What to do next')}: {_next_step(count, _)}")
+    text = _("Products in %(directory)s (run %(run)s):")
+    lines.append(text % {"directory": outcome.directory, "run": outcome.run_id})
     lines += [f"  {file}" for file in outcome.files]
     return "\n".join(lines)
+
+
+def _listed(outcome: Outcome, _: words.Translate) -> list[str]:
+    """Return the table of the hotspots, and the places of the best as a radio carries them."""
+    count = len(outcome.hotspots)
+    heading = (
+        f"  #  {_('target'):<16} {_('kind'):<8} {_('lat'):>11} {_('lon'):>12}  {_('error 90 %')}"
+        f"  {_('score'):>7}  {_('q-value'):>8}  {_('passes')}  {_('size')}"
+    )
+    lines = [heading]
+    lines += [_hotspot_line(rank, each) for rank, each in enumerate(outcome.hotspots[:SHOWN], 1)]
+    if count > SHOWN:
+        lines.append("     " + _("... and %(count)d more in hotspots.geojson") % {"count": count - SHOWN})
+    named = [
+        f"{rank}: {grid}"
+        for rank, each in enumerate(outcome.hotspots[:BEST], 1)
+        if (grid := places(each["lon"], each["lat"]).get("MGRS"))
+    ]
+    return [*lines, f"{_('The best in MGRS')}: {', '.join(named)}"] if named else lines
+
+
+def _next_step(count: int, _: words.Translate) -> str:
+    if count:
+        return _(
+            "look at view.html; check the best ones on the ground or by a sample; then "
+            "`dronesense hotspots confirm` or `reject`. report.html is made for printing."
+        )
+    return _(
+        "nothing found does not say that nothing is there: compare what was looked at and the limits above "
+        "with what you seek."
+    )

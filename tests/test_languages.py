@@ -1,0 +1,220 @@
+"""Messages in every language: complete, with the same placeholders; the reader of .po files."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import pytest
+
+import dronesense
+from dronesense.cli import products, run_cli, talk
+from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment, po
+from dronesense.writers import columns, words
+
+PACKAGE = Path(dronesense.__file__).parent
+OTHERS = [language for language in LANGUAGES if language != SOURCE]
+PLACEHOLDER = re.compile(r"%(?:\(\w+\)[sd]|.)")
+
+
+def used() -> set[str]:
+    """Return every message id: of the template, of calls in the code, and headings of columns."""
+    template = PACKAGE.joinpath("writers", "page", "report.html.jinja").read_text("utf-8")
+    environment = jinja2.Environment(extensions=["jinja2.ext.i18n"])
+    ids: set[str] = {column.alias for column in columns.HOTSPOT}
+    for _, _, found in environment.extract_translations(template):  # type: ignore[attr-defined]
+        texts = found if isinstance(found, tuple) else (found,)
+        ids |= {text for text in texts if isinstance(text, str)}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                name = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                if name in ("_", "gettext", "ngettext", "marked"):
+                    constants = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                    ids |= {text for text in constants if isinstance(text, str)}
+    return ids
+
+
+def entries(language: str) -> po.Catalog:
+    text = resources.files("dronesense.languages").joinpath(f"{language}.po").read_text("utf-8")
+    found = po.parse(text)
+    del found[("",)]
+    return found
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_message_is_there_and_none_is_left_over(language: str) -> None:
+    ids = used()
+    assert len(ids) > 100
+    assert {text for key in entries(language) for text in key} == ids
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_placeholders_are_those_of_the_source_and_no_text_is_empty(language: str) -> None:
+    for key, forms in entries(language).items():
+        for form in forms:
+            assert form.strip(), key
+            percent = "%(" in key[0] or "%%" in key[0]
+            if percent:
+                assert sorted(PLACEHOLDER.findall(form)) == sorted(PLACEHOLDER.findall(key[-1])), key
+
+
+@pytest.mark.parametrize(
+    ("language", "words_by_count"),
+    [
+        ("en", {1: "hotspot ", 2: "hotspots", 5: "hotspots"}),
+        ("ru", {1: "1 очаг ", 2: "2 очага", 5: "5 очагов", 11: "11 очагов", 21: "21 очаг ", 104: "очага"}),
+        ("kk", {1: "1 ошақ", 5: "5 ошақ"}),
+    ],
+)
+def test_numbers_take_the_form_of_the_language(language: str, words_by_count: dict[int, str]) -> None:
+    for count, expected in words_by_count.items():
+        text = catalog(language).ngettext(
+            "Flight %(flight)s: %(count)d hotspot (indications, not proof)",
+            "Flight %(flight)s: %(count)d hotspots (indications, not proof)",
+            count,
+        )
+        assert expected in text % {"flight": "f", "count": count}
+
+
+def test_an_unknown_language_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="en, ru, kk"):
+        catalog("de")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "en"), ({"LANG": ""}, "en"), ({"LANG": "C.UTF-8"}, "en"), ({"LANG": "de_DE"}, "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "ru"), ({"LANG": "kk"}, "kk"), ({"LC_ALL": "kk_KZ", "LANG": "ru_RU"}, "kk"),
+        ({"LC_MESSAGES": "ru-RU", "LANG": "en_US"}, "ru"), ({"LC_ALL": "", "LANG": "ru"}, "ru"),
+    ],
+)  # fmt: skip
+def test_the_terminal_follows_the_environment(environment: dict[str, str], expected: str) -> None:
+    assert from_environment(environment) == expected
+
+
+# --- .po ------------------------------------------------------------------------------------------------
+
+
+def test_po_texts_are_put_together_and_unescaped() -> None:
+    text = '# c\nmsgid ""\n"a\\n"\n"b\\"c\\\\"\nmsgstr "d\\te"\n\n'
+    text += 'msgid "x"\nmsgid_plural "xs"\nmsgstr[0] "1"\nmsgstr[1] "2"\n'
+    assert po.parse(text) == {('a\nb"c\\',): ("d\te",), ("x", "xs"): ("1", "2")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'msgid "a"\n',
+        'msgid "a"\nmsgstr "b"\nmsgid "a"\nmsgstr "c"\n',
+        'msgid "a"\nmsgstr "b"\nmsgstr "c"\n',
+        'msgid "a"\nmsgid_plural "as"\nmsgstr "b"\n',
+        'msgctxt "a"\nmsgid "a"\nmsgstr "b"\n',
+        'msgid "a\nmsgstr "b"\n',
+        '"a"\n',
+        'msgid "a\\x41"\nmsgstr "b"\n',
+        "hello\n",
+    ],
+)
+def test_what_is_no_po_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"line \d+"):
+        po.parse(text)
+
+
+def test_the_catalog_is_that_of_gettext_tools(tmp_path: Path) -> None:
+    """The peer: GNU msgfmt, where it is installed, compiles the same catalog."""
+    import gettext
+    import shutil
+
+    if shutil.which("msgfmt") is None:
+        pytest.skip("msgfmt is not installed")
+    for language in OTHERS:
+        source, target = PACKAGE / "languages" / f"{language}.po", tmp_path / f"{language}.mo"
+        subprocess.run(["msgfmt", "--check", str(source), "-o", str(target)], check=True)
+        with target.open("rb") as stream:
+            peer = gettext.GNUTranslations(stream)
+        assert peer._catalog == catalog(language)._catalog  # type: ignore[attr-defined]
+
+
+# --- the terminal ---------------------------------------------------------------------------------------
+
+ROW = {
+    "target": "цель", "kind": "gas", "lat": 43.25, "lon": 76.9, "ce90_m": 2.8, "score": 9.0, "q_value": None,
+    "n_passes": 3, "value": 4.1, "value_sigma": None, "unit": "ppm",
+}  # fmt: skip
+
+
+def outcome(rows: list[dict[str, object]]) -> products.Outcome:
+    return products.Outcome(
+        flight="f", run_id="r", directory="d", files=["view.html"], hotspots=rows,
+        statements={"looked_at": "2 of 3 cubes"}, warnings=["w ± 1"], rejected=[("a.bin", "a.bin: broken")],
+        ignored=[("b.txt", "no reader")],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_summary_says_what_was_found_how_sure_what_not_and_what_next(language: str) -> None:
+    _ = catalog(language).gettext
+    text = talk.summary(outcome([ROW] * 30), language=language)
+    assert "43.250000" in text
+    assert " 1: 43TFH" in text  # 654 km east in zone 43: column F; 4790 km north: row H
+    assert f"{_('Looked at')}: 2 of 3 cubes" in text
+    assert f"{_('Not used')}: a.bin: broken" in text
+    assert "reject" in text
+    assert "10" in next(line for line in text.splitlines() if "hotspots.geojson" in line)
+    empty = talk.summary(outcome([]), language=language)
+    assert "reject" not in empty
+    assert f"{_('What to do next')}: " in empty
+    assert talk.cautions(outcome([]), language=language) == [f"{_('Warning')}: w ± 1"]
+
+
+def test_tables_of_numbers_are_told_in_words() -> None:
+    told = {
+        "radiometry": [{"cube": "a.hdr", "steps": ["x", "y"], "sigma": [0.1] * 9, "noise": {"median": 0.5}}]
+    }
+    assert words.statements(told) == [("Radiometry", "a.hdr: steps x, y; noise (median 0.5)")]
+    assert words.statements(told, translate=catalog("ru").gettext)[0][0] == "Радиометрия"
+    assert words.statements({"new_thing": 1}) == [("New thing", "1")]
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"), [("en", "cp866"), ("ru", "cp866"), ("kk", "cp1252"), ("ru", "ascii")]
+)
+def test_legacy_consoles_do_not_stop_the_summary(language: str, encoding: str) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_languages as t; from dronesense.cli import "
+        "prepare_environment as p, talk; p(); print(talk.summary(t.outcome([t.ROW]), language=sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), language],
+        capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if encoding == "cp866" and language == "ru":
+        assert "очаг" in done.stdout.decode("cp866")
+
+
+def test_inspect_speaks_the_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "DJI_0001.SRT"
+    path.write_text(
+        "1\n00:00:00,000 --> 00:00:01,000\nHOME(9.0,48.0) 2026.06.14 10:00:00\nGPS(9.0001,48.0001,12) "
+        "BAROMETER:10.0\n\n2\n00:00:01,000 --> 00:00:02,000\nHOME(9.0,48.0) 2026.06.14 10:00:01\n"
+        "GPS(9.0002,48.0002,12) BAROMETER:10.5\n",
+        "utf-8",
+    )
+    assert run_cli(["inspect", str(path), "--tz", "UTC", "--lang", "kk"]) == 0
+    assert "Ұшу жолы:" in capsys.readouterr().out
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    assert run_cli(["inspect", str(path), "--tz", "UTC"]) == 0
+    assert "Трек:" in capsys.readouterr().out
