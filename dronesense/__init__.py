@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from dronesense.pipeline import process
 
 __version__ = "0.1.0"
-__all__ = ["DronesenseError", "open_flight", "process"]
+__all__ = ["DronesenseError", "open_flight", "process", "tune"]
 
 _HOME = {
     "DronesenseError": "dronesense.errors",
     "open_flight": "dronesense.manifest",
     "process": "dronesense.pipeline",
+    "tune": "dronesense.plot.tuning",
 }
 
 

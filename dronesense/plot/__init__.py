@@ -79,7 +79,7 @@ def cube_quicklook(view: CubeView, path: Path) -> None:
     picture = colors.stretched(*colors.decimated(view.cube, bands, rows=range(0, rows, step), step=step))
     picture = np.nan_to_num(picture, nan=NO_DATA_GRAY)
     scores = view.scores[:MAX_SCORE_PANELS]
-    with _style():
+    with style():
         figure, axes = _panels(picture.shape[0] / picture.shape[1], len(scores))
         axes[0].imshow(picture, interpolation="nearest", extent=(-0.5, cols - 0.5, rows - 0.5, -0.5))
         quantity = view.cube.quantity
@@ -108,7 +108,7 @@ def series_quicklook(trace: GasTrace, path: Path, *, title: str = "") -> None:
 
     series = trace.series
     searched = trace.z is not None
-    with _style():
+    with style():
         figure = Figure(figsize=SERIES_INCHES, dpi=DPI, layout="constrained")
         ratios = [2.0, 1.0] if searched else [1.0]
         axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
@@ -143,7 +143,7 @@ def calibration_quicklook(
     from matplotlib.figure import Figure
 
     parts = 1 + (standards is not None) + (response is not None)
-    with _style():
+    with style():
         figure = Figure(
             figsize=(SERIES_INCHES[0], 0.5 * SERIES_INCHES[1] * parts), dpi=DPI, layout="constrained"
         )
@@ -204,7 +204,7 @@ def signature_quicklook(target: SignatureSet, path: Path) -> None:
     from matplotlib.figure import Figure
 
     first = target.members[0]
-    with _style():
+    with style():
         figure = Figure(figsize=(SERIES_INCHES[0], 0.7 * SERIES_INCHES[1]), dpi=DPI, layout="constrained")
         ax = figure.subplots()
         for member in target.members:
@@ -376,7 +376,7 @@ def _time_axis(ax: Axes, time: NDArray[np.int64]) -> None:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Draw with matplotlib's own defaults, whatever this machine's matplotlibrc says."""
     import matplotlib as mpl
 
