@@ -89,7 +89,7 @@ def _opened(path: Path) -> Any:
             if source.width * source.count * np.dtype(source.dtypes[0]).itemsize > MAX_ROW_BYTES:
                 raise ReadError("has rows longer than any product of ours", where=path)
             yield source
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, ValueError, SystemError) as error:  # ValueError: text not in UTF-8
         raise ReadError(f"is not a GeoTIFF that can be decoded ({error})", where=path) from error
 
 
