@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,9 @@ def test_without_manifest_and_hotspots_it_says_so(made: layers.Layers, tmp_path:
     text = write(empty, tmp_path / "report.html", about=None, manifest=None)
     assert "nothing is there" in text
     assert "Nothing in this run has a place." in text
-    odd = {name: "x" for name in MANIFEST}
+    odd = dict.fromkeys(MANIFEST, "x")
     assert "Nothing is said" in write(made, tmp_path / "odd.html", manifest=odd)
-    worse = {name: [1, None, {"path": None}] for name in MANIFEST}
+    worse = {name: [1, None, {"path": None, "role": name}] for name in MANIFEST}
     assert "<h2>" in write(made, tmp_path / "worse.html", manifest=worse)
 
 
@@ -185,12 +186,11 @@ def test_large_pictures_are_made_smaller_and_others_left_out(folder: Path, tmp_p
     assert small is not None
     assert len(small) <= report.QUICKLOOK_BYTES
     (tmp_path / "small.png").write_bytes(small)
-    with (
-        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
-        rasterio.open(tmp_path / "small.png") as found,
-    ):
-        assert (found.height, found.width) == (300, 250)
-        assert found.read(1).mean() == pytest.approx(127.0, abs=2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "small.png") as found:
+            assert (found.height, found.width) == (300, 250)
+            assert found.read(1).mean() == pytest.approx(127.0, abs=2.0)
     assert shrunk(path, 10**7) == path.read_bytes()
     for name, data in (("a.png", b"GIF89a"), ("b.png", path.read_bytes()[:5000] + b"x" * 400_000)):
         (tmp_path / name).write_bytes(data)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dronesense.errors import EvidenceError
-from dronesense.languages import SOURCE, catalog
+from dronesense.languages import SOURCE
 from dronesense.manifest import open_flight
 from dronesense.model import Flight, HotspotLayer
 from dronesense.pipeline import process
@@ -200,7 +200,7 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for product in (folder / layers.HOTSPOTS_NAME, *sorted(styled)):
         side_style.write_side_style(product)
     step()
-    about = _about(flight, layer, folder, language)
+    about = _about(flight, layer, folder)
     view.write(tables, folder / view.NAME, about=about, language=language)
     step()
 
@@ -214,14 +214,14 @@ def _report(
     report.write(
         layers.from_path(folder),
         folder / report.NAME,
-        about=_about(flight, layer, folder, language),
+        about=_about(flight, layer, folder),
         manifest=manifest,
         quicklooks=sorted((folder / "quicklooks").glob("*.png")),
         language=language,
     )
 
 
-def _about(flight: Flight, layer: HotspotLayer, folder: Path, language: str) -> About:
+def _about(flight: Flight, layer: HotspotLayer, folder: Path) -> About:
     from dronesense.writers import layers, spectra, words
     from dronesense.writers.view import About
 
@@ -229,7 +229,7 @@ def _about(flight: Flight, layer: HotspotLayer, folder: Path, language: str) -> 
     return About(
         run=str(layer.statements["run_id"]),
         layer_sha256=hashlib.sha256((folder / layers.HOTSPOTS_NAME).read_bytes()).hexdigest(),
-        statements=words.statements(layer.statements, translate=catalog(language).gettext),
+        statements=words.statements(layer.statements),
         warnings=layer.warnings,
         rejected=layer.rejected,
         ignored=flight.ignored,

@@ -36,7 +36,7 @@ def command(run: Path, output: Path | None, lang: str, show: bool) -> int:
 
     source = layers.find(run)
     target = unsealed(output, source.with_name(view.NAME), end=".html")
-    told = said.about(source, said.manifest_beside(source), language=lang)
+    told = said.about(source, said.manifest_beside(source))
     view.write(layers.from_path(source), target, about=told, language=lang)
     click.echo(target)
     if show:
