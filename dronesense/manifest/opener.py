@@ -108,7 +108,7 @@ class Opener:
         emissions = [self._emission(table) for table in manifest.emission]
         self.warnings += spans.remarks(trajectory, gas, cubes)
         placed = any(isinstance(each.cube.geometry, MapGrid) for each in cubes)
-        if refused is not None and whole and not placed:
+        if refused is not None and not placed and (whole or not gas):
             raise refused
         if whole and not gas and not cubes:
             reasons = "; ".join(f"{path}: {why}" for path, why in self.rejected)
