@@ -96,7 +96,7 @@ def photograph(photo: Photo, flight: Flight) -> np.ndarray:
     points = np.column_stack(exact.transform(lon, lat, photo.height[known]))
     value = photo.values[known]
     time = np.full(len(points), flight.time[len(flight.time) // 2])
-    for _ in range(18):
+    for _ in range(28):
         seen = to_camera(flight, points, np.clip(time, flight.time[0], flight.time[-1]))
         time = np.clip(time, flight.time[0], flight.time[-1]) + 0.8 * seen[:, 0] / SPEED_M_S
     inside = (time > flight.time[0]) & (time < flight.time[-1])
