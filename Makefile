@@ -11,7 +11,7 @@ LOCKED = $(PIP) install --quiet --require-hashes --only-binary :all:
 PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz check format bench docs smoke lock clean
+.PHONY: help demo test pytest test-slow fuzz check format bench docs smoke lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -20,6 +20,9 @@ demo: $(VENV)/run.stamp ## install what is locked, write a synthetic flight to f
 	$(VENV)/bin/dronesense demo flights/demo
 
 test: check ## every check and every test but the slow ones
+	$(PYTEST)
+
+pytest: $(VENV)/dev.stamp ## every test but the slow ones, without the checks
 	$(PYTEST)
 
 test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random examples

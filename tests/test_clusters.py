@@ -83,7 +83,10 @@ def test_spectral_sightings_are_left_as_they_are() -> None:
 def test_a_run_joins_crossings_when_asked(tmp_path: Path) -> None:
     folder = synthetic.write_flight(tmp_path / "flight", seed=0)
     manifest = folder / "flight.toml"
-    text = manifest.read_text("utf-8")
+    rule = '[[detect]]\ntarget = "CH4"\nspecies = "CH4"\nmin_duration_s = 0.6\n[hotspots]\n'
+    text = manifest.read_text("utf-8").split("[[cube]]")[0] + rule
+    for path in (folder / "raw").glob("line_*"):
+        path.unlink()
     counts = {}
     for gas in ("crossings", "plumes"):
         manifest.write_text(text.replace("[hotspots]\n", f'[hotspots]\ngas = "{gas}"\n'), "utf-8")

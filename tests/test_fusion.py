@@ -129,12 +129,12 @@ def test_the_share_by_chance_is_that_of_unrelated_places() -> None:
 
 
 def test_a_run_fuses_what_lies_upwind_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A synthetic flight: with winds from three sides, sectors meet none, some and all of the strips."""
+    """A synthetic flight: with winds from two sides, sectors meet some and all of the strips."""
     folder = synthetic.write_flight(tmp_path / "flight", seed=0)
     manifest = folder / "flight.toml"
     text = manifest.read_text("utf-8").replace("[hotspots]\n", "[hotspots]\nsearch_reach_m = 400.0\n")
     counts = []
-    for side in (90.0, 345.0, 318.0):
+    for side in (345.0, 318.0):
         wind = f"[wind]\nspeed_m_s = 4.0\nfrom_deg = {side}\nsigma_speed_m_s = 0.5\nsigma_from_deg = 3.0\n"
         manifest.write_text(text + wind, "utf-8")
         assert run_cli(["run", str(folder), "-o", str(tmp_path / str(side))]) == 0
@@ -149,5 +149,5 @@ def test_a_run_fuses_what_lies_upwind_and_says_so(tmp_path: Path, capsys: pytest
             kinds = [rows[member]["kind"] for member in row["members"].split("; ")]
             assert kinds[0] == "spectral"
             assert set(kinds[1:]) == {"gas"}
-    assert counts[0] == counts[2] == 0
-    assert counts[1] > 0
+    assert counts[0] > 0
+    assert counts[1] == 0
