@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import queue
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 POLL_S: Final = 0.05
 """How often a waiting reader thread looks whether its consumer has gone away, s."""
@@ -86,6 +88,21 @@ def share_out(items: Iterable[T], workers: Sequence[Callable[[T], object]]) -> N
     stream.close()  # type: ignore[attr-defined]
     if failures:
         raise failures[0]
+
+
+def together(first: Callable[[], T], second: Callable[[], U]) -> tuple[T, U]:
+    """Return the results of both, each worked out in a thread of its own where there are processors.
+
+    Examples
+    --------
+    >>> together(lambda: 1 + 1, lambda: "two")
+    (2, 'two')
+    """
+    one: list[T] = []
+    other: list[U] = []
+    works = (lambda: one.append(first()), lambda: other.append(second()))
+    share_out(works, [operator.call] * worker_count(2))
+    return one[0], other[0]
 
 
 class _Failure:

@@ -13,6 +13,7 @@ import pytest
 from dronesense.detect import background, competing, feasibility, spectral
 from dronesense.detect import tail as tails
 from dronesense.detect.competing import Contest
+from dronesense.detect.weighing import Group
 from dronesense.model import Signature, SpectralCube
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -94,7 +95,8 @@ def test_the_margin_is_that_of_brute_force() -> None:
     )
     around = scene.values[5:9, :, 5:15].transpose(0, 2, 1).reshape(-1, k).astype(np.float64)
     pixel = 0.6 * scene.target + 0.4 * around[0]
-    (margin,) = competing.margins(pixel[None], model, scene.target, other[None], around=around, guess=0.6)
+    group = Group.of(pixel[None], known.mean, around)
+    ((margin,),) = competing.margins([group], model, scene.target, other[None], guesses=[0.6])
     loading = feasibility.signature_covariance(scene.target, np.zeros(k), scene.nm, 0.02)
     growth = np.clip(scene.target / known.mean, 1.0, feasibility.MAX_NOISE_RATIO)
     costs = []

@@ -42,11 +42,10 @@ def test_a_gaussian_background_has_a_closed_form() -> None:
     # The matched filter of x = (1 - f) b + f t, noise kept whole, is normal: mean f, deviation 1 / 5.
     known, target = gaussian()
     made = detectability.predict(
-        detectability.prepare(known),
+        detectability.prepare(known, NM),
         mf.prepare(problem(known, target)),
         target,
         sigma=np.full(20, np.nan),
-        center_nm=NM,
         threshold=0.6,
     )
     expected = stats.norm.sf((0.6 - made.fill) * 5.0)
@@ -57,11 +56,9 @@ def test_a_gaussian_background_has_a_closed_form() -> None:
 
 def test_a_signature_of_unknown_error_is_found_less_surely() -> None:
     known, target = gaussian()
-    trial, scorer = detectability.prepare(known), ace.prepare(problem(known, target))
+    trial, scorer = detectability.prepare(known, NM), ace.prepare(problem(known, target))
     sure, unsure = (
-        detectability.predict(
-            trial, scorer, target, sigma=np.full(20, sigma), center_nm=NM, threshold=0.4
-        ).at(1.0)
+        detectability.predict(trial, scorer, target, sigma=np.full(20, sigma), threshold=0.4).at(1.0)
         for sigma in (0.0, 0.2)
     )
     assert unsure < sure - 0.1
@@ -69,8 +66,8 @@ def test_a_signature_of_unknown_error_is_found_less_surely() -> None:
 
 def test_detectors_that_need_the_pixels_get_them() -> None:
     known, target = gaussian()
-    trial = detectability.prepare(known)
-    options = {"sigma": np.zeros(20), "center_nm": NM, "threshold": 0.5}
+    trial = detectability.prepare(known, NM)
+    options = {"sigma": np.zeros(20), "threshold": 0.5}
     one = detectability.predict(trial, cem.prepare(problem(known, target)), target, **options)
     weight = cem.prepare(problem(known, target)).rows[0]
     for fill, found in ((0.0, one.at(0.0)), (0.5, one.at(0.5)), (1.0, one.at(1.0))):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dronesense.detect import feasibility
+from dronesense.detect import feasibility, weighing
 from dronesense.detect.background import Background, factor
 
 BANDS = 80
@@ -159,13 +159,39 @@ def test_what_is_around_tells_mixed_look_alikes_apart_that_the_scene_cannot() ->
 
 
 def test_pixels_around_count_as_their_covariance_does() -> None:
-    # Dense algebra in place of the low-rank update, at one fill and gain.
+    # Dense algebra in place of the low-rank update, for groups of different sizes.
     rng = np.random.default_rng(7)
-    rows, vector = rng.normal(size=(12, BANDS)), rng.normal(size=(4, BANDS))
-    whitened = feasibility._Whitened(rows)
-    dense = np.eye(BANDS) + rows.T @ rows
-    np.testing.assert_allclose(whitened.solve(vector), np.linalg.solve(dense, vector.T).T, atol=1e-12)
-    assert whitened.log_det == pytest.approx(np.linalg.slogdet(dense)[1])
+    half = rng.normal(size=(BANDS, BANDS)) + 3.0 * np.eye(BANDS)
+    shared = half @ half.T
+    root, fill, vectors = weighing.Root(shared), 0.4, rng.normal(size=(3, BANDS))
+    pixels = [rng.normal(size=(n, BANDS)) for n in (1, 3, 2)]
+    around = [rng.normal(size=(m, BANDS)) for m in (12, 9, 40)]
+    groups = [weighing.Group.of(*both) for both in zip(pixels, np.zeros((3, BANDS)), around, strict=True)]
+    found = weighing.weigh(groups, fill, root, root.whitened(vectors))
+    for g, (y, ring) in enumerate(zip(pixels, around, strict=True)):
+        s = shared + (1 - fill) ** 2 * weighing.RING_INFLATION * np.cov(ring.T)
+        y = y - (1 - fill) * ring.mean(axis=0)
+        n = len(y)
+        np.testing.assert_allclose(found.own[g, :n], np.diag(y @ np.linalg.solve(s, y.T)), rtol=1e-9)
+        np.testing.assert_allclose(found.along[g, :n], y @ np.linalg.solve(s, vectors.T), atol=1e-9)
+        np.testing.assert_allclose(found.gram[g], vectors @ np.linalg.solve(s, vectors.T), atol=1e-9)
+        assert found.log_det[g] == pytest.approx(np.linalg.slogdet(s)[1])
+
+
+def test_many_groups_are_judged_as_each_alone() -> None:
+    rng = np.random.default_rng(11)
+    unknown = np.full(BANDS, np.nan)
+    known = make_background(np.random.default_rng(99))
+    model = feasibility.prepare(known, TARGET, sigma=unknown, center_nm=NM, model_error=0.02)
+    groups, alone, fills = [], [], rng.uniform(0.1, 1.0, 40)
+    for n, fill in enumerate(fills):
+        around = draw_background(rng, 20 + n)
+        pixels = mix(rng, 1 + n % 3, fill, TARGET if n % 2 else look_alike(5.0))
+        groups.append(weighing.Group.of(pixels, known.mean, around))
+        alone.append(feasibility.assess(pixels, model, around=around).feasible.any())
+    found = feasibility.any_feasible(groups, model, fills.tolist())
+    assert found.tolist() == alone
+    assert 0 < found.sum() < len(found)
 
 
 def test_noise_grows_with_the_light_of_a_bright_target() -> None:
@@ -203,3 +229,17 @@ def test_few_bands_and_no_wavelengths_work() -> None:
     model = feasibility.prepare(small, TARGET[pick], sigma=unknown, center_nm=unknown, model_error=0.02)
     fit = feasibility.assess(mix(rng, 100, 0.6, TARGET)[:, pick], model)
     assert fit.feasible.mean() > 0.98
+
+
+def test_a_look_through_few_combinations_gives_up_nothing_that_fits() -> None:
+    rng = np.random.default_rng(12)
+    known, unknown = make_background(np.random.default_rng(99)), np.full(BANDS, np.nan)
+    model = feasibility.prepare(known, TARGET, sigma=unknown, center_nm=NM, model_error=0.02)
+    spectra = [TARGET, look_alike(3.0), look_alike(8.0), look_alike(8.0, 480.0), 2.0 * MEAN]
+    pixels = np.concatenate([mix(rng, 40, fill, one) for fill in (0.1, 0.4, 0.7, 1.0) for one in spectra])
+    whole = feasibility.assess(pixels, model).feasible
+    possible = model.possible(pixels)
+    assert not np.any(whole & ~possible)
+    assert (~possible).sum() > 100
+    guess = rng.uniform(-0.5, 1.5, len(pixels))
+    assert feasibility.feasible(pixels, model, guess=guess).tolist() == whole.tolist()

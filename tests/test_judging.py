@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dronesense.detect import judging
-from dronesense.detect.feasibility import _Root
+from dronesense.detect.weighing import Root
 from dronesense.detect.regions import Region
 
 
@@ -43,7 +43,7 @@ def test_whitening_by_blocks_is_the_inverse_root(k: int) -> None:
     mixed = rng.normal(size=(k, 2 * k))
     scale = np.geomspace(1e-6, 1e3, k)
     covariance = (mixed @ mixed.T) * np.outer(scale, scale)
-    root = _Root(covariance)
+    root = Root(covariance)
     rows = rng.normal(size=(5, k)) * scale
     white = root.whitened(rows)
     unit = np.linalg.inv(mixed @ mixed.T)

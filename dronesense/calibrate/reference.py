@@ -106,26 +106,37 @@ def levels(
     if not 0 <= first < last <= cube.shape[0]:
         raise CalibrationError(f"rows {first} to {last} are not in its {cube.shape[0]}", where=cube.path)
     used = slice(*(samples or (0, cube.shape[2])))
-    kept = [row for row in range(first, last) if bool(_line(cube, row)[1].any())] or list(range(first, last))
-    shift = _line(cube, kept[0])[0][:, used]
-    total, square = np.zeros(shift.shape), np.zeros(shift.shape)
-    highest = np.full(shift.shape, -np.inf, dtype=np.float32)
+    found = _accumulated(cube, range(first, last), used, valid_only=True)
+    if not found[0]:
+        found = _accumulated(cube, range(first, last), used, valid_only=False)
+    n, shift, total, square, highest = found
+    variance = np.maximum(square - total**2 / n, 0.0) / max(n - 1, 1)
+    return Levels(shift + total / n, np.sqrt(variance), highest, n)
+
+
+def _accumulated(
+    cube: SpectralCube, rows: range, used: slice, *, valid_only: bool
+) -> tuple[int, Doubles, Doubles, Doubles, NDArray[np.float32]]:
+    """Return the number of lines used, the first, sums and squares of their differences, the maximum."""
+    shape = (cube.shape[1], len(range(*used.indices(cube.shape[2]))))
+    n, shift = 0, np.zeros(shape, dtype=np.float32)
     offset = np.empty_like(shift)
-    for row in kept:
-        line = _line(cube, row)[0][:, used]
+    total, square = np.zeros(shape), np.zeros(shape)
+    highest = np.full(shape, -np.inf, dtype=np.float32)
+    for row in rows:
+        values, valid = cube.source.read(row, row + 1)
+        if valid_only and not valid.any():
+            continue
+        line = values[0][:, used]
+        if n == 0:
+            shift = line.copy()
+        n += 1
         np.maximum(highest, line, out=highest)
         np.subtract(line, shift, out=offset)
         np.add(total, offset, out=total)
         np.multiply(offset, offset, out=offset)
         np.add(square, offset, out=square)
-    n = len(kept)
-    variance = np.maximum(square - total**2 / n, 0.0) / max(n - 1, 1)
-    return Levels(shift + total / n, np.sqrt(variance), highest, n)
-
-
-def _line(cube: SpectralCube, row: int) -> tuple[NDArray[np.float32], Mask]:
-    values, valid = cube.source.read(row, row + 1)
-    return values[0], valid[0]
+    return n, shift.astype(np.float64), total, square, highest
 
 
 def dark_level(

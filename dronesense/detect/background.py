@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dronesense.blocks import together
 from dronesense.detect import chi_square
 from dronesense.detect.stored import picker
 from dronesense.errors import CoverageError
@@ -128,12 +129,17 @@ def estimate(
             where=cube.path,
             fix=f"give a cube of at least {PIXELS_PER_BAND * max(1, len(index))} pixels, or exclude bands",
         )
-    sums = _Sums.of(sample)
-    mean, covariance = sums.moments()
-    distance = distances(sample, mean, factor(covariance, ridge=ridge, where=cube.path)[0])
-    kept = distance <= np.quantile(distance, 1.0 - TRIM_SHARE)
-    mean, covariance = sums.without(sample, ~kept).moments()
-    noise = _noise(difference, covariance)
+    sums, of_differences = together(lambda: _Sums.of(sample), lambda: _Sums.of(difference))
+    first = sums.moments()
+
+    def bulk() -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+        distance = distances(sample, first[0], factor(first[1], ridge=ridge, where=cube.path)[0])
+        near = distance <= np.quantile(distance, 1.0 - TRIM_SHARE)
+        return near, *sums.without(sample, ~near).moments()
+
+    (kept, mean, covariance), noise = together(
+        bulk, lambda: _noise(difference, of_differences, np.diag(np.diag(first[1])) * NOISE_FLOOR)
+    )
     whitening, condition = factor(covariance, ridge=ridge, where=cube.path)
     history = (
         (
@@ -146,7 +152,7 @@ def estimate(
         bands=index,
         mean=mean,
         covariance=covariance,
-        noise=noise,
+        noise=covariance if noise is None else noise,
         ridge=ridge,
         whitening=whitening,
         condition=condition,
@@ -282,7 +288,7 @@ class _Sums:
     def of(cls, sample: NDArray[np.float32], shift: NDArray[np.float64] | None = None) -> _Sums:
         k = sample.shape[1]
         if shift is None:
-            shift = sample[:CHUNK_PIXELS].mean(axis=0, dtype=np.float64)
+            shift = sample[:CHUNK_PIXELS].mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(k)
         total, product = np.zeros(k), np.zeros((k, k))
         for start in range(0, len(sample), CHUNK_PIXELS):
             chunk = sample[start : start + CHUNK_PIXELS].astype(np.float64)
@@ -318,22 +324,23 @@ def distances(
     return result
 
 
-def _noise(difference: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _noise(
+    difference: NDArray[np.float32], sums: _Sums, floor: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
     """Return the noise covariance of one pixel: half that of the differences of neighbors, edges left out.
 
     The trim shrinks the covariance of a Gaussian by a known factor, which is put back (Croux & Haesbroeck
-    1999, doi 10.1006/jmva.1999.1839). Too few pairs: the background's own covariance, an upper bound.
+    1999, doi 10.1006/jmva.1999.1839). None with too few pairs: then the background's own covariance is an
+    upper bound.
     """
-    k = len(covariance)
-    floor = np.diag(np.diag(covariance)) * NOISE_FLOOR
+    k = len(floor)
     if len(difference) < PIXELS_PER_BAND * k:
-        return covariance
-    sums = _Sums.of(difference)
+        return None
     _, noise = sums.moments()
     distance = distances(difference, np.zeros(k), whiten(noise + 2.0 * floor))
     kept = distance <= np.quantile(distance, 1.0 - NOISE_TRIM_SHARE)
     if kept.sum() < PIXELS_PER_BAND * k:
-        return covariance
+        return None
     radius = chi_square.exceeded(NOISE_TRIM_SHARE, k)
     consistency = (1.0 - NOISE_TRIM_SHARE) / chi_square.below(radius, k + 2)
     _, noise = sums.without(difference, ~kept).moments()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Final
 
 TERMS: Final = 10_000
@@ -49,6 +50,7 @@ def below(value: float, freedom: float) -> float:
     return 1.0 - h * scale
 
 
+@cache
 def exceeded(probability: float, freedom: float) -> float:
     """Return what a chi-square variable of *freedom* degrees exceeds with *probability*.
 

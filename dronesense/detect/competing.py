@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dronesense.blocks import share_out, worker_count
 from dronesense.detect import feasibility
 from dronesense.detect import tail as tails
-from dronesense.detect.feasibility import FILL_GRID, GAIN_LIMITS, RING_INFLATION, Model
-from dronesense.detect.judging import CASES_AT_ONCE, MIN_RING_PIXELS, RINGS_AT_ONCE, Case
+from dronesense.detect.feasibility import FILL_GRID, GAIN_LIMITS, Model
+from dronesense.detect.judging import CASES_AT_ONCE, MIN_RING_PIXELS, RINGS_AT_ONCE, Case, in_turn
 from dronesense.detect.regions import RIM_PROBABILITY
-from dronesense.detect.scoring import WORKERS, Task
+from dronesense.detect.scoring import Task
 from dronesense.detect.stored import spectra
+from dronesense.detect.weighing import Group, weigh
 from dronesense.model import Detection, ScoreMap, SpectralCube
 from dronesense.model.cube import fold
 from dronesense.model.detection import false_discovery_rates
@@ -100,73 +100,58 @@ def rivals_of(
 
 
 def margins(
-    pixels: NDArray[np.floating],
-    model: Model,
-    own: Doubles,
-    rivals: Doubles,
-    *,
-    around: Doubles | None = None,
-    guess: float = 0.5,
+    groups: Sequence[Group], model: Model, own: Doubles, rivals: Doubles, *, guesses: Sequence[float]
 ) -> Doubles:
-    """Return by how much *own* explains *pixels* better than each of *rivals*.
+    """Return by how much *own* explains the pixels of each group better than each of *rivals*.
 
     Parameters
     ----------
-    pixels : (n, k)
-        Of one region.
+    groups : sequence of Group
+        The pixels of a region each; all near pixels of their own, or none.
     model : Model
         Of *own* in front of the background.
     own : (k,) float64
     rivals : (j, k) float64
-    around : (m, k) float64, optional
-        Pixels around; the whole scene stands in for them.
-    guess : float
-        Fill of the fullest pixel by the matched filter.
+    guesses : sequence of float
+        For each the fill of its fullest pixel by the matched filter.
 
     Returns
     -------
-    (j,) float64
+    (g, j) float64
         Twice the log-likelihood ratio; negative where the rival explains more.
     """
     signatures = np.concatenate([own[None], rivals])
-    best = np.full((len(pixels), len(signatures)), np.inf)
-    near = around is not None
-    mean = model.mean if around is None else around.mean(axis=0)
-    rows = np.empty((0, len(own)))
-    if around is not None:
-        rows = (around - mean) * np.sqrt(RING_INFLATION / (len(around) - 1))
-    n, j = len(pixels), len(signatures)
-    likely = min(max(guess, 0.0), 1.0)
+    most = max(len(each.pixels) for each in groups)
+    best = np.full((len(groups), most, len(signatures)), np.inf)
+    likely = np.clip(guesses, 0.0, 1.0)
     for i, fill in enumerate(FILL_GRID):
-        if abs(fill - likely) > FILL_REACH or fill == 0.0:
+        mine = np.flatnonzero(np.abs(fill - likely) <= FILL_REACH)
+        if fill == 0.0 or not len(mine):
             continue
-        step = model.step(i, near=near)
-        stacked = np.concatenate([pixels - (1.0 - fill) * mean, fill * signatures, (1.0 - fill) * rows])
-        white = step.root.whitened(stacked)
-        y, parts, spread = white[:n], white[n : n + j], white[n + j :]
-        core = np.eye(len(spread)) + spread @ spread.T
-        log_det = step.root.log_det + float(np.linalg.slogdet(core)[1])
-        both = white[: n + j]
-        solved = both - np.linalg.solve(core, spread @ both.T).T @ spread
-        y_weighed, weighed = solved[:n], solved[n:]
-        along, norm = y @ weighed.T, np.einsum("jk,jk->j", parts, weighed)
-        gain = np.clip(along / norm, *GAIN_LIMITS)
-        rest = np.einsum("nk,nk->n", y, y_weighed)[:, None] - 2.0 * gain * along + gain * gain * norm
-        best = np.minimum(best, rest + log_det)
-    cost = best.sum(axis=0)
-    return np.asarray(cost[1:] - cost[0])
+        step = model.step(i, near=groups[0].near)
+        found = weigh(
+            [groups[at] for at in mine.tolist()], fill, step.root, step.root.whitened(fill * signatures)
+        )
+        norm = np.einsum("gvv->gv", found.gram)[:, None]
+        gain = np.clip(found.along / norm, *GAIN_LIMITS)
+        rest = found.own[..., None] - gain * (2.0 * found.along - gain * norm)
+        n = rest.shape[1]
+        best[mine, :n] = np.minimum(best[mine, :n], rest + found.log_det[:, None, None])
+    present = np.arange(most) < np.array([[len(each.pixels)] for each in groups])
+    cost = np.where(present[..., None], best, 0.0).sum(axis=1)
+    return np.asarray(cost[:, 1:] - cost[:, :1])
 
 
 def explained(pixels: Doubles, task: Task, signatures: Doubles) -> Doubles:
-    """Return how much of *pixels* each of *signatures* explains in front of the scene, (j,).
+    """Return how much of each of *pixels* each of *signatures* explains in front of the scene, (n, j).
 
-    The squared matched-filter signal-to-noise ratio, summed over the pixels; 0 for a negative fill. The
-    difference of two is twice the logarithm of their likelihood ratio where nothing but the scene is known.
+    The squared matched-filter signal-to-noise ratio; 0 for a negative fill. The difference of two is twice
+    the logarithm of their likelihood ratio where nothing but the scene is known.
     """
     known = task.background
     white = (signatures - known.mean) @ known.whitening.T
-    along = np.maximum((pixels - known.mean) @ known.whitening.T @ white.T, 0.0)
-    return np.asarray(np.sum(along**2, axis=0) / np.maximum(np.einsum("jk,jk->j", white, white), 1e-300))
+    along = np.maximum((pixels - known.mean) @ (white @ known.whitening).T, 0.0)
+    return np.asarray(along**2 / np.maximum(np.einsum("jk,jk->j", white, white), 1e-300))
 
 
 def settle(
@@ -200,49 +185,58 @@ def settle(
             stretch=(1.0, 1.0),
         )
     source = fold(cube.source)
-    asked = [(place, each) for place, each in enumerate(cases) if each.task in models]
-    disputed = []
-    for first in range(0, len(asked), CASES_AT_ONCE):
-        some = asked[first : first + CASES_AT_ONCE]
-        values = spectra(source, np.concatenate([each.seeds for _, each in some]))
-        edges = np.cumsum([len(each.seeds) for _, each in some])[:-1]
-        for (place, each), part in zip(some, np.split(values, edges), strict=True):
-            task, rival = tasks[each.task], rivals[each.task]
-            seeds = part[:, task.background.bands].astype(np.float64)
-            energy = explained(seeds, task, np.concatenate([task.target[None], rival.values]))
-            best = 1 + int(np.argmax(energy[1:]))
-            if energy[best] < CHALLENGE_SHARE * energy[0]:
-                result[place] = Contest(rival.names[best - 1], float(energy[0] - energy[best]))
+    by_task: dict[int, list[tuple[int, Case]]] = {i: [] for i in models}
+    for place, each in enumerate(cases):
+        if each.task in models:
+            by_task[each.task].append((place, each))
+    disputed: dict[int, tuple[int, Case, NDArray[np.int64]]] = {}
+
+    def challenge(some: Sequence[tuple[int, Case]]) -> None:
+        task, rival = tasks[some[0][1].task], rivals[some[0][1].task]
+        signatures = np.concatenate([task.target[None], rival.values])
+        at = [each.seeds for _, each in some]
+        values = spectra(source, np.concatenate(at))[:, task.background.bands].astype(np.float64)
+        first = np.cumsum([0, *(len(each) for each in at[:-1])])
+        energy = np.add.reduceat(explained(values, task, signatures), first, axis=0)
+        best = 1 + np.argmax(energy[:, 1:], axis=1)
+        for (place, each), row, other in zip(some, energy, best.tolist(), strict=True):
+            if row[other] < CHALLENGE_SHARE * row[0]:
+                result[place] = Contest(rival.names[other - 1], float(row[0] - row[other]))
             else:
-                disputed.append((place, each, each.ring()))
+                disputed[place] = (place, each, each.ring())
 
     def contest(some: Sequence[tuple[int, Case, NDArray[np.int64]]]) -> None:
-        values = spectra(
-            source, np.concatenate([part for _, each, ring in some for part in (each.seeds, ring)])
-        )
-        edges = np.cumsum([len(each.seeds) + len(ring) for _, each, ring in some])[:-1]
-        for (place, each, ring), part in zip(some, np.split(values, edges), strict=True):
-            used = part[:, tasks[each.task].background.bands].astype(np.float64)
-            seeds, around = used[: len(each.seeds)], used[len(each.seeds) :]
-            other, own = rivals[each.task].values, rivals[each.task].own
+        task, (other, own) = tasks[some[0][1].task], _values(rivals[some[0][1].task])
+        at = [part for _, each, ring in some for part in (each.seeds, ring)]
+        values = spectra(source, np.concatenate(at))[:, task.background.bands].astype(np.float64)
+        parts = np.split(values, np.cumsum([len(each) for each in at])[:-1])
+        for near in (True, False):
+            mine = [n for n, each in enumerate(some) if (len(each[2]) >= MIN_RING_PIXELS) is near]
+            if not mine:
+                continue
             over = margins(
-                seeds,
-                models[each.task],
-                tasks[each.task].target,
-                np.concatenate([other, own]) if own.size else other,
-                around=around if len(ring) >= MIN_RING_PIXELS else None,
-                guess=each.fill,
+                [
+                    Group.of(parts[2 * n], task.background.mean, parts[2 * n + 1] if near else None)
+                    for n in mine
+                ],
+                models[some[0][1].task],
+                task.target,
+                np.concatenate([other, own]),
+                guesses=[some[n][1].fill for n in mine],
             )
-            margin = over[: len(other)] - min(0.0, float(np.min(over[len(other) :], initial=0.0)))
-            least = int(np.argmin(margin))
-            result[place] = Contest(rivals[each.task].names[least], float(margin[least]))
+            margin = over[:, : len(other)] - np.min(over[:, len(other) :], axis=1, initial=0.0, keepdims=True)
+            for n, least, row in zip(mine, margin.argmin(axis=1).tolist(), margin, strict=True):
+                result[some[n][0]] = Contest(rivals[some[n][1].task].names[least], float(row[least]))
 
-    for i, model in models.items():
-        mine = [each for each in disputed if each[1].task == i]
-        groups = [mine[first : first + RINGS_AT_ONCE] for first in range(0, len(mine), RINGS_AT_ONCE)]
-        share_out(groups, [contest] * worker_count(WORKERS))
-        model.forget()
+    in_turn(by_task.values(), challenge, at_once=CASES_AT_ONCE)
+    contested = [[disputed[place] for place, _ in family if place in disputed] for family in by_task.values()]
+    in_turn(contested, contest, at_once=RINGS_AT_ONCE, done=lambda some: models[some[0][1].task].forget())
     return result
+
+
+def _values(rivals: Rivals) -> tuple[Doubles, Doubles]:
+    """Return the signatures of rivals and those of the task's own target, in as many bands."""
+    return rivals.values, rivals.own if rivals.own.size else rivals.values[:0]
 
 
 def with_shared_rates(

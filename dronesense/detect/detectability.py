@@ -40,13 +40,17 @@ class Trial:
     background : Background
     pixels, noise : (n, k) float64
         Pixels minus the mean, and draws of the camera's noise.
+    error : (n, k) float64
+        Draws of a signature's error, in its standard uncertainties: half of the variance smooth over the
+        bands.
     white_pixels, white_noise : (n, k) float64
-        The same, whitened.
+        Whitened.
     """
 
     background: Background
     pixels: Doubles
     noise: Doubles
+    error: Doubles
     white_pixels: Doubles
     white_noise: Doubles
 
@@ -96,24 +100,28 @@ class Detectability:
         }
 
 
-def prepare(background: Background) -> Trial:
-    """Take some of the background's pixels, spread evenly, and draw noise for them."""
+def prepare(background: Background, center_nm: Doubles) -> Trial:
+    """Take some of the background's pixels, spread evenly, and draw noise and errors of signatures for them.
+
+    Parameters
+    ----------
+    center_nm : (k,) float64
+        Of the background's bands; NaN when not known.
+    """
     step = max(1, -(-len(background.sample) // TRIAL_PIXELS))
     pixels = background.sample[::step].astype(np.float64) - background.mean
-    draws = np.random.default_rng(SEED).standard_normal(pixels.shape)
-    noise = draws @ _root(background.noise).T
+    random = np.random.default_rng(SEED)
+    noise = random.standard_normal(pixels.shape) @ _root(background.noise).T
+    unit = np.ones(pixels.shape[1])
+    error = (
+        random.standard_normal(pixels.shape) @ _root(signature_covariance(0.0 * unit, unit, center_nm, 0.0)).T
+    )
     white = background.whitening
-    return Trial(background, pixels, noise, pixels @ white.T, noise @ white.T)
+    return Trial(background, pixels, noise, error, pixels @ white.T, noise @ white.T)
 
 
 def predict(
-    trial: Trial,
-    scorer: Scorer,
-    target: Doubles,
-    *,
-    sigma: Doubles,
-    center_nm: Doubles,
-    threshold: float,
+    trial: Trial, scorer: Scorer, target: Doubles, *, sigma: Doubles, threshold: float
 ) -> Detectability:
     """Return the probability that pixels with a share of *target* reach *threshold*.
 
@@ -124,40 +132,40 @@ def predict(
     scorer : Scorer
         Of the search, ready for *target*.
     target, sigma : (k,) float64
-        Signature and its standard uncertainty (NaN: not known, taken as 0), of which half is smooth over the
-        bands.
-    center_nm : (k,) float64
-        NaN when not known.
+        Signature and its standard uncertainty (NaN: not known, taken as 0).
     threshold : float
         In the scorer's unit.
     """
     background = trial.background
     offset = target - background.mean
-    # Each pixel is the sum of four parts: itself, the target, the target's own error, noise.
-    parts = [trial.pixels, np.broadcast_to(offset, trial.pixels.shape), trial.noise]
+    own = np.nan_to_num(sigma)
+    # Each pixel is the sum of four parts: itself, the target, noise, the target's own error.
     white_target = background.whitening @ offset
-    white = [trial.white_pixels, np.broadcast_to(white_target, trial.pixels.shape), trial.white_noise]
-    if np.nan_to_num(sigma).any():
-        covariance = signature_covariance(target, sigma, center_nm, 0.0)
-        draws = np.random.default_rng(SEED + 1).standard_normal(trial.pixels.shape)
-        parts.append(draws @ _root(covariance).T)
-        white.append(parts[-1] @ background.whitening.T)
-    fill = np.array(FILLS)
-    amounts = np.stack([1.0 - fill, fill, np.sqrt(1.0 - (1.0 - fill) ** 2), fill], axis=1)[:, : len(parts)]
     contrast = float(white_target @ white_target)
-    along = np.stack([part @ white_target for part in white], axis=1) / contrast
-    gram = np.stack([np.stack([np.einsum("nk,nk->n", a, b) for b in white]) for a in white])
+    white = [trial.white_pixels, trial.white_noise]
+    if own.any():
+        white.append(trial.error @ (background.whitening * own).T)
+    fill = np.array(FILLS)[:, None]
+    amounts = [1.0 - fill, np.sqrt(1.0 - (1.0 - fill) ** 2), fill]
+    along = [part @ white_target for part in white]
+    inside = fill * contrast + sum(share * part for share, part in zip(amounts, along, strict=False))
+    energy = fill * (2.0 * inside - fill * contrast)
+    for i, first in enumerate(white):
+        for j, second in enumerate(white[: i + 1]):
+            twice = 1.0 if i == j else 2.0
+            energy += twice * amounts[i] * amounts[j] * np.einsum("nk,nk->n", first, second)
+    fraction, squared = (inside / contrast).astype(np.float32), energy.astype(np.float32)
+    if scorer.plain:
+        found = np.mean(scorer.score(Products(fraction, squared, contrast)) >= threshold, axis=1)
+        return Detectability(fill[:, 0], found)
     found = np.empty(len(fill))
-    for i, amount in enumerate(amounts):
-        fraction = (along @ amount).astype(np.float32)
-        energy = np.einsum("i,ijn,j->n", amount, gram, amount).astype(np.float32)
-        if scorer.plain:
-            products = Products(fraction, energy, contrast)
-        else:
-            centered = sum(share * part for share, part in zip(amount, parts, strict=True)).T
-            products = _products(scorer, background, fraction, energy, contrast, centered)
+    for i, f in enumerate(FILLS):
+        centered = amounts[0][i] * trial.pixels + f * offset + amounts[1][i] * trial.noise
+        if own.any():
+            centered += f * own * trial.error
+        products = _products(scorer, background, fraction[i], squared[i], contrast, centered.T)
         found[i] = np.mean(scorer.score(products) >= threshold)
-    return Detectability(fill, found)
+    return Detectability(fill[:, 0], found)
 
 
 def _products(

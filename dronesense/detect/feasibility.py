@@ -9,8 +9,8 @@ background to that of the noise as the pixel fills.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dronesense.detect import chi_square
 from dronesense.detect.background import Background, whiten
+from dronesense.detect.weighing import Group, Root, weigh
 
 Doubles = NDArray[np.float64]
 
@@ -38,15 +39,13 @@ JITTER: Final = 1e-6
 SCENE_SHARE: Final = 0.02
 """Share of the whole scene's covariance that is added to that of the pixels around a region: what is under an
 object need not be quite what is around it."""
-RING_INFLATION: Final = 2.0
-"""Factor on the covariance of the pixels around a region: they are few, their spread is underestimated."""
 MAX_NOISE_RATIO: Final = 10.0
 """The noise variance grows with the signal, at most this much between mean background and target."""
 KEPT_STEPS: Final = 21
 """Factored covariances that a model keeps for pixels in front of their surroundings, until it is told to
 forget them: 13 MB with 270 bands."""
-SOLVED_AT_ONCE: Final = 48
-"""Bands that are solved for at once: triangles of this size are inverted."""
+BOUND_MARGIN: Final = 1.01
+"""A bound must exceed a limit by this factor: it is computed with rounding errors of its own."""
 REFERENCE_LEVEL: Final = 1e-2
 """Where the background's own spread is measured: rarer values may still be targets."""
 
@@ -95,13 +94,13 @@ class Model:
         self._ratio = ratio
         plain = tuple(chi_square.exceeded(MISFIT_LEVEL, n) for n in (k, self._cosines.shape[1]))
         self._limits = ((plain[0] * stretch[0], plain[1] * stretch[1]), (plain[0], plain[1]))
-        self._steps: dict[tuple[int, float], _Step] = {}
+        self._steps: dict[tuple[int, float], Step] = {}
 
     def limits(self, *, near: bool) -> tuple[float, float]:
         """Return what the two statistics may reach, in front of the scene or of the pixels around."""
         return self._limits[near]
 
-    def step(self, i: int, *, near: bool) -> _Step:
+    def step(self, i: int, *, near: bool) -> Step:
         """Return what is needed to test fill *i* of the grid."""
         f = FILL_GRID[i]
         part = (SCENE_SHARE if near else 1.0) * (1.0 - f) ** 2
@@ -113,12 +112,37 @@ class Model:
             spread += part * self._background.covariance
             spread += f * f * self._loading
             np.einsum("ii->i", spread)[:] += self._jitter
-            root = _Root(spread)
+            root = Root(spread)
             both = root.whitened(np.concatenate([f * self._target[None], self._cosines.T]))
-            step = _Step(f, root, both[0], both[1:].T)
+            step = Step(f, root, both[0], both[1:].T)
             if near and len(self._steps) < KEPT_STEPS:
                 self._steps[i, part] = step
         return step
+
+    def possible(self, spectra: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Return False where pixels (n, k) in front of the scene cannot be the target, by a cheap bound.
+
+        What is seen of a residual through a few linear combinations, here the slowest cosines, never has a
+        larger Mahalanobis distance than the whole.
+        """
+        cosines, background = self._cosines, self._background
+        seen, mean, target = spectra @ cosines, self.mean @ cosines, self._target @ cosines
+        covariance, loading = (cosines.T @ each @ cosines for each in (background.covariance, self._loading))
+        jitter = cosines.T * self._jitter @ cosines
+        found = np.zeros(len(spectra), dtype=np.bool_)
+        for f in FILL_GRID:
+            part = (1.0 - f) ** 2
+            wide = cosines * np.sqrt(1.0 - f + f * self._ratio)[:, None]
+            spread = part * covariance + (1.0 - part) * (wide.T @ background.noise @ wide)
+            spread += f * f * loading + jitter
+            y, aim = seen - (1.0 - f) * mean, f * target
+            solved = np.linalg.solve(spread, np.concatenate([y, aim[None]]).T).T
+            norm = float(aim @ solved[-1])
+            gain = np.clip(y @ solved[-1] / norm, *GAIN_LIMITS) if norm > 0.0 else np.zeros(len(y))
+            rest = y - gain[:, None] * aim
+            least = np.einsum("nm,nm->n", rest, solved[:-1] - gain[:, None] * solved[-1])
+            found |= ~(least > BOUND_MARGIN * self._limits[False][0])
+        return found
 
     def forget(self) -> None:
         """Let go of the factored covariances: of many targets one after the other, one needs them."""
@@ -126,40 +150,16 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Step:
+class Step:
     """One fill, and the root of S without the part of the pixels around.
 
     *part* and *slow* are the target's share and the slow cosines, whitened.
     """
 
     fill: float
-    root: _Root
+    root: Root
     part: Doubles
     slow: Doubles
-
-
-class _Root:
-    """``L L' = S``: whitens rows v to ``L^-1 v``, block after block, without the inverse of all of L.
-
-    Raises
-    ------
-    ValueError
-        If the covariance is not positive definite.
-    """
-
-    def __init__(self, covariance: Doubles) -> None:
-        self._lower = np.asarray(np.linalg.cholesky(covariance))
-        k = len(covariance)
-        edges = np.linspace(0, k, -(-k // SOLVED_AT_ONCE) + 1).astype(int).tolist()
-        self._blocks = [(a, b, np.linalg.inv(self._lower[a:b, a:b])) for a, b in pairwise(edges)]
-        self.log_det = 2.0 * float(np.log(np.diag(self._lower)).sum())
-
-    def whitened(self, rows: Doubles) -> Doubles:
-        """Return ``L^-1 v`` for each row v (n, k)."""
-        result, wanted = np.empty(rows.shape[::-1]), rows.T
-        for a, b, inverse in self._blocks:
-            result[a:b] = inverse @ (wanted[a:b] - self._lower[a:b, :a] @ result[:a])
-        return result.T
 
 
 def slow_cosines(k: int) -> Doubles:
@@ -220,9 +220,9 @@ def assess(spectra: NDArray[np.float32], model: Model, *, around: Doubles | None
     n = len(spectra)
     best, misfit = np.full(n, np.inf), np.full(n, np.inf)
     fill, gain = np.zeros(n), np.zeros(n)
-    near = _Around(model, around)
+    group = Group.of(spectra, model.mean, around)
     for i, f in enumerate(FILL_GRID):
-        cost, g, here = near.test(spectra, i)
+        cost, g, here = (each[0] for each in _test([group], model, i))
         better = cost < best
         best[better], fill[better], gain[better] = cost[better], f, g[better]
         misfit = np.minimum(misfit, here)
@@ -230,63 +230,74 @@ def assess(spectra: NDArray[np.float32], model: Model, *, around: Doubles | None
 
 
 def feasible(
-    spectra: NDArray[np.float32], model: Model, *, around: Doubles | None = None, guess: float = 1.0
+    spectra: NDArray[np.float32], model: Model, *, guess: NDArray[np.floating] | float = 1.0
 ) -> NDArray[np.bool_]:
-    """Return :attr:`Fit.feasible` of :func:`assess`, sooner: fills near *guess* first, until all pass."""
+    """Return :attr:`Fit.feasible` of :func:`assess` in front of the scene, sooner.
+
+    Parameters
+    ----------
+    guess : (n,) or float
+        Fills that the pixels probably have: those nearest to most of them are tried first.
+    """
     passed = np.zeros(len(spectra), dtype=np.bool_)
-    near = _Around(model, around)
-    for i in np.argsort(np.abs(np.array(FILL_GRID) - guess), kind="stable").tolist():
-        left = ~passed
-        passed[left] = near.test(spectra[left], i)[2] <= 1.0
+    possible = model.possible(spectra)
+    grid, likely = np.array(FILL_GRID), np.broadcast_to(np.clip(guess, 0.0, 1.0), len(spectra))
+    while (left := possible & ~passed).any() and np.isfinite(grid).any():
+        nearest = np.argmin(np.abs(grid - likely[left, None]), axis=1)
+        i = int(np.argmax(np.bincount(nearest)))
+        grid[i] = np.inf
+        passed[left] = _test([Group.of(spectra[left], model.mean)], model, i)[2][0] <= 1.0
+    return passed
+
+
+def any_feasible(groups: Sequence[Group], model: Model, guesses: Sequence[float]) -> NDArray[np.bool_]:
+    """Return of which *groups*, each in front of pixels around it, a pixel can be the target.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        All with pixels around.
+    guesses : sequence of float
+        For each the fill that is tried first.
+    """
+    order = np.argsort(np.abs(np.array(FILL_GRID) - np.array(guesses)[:, None]), axis=1, kind="stable")
+    passed = np.zeros(len(groups), dtype=np.bool_)
+    for fills in order.T:
+        for i in np.unique(fills[~passed]).tolist():
+            mine = np.flatnonzero(~passed & (fills == i))
+            passed[mine] = [
+                bool((one <= 1.0).any()) for one in _test([groups[at] for at in mine.tolist()], model, i)[2]
+            ]
         if passed.all():
             break
     return passed
 
 
-class _Around:
-    """What pixels are tested in front of: the whole scene, or the pixels around them."""
-
-    def __init__(self, model: Model, around: Doubles | None) -> None:
-        self.model, self.near = model, around is not None
-        self.mean, self.spread = model.mean, np.empty((0, len(model.mean)))
-        if around is not None:
-            self.mean = around.mean(axis=0)
-            self.spread = (around - self.mean) * np.sqrt(RING_INFLATION / (len(around) - 1))
-
-    def test(self, spectra: NDArray[np.float32], i: int) -> tuple[Doubles, Doubles, Doubles]:
-        """Return cost, gain and misfit (n,) of *spectra* at fill *i* of the grid."""
-        step = self.model.step(i, near=self.near)
-        rows = self.spread if step.fill < 1.0 else self.spread[:0]
-        y = np.concatenate([spectra - (1.0 - step.fill) * self.mean, (1.0 - step.fill) * rows])
-        y = step.root.whitened(y)
-        y, part = y[: len(spectra)], _Whitened(y[len(spectra) :])
-        residual, gain = _residual(y, step.part, part)
-        total = np.einsum("ij,ij->i", residual, part.solve(residual))
-        smooth = _smooth_part(residual, step.slow, part)
-        limits = self.model.limits(near=self.near)
-        return (
-            total + part.log_det + step.root.log_det,
-            gain,
-            np.maximum(total / limits[0], smooth / limits[1]),
-        )
-
-
-class _Whitened:
-    """``I + Z' Z`` of few rows Z (m, k): what the pixels around add to a whitened covariance."""
-
-    def __init__(self, rows: Doubles) -> None:
-        self.rows = rows
-        self.log_det = 0.0
-        if len(rows):
-            inner = np.eye(len(rows)) + rows @ rows.T
-            self.inverse = np.linalg.inv(inner)
-            self.log_det = float(np.linalg.slogdet(inner)[1])
-
-    def solve(self, vectors: Doubles) -> Doubles:
-        """Return ``(I + Z' Z)^-1 v`` for each row v (n, k)."""
-        if not len(self.rows):
-            return vectors
-        return np.asarray(vectors - (vectors @ self.rows.T) @ self.inverse @ self.rows)
+def _test(
+    groups: Sequence[Group], model: Model, i: int
+) -> tuple[list[Doubles], list[Doubles], list[Doubles]]:
+    """Return cost, gain and misfit (n,) of the pixels of each group at fill *i* of the grid."""
+    near = groups[0].near
+    step = model.step(i, near=near)
+    found = weigh(groups, step.fill, step.root, np.concatenate([step.part[None], step.slow.T]))
+    norm = found.gram[:, 0, 0, None]
+    along, inside = found.along[..., 0], found.along[..., 1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = np.where(norm > 0.0, np.clip(along / norm, *GAIN_LIMITS), 0.0)
+    total = found.own - gain * (2.0 * along - gain * norm)
+    inside = inside - gain[..., None] * found.gram[:, None, 0, 1:]
+    smooth = np.einsum(
+        "gns,gsn->gn", inside, np.linalg.solve(found.gram[:, 1:, 1:], np.swapaxes(inside, 1, 2))
+    )
+    limits = model.limits(near=near)
+    misfit = np.maximum(total / limits[0], smooth / limits[1])
+    cost = total + found.log_det[:, None]
+    sizes = [len(each.pixels) for each in groups]
+    return (
+        [one[:n] for one, n in zip(cost, sizes, strict=True)],
+        [one[:n] for one, n in zip(gain, sizes, strict=True)],
+        [one[:n] for one, n in zip(misfit, sizes, strict=True)],
+    )
 
 
 def signature_covariance(target: Doubles, sigma: Doubles, center_nm: Doubles, model_error: float) -> Doubles:
@@ -311,28 +322,13 @@ def _jitter(background: Background) -> Doubles:
     return np.diag(np.diag(background.noise)) * JITTER
 
 
-def _residual(y: Doubles, part: Doubles, whitened: _Whitened) -> tuple[Doubles, Doubles]:
-    """Return the residual (n, k) of whitened pixels ``y - gain * part``, and the best gain (n,)."""
-    solved = whitened.solve(part[None])[0]
-    norm = float(solved @ part)
-    gain = np.clip(y @ solved / norm, *GAIN_LIMITS) if norm > 0.0 else np.zeros(len(y))
-    return y - np.outer(gain, part), gain
-
-
-def _smooth_part(residual: NDArray[np.floating], slow: Doubles, whitened: _Whitened) -> Doubles:
-    """Return the part of ``r' S^-1 r`` (n,) in the span of whitened *slow* (k, m)."""
-    inside = residual @ whitened.solve(slow.T).T
-    gram = slow.T @ whitened.solve(slow.T).T
-    return np.asarray(np.einsum("ij,ji->i", inside, np.linalg.solve(gram, inside.T)))
-
-
 def stretches(background: Background) -> tuple[float, float]:
     """Return how much wider than a Gaussian the background's rarer pixels spread, in both statistics."""
     white = whiten(background.covariance + _jitter(background)).astype(np.float32)
     offset = (background.sample - background.mean.astype(np.float32)) @ white.T
-    slow = white.astype(np.float64) @ slow_cosines(len(white))
-    nothing = _Whitened(np.empty((0, len(white))))
-    spread = (np.einsum("ij,ij->i", offset, offset), _smooth_part(offset, slow, nothing))
+    slow, _ = np.linalg.qr(white.astype(np.float64) @ slow_cosines(len(white)))
+    inside = offset @ slow.astype(np.float32)
+    spread = (np.einsum("ij,ij->i", offset, offset), np.einsum("ij,ij->i", inside, inside))
     total, smooth = (
         max(1.0, float(np.quantile(values, 1.0 - REFERENCE_LEVEL)) / chi_square.exceeded(REFERENCE_LEVEL, n))
         for values, n in zip(spread, slow.shape, strict=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from dronesense.detect.feasibility import Model
 from dronesense.detect.regions import Region
 from dronesense.detect.scoring import WORKERS, Task
 from dronesense.detect.stored import spectra
+from dronesense.detect.weighing import Group
 from dronesense.model import SpectralCube
-from dronesense.model.cube import Folded, fold
+from dronesense.model.cube import fold
 
 JUDGED_PIXELS: Final = 3
 """Pixels of a region, filled most nearly whole, that are tested; one that can be the target is enough."""
@@ -28,12 +30,13 @@ MIN_RING_PIXELS: Final = 8
 """With fewer, the background of the whole scene is used alone."""
 MAX_RING_PIXELS: Final = 80
 """Taken around a region: those around a 3 x 3 region with its rim number 120."""
-CASES_AT_ONCE: Final = 4096
-"""Regions whose seeds are in memory at a time."""
+CASES_AT_ONCE: Final = 1024
+"""Regions of a target whose seeds are looked at together."""
 RINGS_AT_ONCE: Final = 32
 """Regions whose surroundings are in memory at a time."""
 
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,24 +112,39 @@ def judge(
             stretch=stretch[bands.tobytes()],
         )
     source = fold(cube.source)
-    ordered = sorted(cases, key=lambda each: (int(each.seeds[0, 0]), each.place))
-    likely: list[_Likely] = []
-    for start in range(0, len(ordered), CASES_AT_ONCE):
-        likely += _before_the_scene(source, ordered[start : start + CASES_AT_ONCE], tasks, models)
+    by_task: dict[int, list[Case]] = {i: [] for i in models}
+    for each in sorted(cases, key=lambda each: (int(each.seeds[0, 0]), each.place)):
+        by_task[each.task].append(each)
+    likely: dict[int, _Likely] = {}
 
-    def near(some: tuple[list[_Likely], Floats]) -> None:
-        group, values = some
-        edges = np.cumsum([len(each.seeds) + len(each.ring) for each in group])[:-1]
-        for each, part in zip(group, np.split(values, edges), strict=True):
-            used = part[:, tasks[each.case.task].background.bands]
-            verdict[each.case.place] = _before_the_ring(each, used, models[each.case.task])
+    def before_the_scene(some: Sequence[Case]) -> None:
+        i, at = some[0].task, [each.seeds for each in some]
+        guess = np.repeat([each.fill for each in some], [len(each) for each in at])
+        seeds = spectra(source, np.concatenate(at))[:, tasks[i].background.bands]
+        passed = feasibility.feasible(seeds, models[i], guess=guess)
+        for each, keep in zip(some, np.split(passed, _edges(at)), strict=True):
+            if keep.any():
+                likely[each.place] = _Likely(each, each.seeds[keep], each.ring())
 
-    verdict[[each.case.place for each in likely if len(each.ring) < MIN_RING_PIXELS]] = True
-    ringed = [each for each in likely if len(each.ring) >= MIN_RING_PIXELS]
-    workers = [near] * worker_count(WORKERS)
-    for i, model in models.items():
-        share_out(_read(source, [each for each in ringed if each.case.task == i]), workers)
-        model.forget()
+    def near(some: Sequence[_Likely]) -> None:
+        i = some[0].case.task
+        mean, bands = models[i].mean, tasks[i].background.bands
+        at = [part for each in some for part in (each.seeds, each.ring)]
+        values = np.split(spectra(source, np.concatenate(at))[:, bands], _edges(at))
+        groups = [
+            Group.of(seeds, mean, ring.astype(np.float64))
+            for seeds, ring in zip(values[::2], values[1::2], strict=True)
+        ]
+        guesses = [min(each.case.fill, 1.0) for each in some]
+        verdict[[each.case.place for each in some]] = feasibility.any_feasible(groups, models[i], guesses)
+
+    in_turn(by_task.values(), before_the_scene, at_once=CASES_AT_ONCE)
+    verdict[[place for place, each in likely.items() if len(each.ring) < MIN_RING_PIXELS]] = True
+    ringed = [
+        [likely[each.place] for each in family if each.place in likely and not verdict[each.place]]
+        for family in by_task.values()
+    ]
+    in_turn(ringed, near, at_once=RINGS_AT_ONCE, done=lambda some: models[some[0].case.task].forget())
     return verdict
 
 
@@ -139,39 +157,38 @@ class _Likely:
     ring: NDArray[np.int64]
 
 
-def _before_the_scene(
-    source: Folded, some: Sequence[Case], tasks: Sequence[Task], models: dict[int, Model]
-) -> list[_Likely]:
-    """Return the cases of which some seeds can be the target in front of the whole scene."""
-    values = spectra(source, np.concatenate([each.seeds for each in some]))
-    owner = np.repeat(np.arange(len(some)), [len(each.seeds) for each in some])
-    task = np.array([each.task for each in some])[owner]
-    passed = np.zeros(len(values), dtype=np.bool_)
+def in_turn(
+    families: Iterable[Sequence[T]],
+    work: Callable[[Sequence[T]], object],
+    *,
+    at_once: int,
+    done: Callable[[Sequence[T]], object] | None = None,
+) -> None:
+    """Share out the families in their order, some members at a time; *done* is called after the last of each.
 
-    def test(i: int) -> None:
-        mine = task == i
-        passed[mine] = feasibility.feasible(values[mine][:, tasks[i].background.bands], models[i])
+    So several small families keep all threads busy, and little of what a family needs is alive at a time.
+    """
+    groups = [
+        [family[first : first + at_once] for first in range(0, len(family), at_once)] for family in families
+    ]
+    left = [len(each) for each in groups]
+    turn = threading.Lock()
 
-    share_out(np.unique(task).tolist(), [test] * worker_count(WORKERS))
-    verdicts = np.split(passed, np.flatnonzero(np.diff(owner)) + 1)
-    kept = [(each, each.seeds[keep]) for each, keep in zip(some, verdicts, strict=True) if keep.any()]
-    return [_Likely(each, seeds, each.ring()) for each, seeds in kept]
+    def worker(item: tuple[int, Sequence[T]]) -> None:
+        number, some = item
+        work(some)
+        with turn:
+            left[number] -= 1
+            last = left[number] == 0
+        if last and done is not None:
+            done(some)
+
+    items = [(number, some) for number, family in enumerate(groups) for some in family]
+    share_out(items, [worker] * worker_count(WORKERS))
 
 
-def _before_the_ring(each: _Likely, used: Floats, model: Model) -> bool:
-    """Return whether one of the seeds, the first of *used*, can be the target before the pixels around."""
-    pixels, ring = used[: len(each.seeds)], used[len(each.seeds) :].astype(np.float64)
-    return bool(feasibility.feasible(pixels, model, around=ring, guess=min(each.case.fill, 1.0)).any())
-
-
-def _read(source: Folded, cases: Sequence[_Likely]) -> Iterator[tuple[list[_Likely], Floats]]:
-    """Yield some cases at a time and the spectra of their seeds and rings; their lines are read once."""
-    for start in range(0, len(cases), RINGS_AT_ONCE):
-        some = list(cases[start : start + RINGS_AT_ONCE])
-        yield (
-            some,
-            spectra(source, np.concatenate([part for each in some for part in (each.seeds, each.ring)])),
-        )
+def _edges(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.cumsum([len(each) for each in parts])[:-1]
 
 
 def _ring(region: Region, score: Floats, threshold: float) -> NDArray[np.int64]:

@@ -165,10 +165,11 @@ def _search(
             )
         drafts: list[_Draft | None] = [None] * len(tasks)
         distinct = {id(task.background): task.background for task in tasks}
-        trials = {key: detectability.prepare(one) for key, one in distinct.items()}
+        center_nm = cube.bands.center_nm
+        trials = {key: detectability.prepare(one, center_nm[one.bands]) for key, one in distinct.items()}
 
         def draft(i: int) -> None:
-            drafts[i] = _draft(cube, tasks[i], i, scores, model_error, trials[id(tasks[i].background)])
+            drafts[i] = _draft(cube.name, tasks[i], i, scores, model_error, trials[id(tasks[i].background)])
 
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
@@ -277,9 +278,7 @@ def _with_calibration(sigma: Doubles, value: Doubles, cube: SpectralCube) -> Dou
     return np.where(left > 0.0, np.hypot(np.nan_to_num(sigma, nan=0.0), left), sigma)
 
 
-def _draft(
-    cube: SpectralCube, task: Task, i: int, scores: Scores, model_error: float, trial: Trial
-) -> _Draft:
+def _draft(cube: str, task: Task, i: int, scores: Scores, model_error: float, trial: Trial) -> _Draft:
     """Learn the tail of one task, set its threshold and outline its regions."""
     rule, score = task.rule, scores.score[i]
     tail = _tail(task, i, scores)
@@ -295,14 +294,7 @@ def _draft(
             rate = float(tails.p_value(tail, threshold))
             notes = (*notes, f"the background's tail is too heavy for the rate asked for: {rate:.2g} it is")
     limits = [
-        detectability.predict(
-            trial,
-            each.scorer,
-            each.target,
-            sigma=each.sigma,
-            center_nm=cube.bands.center_nm[task.background.bands],
-            threshold=threshold,
-        )
+        detectability.predict(trial, each.scorer, each.target, sigma=each.sigma, threshold=threshold)
         for each in task.family
     ]
     parameters: dict[str, object] = {
@@ -326,7 +318,7 @@ def _draft(
             "fill_found_9_in_10": [_or_none(each.limit(0.9)) for each in limits],
         }
     score_map = ScoreMap(
-        cube=cube.name,
+        cube=cube,
         target=rule.target,
         method=rule.method,
         score=score,

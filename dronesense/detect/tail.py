@@ -8,6 +8,7 @@ targets are in the scene that the tail is learned from; see :func:`suspects` for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Final
 
@@ -165,13 +166,9 @@ def suspects(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _mark_around(found: NDArray[np.bool_], extreme: NDArray[np.int64]) -> None:
     """Set *found* within :data:`HALO_PIXELS` of the pixels *extreme* (flat index)."""
-    place = np.unravel_index(extreme, found.shape)
-    for shift in product(range(-HALO_PIXELS, HALO_PIXELS + 1), repeat=found.ndim):
-        near = [
-            np.clip(axis + step, 0, length - 1)
-            for axis, step, length in zip(place, shift, found.shape, strict=True)
-        ]
-        found[tuple(near)] = True
+    steps = np.array(list(product(range(-HALO_PIXELS, HALO_PIXELS + 1), repeat=found.ndim)))
+    near = np.stack(np.unravel_index(extreme, found.shape), axis=1)[:, None] + steps
+    found[tuple(np.moveaxis(np.clip(near, 0, np.array(found.shape) - 1), -1, 0))] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,17 +312,23 @@ def _core(top: Floats, n: int, first: float, last: float) -> tuple[float, float,
 
     *top* are the highest of *n* scores, in rising order.
     """
-    share = np.geomspace(first, last, CORE_POINTS)
+    share, reach = _curves(first, last)
     place = (1.0 - share) * (n - 1) - (n - len(top))
     low = np.clip(np.floor(place).astype(np.int64), 0, len(top) - 1)
     below, above = (top[np.minimum(low + step, len(top) - 1)].astype(np.float64) for step in (0, 1))
     quantile = below + (above - below) * (place - low)
     rise = quantile - quantile[0]
-    reach = np.stack([_reach(share / first, shape) for shape in CORE_SHAPES])
     scale = (reach @ (share * rise)) / (reach**2 @ share)
     cost = (rise - scale[:, None] * reach) ** 2 @ share
     best = int(np.argmin(cost))
     return float(quantile[0]), CORE_SHAPES[best], float(scale[best])
+
+
+@cache
+def _curves(first: float, last: float) -> tuple[Doubles, Doubles]:
+    """Return the exceedance shares between two, and how far each of the shapes reaches there."""
+    share = np.geomspace(first, last, CORE_POINTS)
+    return share, np.stack([_reach(share / first, shape) for shape in CORE_SHAPES])
 
 
 def _model(background: Floats, pareto: _Pareto | None, note: str) -> TailModel:
