@@ -109,8 +109,13 @@ def test_what_an_index_cannot_be_asked_of() -> None:
     with pytest.raises(CalibrationError, match="reflectance"):
         spectral.search(counts, [DetectRule(target="grass", method="ndvi", threshold=0.5)])
     cube = scenes().make_cube(values, REDEDGE_NM)
-    with pytest.raises(CoverageError, match="1220 to 1260 nm"):
+    with pytest.raises(CoverageError, match="1220 to 1260 nm") as caught:
         spectral.search(cube, [DetectRule(target="wet leaves", method="ndwi-gao", threshold=0.5)])
+    assert caught.value.where == cube.path
+    for background in ("columns", "local"):
+        rule = DetectRule(target="grass", method="ndvi", threshold=0.5, background=background)
+        with pytest.raises(CalibrationError, match="itself, not what differs"):
+            spectral.search(cube, [rule])
 
 
 @pytest.mark.parametrize("index", indices.TABLE, ids=lambda index: index.name)

@@ -225,7 +225,7 @@ def _rule(rule: Any) -> dict[str, Any]:
         }
     return {
         "target": rule.target,
-        "signature": None if rule.signature is None else rule.signature.name,
+        "signature": ", ".join(each.name for each in rule.signatures) or None,
         "method": rule.method,
         "false_alarm_rate": rule.false_alarm_rate,
         "threshold": rule.threshold,

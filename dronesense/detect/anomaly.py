@@ -18,7 +18,7 @@ from dronesense.detect import background as backgrounds
 from dronesense.detect import clusters, columns, local, regions, scoring
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
-from dronesense.detect.detectors import Detector, Problem
+from dronesense.detect.detectors import Detector, Problem, Scorer
 from dronesense.detect.scoring import Task
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, ScoreMap, SpectralCube, TailModel
@@ -102,13 +102,41 @@ def _detector(cube: SpectralCube, rule: DetectRule) -> Detector:
     detector: Detector = plugins.find("dronesense.detectors", rule.method)
     if detector.needs_signature:
         raise ValueError(f"rule {rule.target!r}: method {rule.method!r} needs a signature")
-    if detector.quantity not in (None, cube.quantity):
+    check_quantity(detector, cube, rule)
+    return detector
+
+
+def check_quantity(detector: Detector, cube: SpectralCube, rule: DetectRule) -> None:
+    """Refuse a cube of another quantity than the detector works on, and backgrounds that take it away.
+
+    Raises
+    ------
+    CalibrationError
+        If that is so.
+    """
+    if detector.quantity is None:
+        return
+    if detector.quantity != cube.quantity:
         raise CalibrationError(
             f"method {rule.method!r} (rule {rule.target!r}) needs {detector.quantity}, not {cube.quantity}",
             where=cube.path,
             fix="give the cube a panel (and a dark capture), or search a reflectance cube",
         )
-    return detector
+    if rule.background in ("columns", "local"):
+        raise CalibrationError(
+            f"method {rule.method!r} (rule {rule.target!r}) needs {detector.quantity} itself, not what "
+            f"differs from a background = {rule.background!r}",
+            where=cube.path,
+            fix='use background = "scene"',
+        )
+
+
+def ready(detector: Detector, problem: Problem, *, where: str) -> Scorer:
+    """Return the scorer of *detector*; what it lacks is told with the cube that lacks it."""
+    try:
+        return detector.prepare(problem)
+    except CoverageError as error:
+        raise CoverageError(error.what, where=error.where or where, fix=error.fix) from error
 
 
 def _threshold(rule: DetectRule, asked: NDArray[np.float32]) -> tuple[TailModel | None, float, float]:
@@ -160,15 +188,14 @@ def _task(seen: SpectralCube, rule: DetectRule, detector: Detector, known: Backg
         made = clusters.scorer(known, kinds)
         notes = (*notes, kinds.note())
     else:
-        made = detector.prepare(
-            Problem(
-                target=target,
-                background=known,
-                center_nm=seen.bands.center_nm[known.bands],
-                variants=target[None],
-                others=np.empty((0, k)),
-            )
+        problem = Problem(
+            target=target,
+            background=known,
+            center_nm=seen.bands.center_nm[known.bands],
+            variants=target[None],
+            others=np.empty((0, k)),
         )
+        made = ready(detector, problem, where=seen.path)
     return Task(
         rule=rule,
         detector=detector,

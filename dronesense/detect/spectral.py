@@ -223,6 +223,7 @@ def _prepare(
     shared: dict[bytes, Background] = {}
     for rule, (value, sigma, covered) in zip(rules, matched, strict=True):
         detector: Detector = plugins.find("dronesense.detectors", rule.method)
+        anomaly.check_quantity(detector, cube, rule)
         used = covered[whole.bands]
         if used.tobytes() not in shared:
             shared[used.tobytes()] = backgrounds.subset(whole, used, where=cube.path)
@@ -236,7 +237,7 @@ def _prepare(
             variants=value[:, used_bands],
             others=np.concatenate([np.empty((0, len(used_bands))), *others]),
         )
-        scorers = _scorers(detector, problem)
+        scorers = _scorers(detector, problem, cube.path)
         count = f"{len(used_bands)} of {int(cube.bands.good.sum())} good bands"
         notes: tuple[str, ...] = (f"{rule.method}: {count}, {detector.reference}",)
         if rule.variants:
@@ -255,11 +256,12 @@ def _prepare(
     return tasks
 
 
-def _scorers(detector: Detector, problem: Problem) -> list[Scorer]:
+def _scorers(detector: Detector, problem: Problem, where: str) -> list[Scorer]:
     """Return the scorer of each variant; one for all of a detector that takes them together."""
     if detector.joint or len(problem.variants) == 1:
-        return [detector.prepare(problem)] * len(problem.variants)
-    return [detector.prepare(replace(problem, target=each)) for each in problem.variants]
+        return [anomaly.ready(detector, problem, where=where)] * len(problem.variants)
+    variants = (replace(problem, target=each) for each in problem.variants)
+    return [anomaly.ready(detector, each, where=where) for each in variants]
 
 
 def _rivals(
