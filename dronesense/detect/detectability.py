@@ -8,6 +8,7 @@ missing part is added. The test against look-alikes comes later and is not in th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -191,6 +192,8 @@ def _products(
 
 def _root(covariance: Doubles) -> Doubles:
     """Return R with ``R R' = covariance``, also of a singular one."""
+    with suppress(np.linalg.LinAlgError):
+        return np.asarray(np.linalg.cholesky(covariance))
     value, vector = np.linalg.eigh(covariance)
     return np.asarray(vector * np.sqrt(np.maximum(value, 0.0)))
 

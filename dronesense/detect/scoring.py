@@ -27,6 +27,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.uint8]
+Index = slice | NDArray[np.int64]
 
 PIXELS_AT_ONCE: Final = 1536
 """Pixels multiplied at once, at most: with 270 bands they take 1.7 MB. Of fewer, threads wait more for each
@@ -180,6 +181,7 @@ class _Plan:
     ) -> None:
         background = tasks[0].background
         self.tasks, self.members, self.energy = tasks, members, energy
+        self.rows_of_maps = _as_slice(members)
         self.lines = max(1, PIXELS_AT_ONCE // cols)
         self.width = min(cols, PIXELS_AT_ONCE)
         bands = background.bands
@@ -235,7 +237,10 @@ class _Plan:
         for i, (task, scorer) in enumerate(zip(tasks, scorers, strict=True)):
             if scorer.plain and i not in idle:
                 plain.setdefault(task.detector.name, []).append(i)
-        self.plain = [(tasks[some[0]].scorer.score, np.array(some)) for some in plain.values()]
+        self.plain = [
+            (tasks[some[0]].scorer.score, _as_slice(some), _as_slice(self.members[some]))
+            for some in plain.values()
+        ]
         self.special = [i for i, each in enumerate(scorers) if not each.plain]
 
     def _tiled(self, values: Floats) -> Floats:
@@ -274,6 +279,12 @@ def _families(tasks: Sequence[Task], members: NDArray[np.int64]) -> list[_Family
         )
         for place, start, n in zip(places.tolist(), first.tolist(), count.tolist(), strict=True)
     ]
+
+
+def _as_slice(index: Sequence[int] | NDArray[np.int64]) -> Index:
+    """Return the slice of neighboring numbers: NumPy looks at and writes to it without copies."""
+    first, n = int(index[0]), len(index)
+    return slice(first, first + n) if list(index) == list(range(first, first + n)) else np.array(index)
 
 
 def _slices(counts: Sequence[int], *, start: int) -> list[slice]:
@@ -348,28 +359,28 @@ class _Worker:
             energy[~usable] = np.nan
         lines = slice(row, row + g)
         if not plan.families:
-            self.maps.fraction[plan.members, lines, cols] = fraction.reshape(-1, g, n)
+            self.maps.fraction[plan.rows_of_maps, lines, cols] = fraction.reshape(-1, g, n)
         place = self.maps.tail_place[lines]
         kept = place >= 0
         if kept.any():
             plan.energy[place[kept], cols] = energy.reshape(g, n)[kept]
-        for score, some in plan.plain:
+        for score, some, where in plan.plain:
             products = Products(fraction[some], energy, plan.contrast[some, None])
-            self._keep(plan, some, score(products), lines, cols)
+            self._keep(plan, some, where, score(products), lines, cols)
         if plan.special:
             self._special(plan, x, out, energy, lines, cols)
         if plan.families:
             self._best(plan, fraction, lines, cols)
 
     def _keep(
-        self, plan: _Plan, some: int | NDArray[np.int64], score: Floats, lines: slice, cols: slice
+        self, plan: _Plan, some: int | Index, where: int | Index, score: Floats, lines: slice, cols: slice
     ) -> None:
-        """Put the scores (.., n) of *some* tasks into their maps, or aside until all variants are known."""
+        """Put the scores (.., n) of *some* tasks into the maps *where*, or aside until variants are known."""
         if plan.families:
             self.found[some, : score.shape[-1]] = score
         else:
             height = lines.stop - lines.start
-            self.maps.score[plan.members[some], lines, cols] = score.reshape(*score.shape[:-1], height, -1)
+            self.maps.score[where, lines, cols] = score.reshape(*score.shape[:-1], height, -1)
 
     def _best(self, plan: _Plan, fraction: Floats, lines: slice, cols: slice) -> None:
         """Put the best score of the variants of each target into its map, with the fraction of that one."""
@@ -428,4 +439,4 @@ class _Worker:
             )
             score = np.asarray(plan.tasks[i].scorer.score(products), dtype=np.float32)
             score[missing] = np.nan
-            self._keep(plan, i, score, lines, cols)
+            self._keep(plan, i, int(plan.members[i]), score, lines, cols)

@@ -177,12 +177,13 @@ def _search(
             each.parameters.update(told)
         rivals = [_rivals(task, names, known) for task in tasks]
         judged = _judge(cube, tasks, done, scores, rivals, model_error)
-        return with_shared_rates(
-            [
-                _finish(cube, task, one, scores.fraction[i], rivals[i], judged[i])
-                for i, (task, one) in enumerate(zip(tasks, done, strict=True))
-            ]
-        )
+        results: list[tuple[ScoreMap, tuple[Detection, ...]] | None] = [None] * len(tasks)
+
+        def finish(i: int) -> None:
+            results[i] = _finish(cube, tasks[i], done[i], scores.fraction[i], rivals[i], judged[i])
+
+        share_out(range(len(tasks)), [finish] * worker_count(scoring.WORKERS))
+        return with_shared_rates([each for each in results if each is not None])
 
 
 def _iterate(
