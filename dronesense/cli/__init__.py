@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "report": "Write the report for printing anew: with people's decisions, or in another language.",
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
+    "plan": "Plan a flight: pixels, swath, exposure, gas limits and legs over a site.",
     "geometry": "Write where the pixels of push-broom cubes lie: IGM, GLT, observation, pictures.",
     "calibrate": "Fit a dated calibration record from a recording of standards.",
     "signatures": "List, show, import and compare reference spectra.",

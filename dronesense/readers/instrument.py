@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ManifestError, ReadError, did_you_mean
 from dronesense.model import FrameCamera, GasInstrument, Instrument, LineCamera, Mount
+from dronesense.model.lens import Lens
 from dronesense.readers import gas_headings, toml
 from dronesense.readers.camera_keys import FrameLens, LineLens, frame_lens, look_from_lens
 from dronesense.readers.gas_instrument import FIELDS, DateOrder, GasFile, to_gas
 from dronesense.readers.instrument_keys import MountKeys, Strict
 from dronesense.readers.table import read_head, read_table
 
-__all__ = ["FIELDS", "KINDS", "MAX_LOOK_DEG", "header_matches", "read", "with_clock"]
+__all__ = ["FIELDS", "KINDS", "MAX_LOOK_DEG", "header_matches", "read", "thin_lens", "with_clock"]
 
 KINDS: Final = ("gas", "line_scan", "frame")
 
@@ -113,6 +114,38 @@ def header_matches(instrument: Instrument, path: Path) -> bool:
         return False
     above = spec.match.text
     return (not above or any(above in line for line in preamble)) and gas_headings.matches(names, spec)
+
+
+def thin_lens(
+    columns: int, *, rows: int | None = None, fov_deg: float | None = None, focal_px: float | None = None
+) -> Instrument:
+    """Return a camera without distortion that looks straight down, of which no more is known.
+
+    Parameters
+    ----------
+    columns, rows : int
+        Pixels across and along track; without rows: a line-scan camera.
+    fov_deg, focal_px : float
+        Field of view over the columns, outer edge to outer edge; or focal length over pixel pitch.
+
+    Examples
+    --------
+    >>> thin_lens(2, focal_px=1.0).spec.look_deg[:, 0].round(3)
+    array([-26.565,  26.565])
+    """
+    if (fov_deg is None) == (focal_px is None):
+        raise ValueError("state either fov_deg or focal_px")
+    if focal_px is None:
+        assert fov_deg is not None
+        focal_px = 0.5 * columns / float(np.tan(np.radians(fov_deg) / 2.0))
+    name = "thin lens"
+    if rows is None:
+        fov = 2.0 * float(np.degrees(np.arctan(0.5 * columns / focal_px)))
+        line = LineCamera(columns, _look_from_fov(columns, fov, first_sample="port"))
+        return Instrument(name, "line_scan", line, Mount(), name)
+    center = ((columns - 1) / 2.0, (rows - 1) / 2.0)
+    frame = FrameCamera(shape=(rows, columns), lens=Lens("perspective", (focal_px, focal_px), center, ()))
+    return Instrument(name, "frame", frame, Mount(), name)
 
 
 def with_clock(
