@@ -357,6 +357,9 @@ def test_sites_as_geojson_and_kml_are_one(tmp_path: Path) -> None:
         ('{"type":"Polygon","coordinates":[[[0,0],[1,1],[1,0],[0,1]]]}', "not closed"),
         ('{"type":"Polygon","coordinates":[[[500000,0],[500001,1],[500001,0],[500000,0]]]}', "off the globe"),
         ('{"type":"Polygon","coordinates":[[["a",0],[1,1],[1,0],["a",0]]]}', "no numbers"),
+        ('{"type":"Polygon","coordinates":[["71","72","71","71"]]}', "no numbers"),
+        ('{"type":"Polygon","coordinates":[[[1e999,0],[1,1],[1,0],[1e999,0]]]}', "off the globe"),
+        ('{"type":"Polygon","crs":{"properties":{"name":"EPSG:32642"}},"coordinates":[]}', "CRS of its own"),
         ('{"type":"Polygon","coordinates":5}', "no numbers"),
         ('{"type":"Polygon","coordinates":[[[0,0],[1,1],[2,2],[0,0]]]}', "no simple outline"),
     ],
@@ -453,3 +456,47 @@ def test_overlap_that_the_highest_ground_eats_is_warned_of() -> None:
     spacing = made.summary["pattern"]["spacing_m"]
     assert told["overlap_at_highest_ground"] == pytest.approx(1.0 - spacing / (0.64 * lowest), rel=1e-4)
     assert any("over the highest ground the overlap is only" in each for each in made.warnings)
+
+
+def background(folder: Path, *, reach: float) -> tuple[Path, Path]:
+    """A cube of gray ground with noise of 0.01, and a target that differs by *reach* in a band."""
+    rng = np.random.default_rng(5)
+    nm = np.linspace(450.0, 850.0, 5)
+    values = (0.3 + 0.01 * rng.standard_normal((60, 5, 60))).astype("<f4")
+    (folder / "old.bil").write_bytes(values.tobytes())
+    (folder / "old.hdr").write_text(
+        "ENVI\nsamples = 60\nlines = 60\nbands = 5\nheader offset = 0\nfile type = ENVI Standard\n"
+        "data type = 4\ninterleave = bil\nbyte order = 0\nwavelength units = Nanometers\n"
+        "reflectance scale factor = 1\n"
+        f"wavelength = {{{', '.join(map(str, nm))}}}\nfwhm = {{{', '.join(['10'] * 5)}}}\n",
+        "utf-8",
+    )
+    own = folder / "target.csv"
+    spectrum = [0.3, 0.3, 0.3 + reach, 0.3, 0.3]
+    rows = "".join(f"{each},{value}\n" for each, value in zip(nm, spectrum, strict=True))
+    own.write_text(f"wavelength_nm,reflectance\n{rows}", "utf-8")
+    return folder / "old.hdr", own
+
+
+def test_fill_predicted_on_a_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0.4 against a noise of 0.01 is 40 sigma: 1e-4 false alarms lie near 4 sigma, so a fill of some 0.13."""
+    cube, own = background(tmp_path, reach=0.4)
+    outline = write_site(tmp_path / "site.geojson", RING)
+    wanted = ["--background", str(cube), "--signature", str(own), "--method", "cem", "--false-alarms", "1e-4"]
+    assert run_cli(["plan", str(outline), *CAMERA, *wanted, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["target"]
+    assert 0.09 < told["fill"] < 0.18
+    pixel = told["pixel_across_m"], told["pixel_along_with_blur_m"]
+    assert told["side_m"] == pytest.approx(2.0 * math.sqrt(told["fill"] * pixel[0] * pixel[1]), rel=1e-4)
+    assert "9 times out of 10" in told["prediction"]
+    assert run_cli(["plan", str(outline), *CAMERA, *wanted[:2]]) == EXIT_USAGE
+
+
+def test_a_target_that_is_never_sure_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cube, own = background(tmp_path, reach=0.01)
+    outline = write_site(tmp_path / "site.geojson", RING)
+    wanted = ["--background", str(cube), "--signature", str(own), "--method", "cem"]
+    assert run_cli(["plan", str(outline), *CAMERA, *wanted]) == 0
+    assert "no size of target is sure to be found" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,8 @@ from dronesense.cli.failures import EXIT_DONE
 if TYPE_CHECKING:
     from dronesense.model import Instrument
     from dronesense.planning.gas import Leak
-    from dronesense.planning.plan import Heading, Plan
+    from dronesense.planning.plan import Heading, Plan, Wish
+    from dronesense.planning.target import Needed
 
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _NOT_NEGATIVE = click.FloatRange(min=0.0)
@@ -53,6 +55,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--fill",
     type=click.FloatRange(0.0, 1.0, min_open=True),
     help="Of a pixel that the search needs (a run tells it).",
+)
+@click.option(
+    "--background", type=_FILE, help="Cube of like ground: what fill the search needs is predicted."
+)
+@click.option(
+    "--signature", type=_FILE, help="Of the target, for --background; several spectra are variants."
+)
+@click.option("--method", default="ace", show_default=True, help="Detector for --background.")
+@click.option(
+    "--false-alarms",
+    "false_alarm_rate",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=1e-5,
+    show_default=True,
+    help="Per pixel, for --background.",
 )
 @click.option(
     "--heading",
@@ -165,9 +182,42 @@ def _make(site: Path, options: dict[str, Any]) -> Plan:
             height_ref=options["dem_heights"],
             sigma_m=0.0,
         )
+    wish, found = _with_fill(wish, options)
     return plan.make(
-        area, seen, wish, terrain=terrain, leak=_leak(options), wind_from_deg=options["wind_from_deg"]
+        area,
+        seen,
+        wish,
+        terrain=terrain,
+        leak=_leak(options),
+        wind_from_deg=options["wind_from_deg"],
+        needed=found,
     )
+
+
+def _with_fill(wish: Wish, options: dict[str, Any]) -> tuple[Wish, Needed | None]:
+    """Return the wish with the fill that a search of the stated background needs."""
+    if (options["background"] is None) != (options["signature"] is None):
+        raise click.UsageError("--background and --signature go together")
+    if options["background"] is None:
+        return wish, None
+    if wish.fill is not None:
+        raise click.UsageError("state --fill, or --background and --signature, not both")
+    from dronesense import plugins
+    from dronesense.model import TrackOptions
+    from dronesense.planning import target
+
+    path: Path = options["background"]
+    group = "dronesense.readers.cube"
+    cube, _ = plugins.find(group, plugins.sniff(group, path)).read(
+        path, label=path.name, name=path.stem, instrument=None, line_times="none", track=TrackOptions()
+    )
+    group = "dronesense.readers.signature"
+    own = options["signature"]
+    signatures, _ = plugins.find(group, plugins.sniff(group, own)).read_all(own)
+    found = target.needed(
+        cube, signatures, method=options["method"], false_alarm_rate=options["false_alarm_rate"]
+    )
+    return (replace(wish, fill=found.fill) if found.fill > 0.0 else wish), found
 
 
 def _heading(text: str) -> Heading:
@@ -282,7 +332,10 @@ def _camera_lines(camera: dict[str, Any]) -> list[str]:
 
 def _target_lines(target: dict[str, Any]) -> list[str]:
     side = target.get("side_m", target["full_pixel_side_m"])
-    return [f"Smallest target: {side:.3g} m square ({target['basis']})"]
+    lines = [f"Smallest target: {side:.3g} m square ({target['basis']})"]
+    return (
+        [*lines, f"Predicted on the background: {target['prediction']}"] if "prediction" in target else lines
+    )
 
 
 def _terrain_lines(told: dict[str, Any]) -> list[str]:

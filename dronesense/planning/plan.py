@@ -13,6 +13,7 @@ from dronesense.model import Terrain
 from dronesense.model.flight_plan import FlightPattern
 from dronesense.planning import gas, optics, pattern, relief
 from dronesense.planning.optics import Sampling, View
+from dronesense.planning.target import Needed
 
 TURN_S: Final = 5.0
 """From one leg into the next beyond the straight way, s: slowing down, turning, speeding up; assumed."""
@@ -101,6 +102,7 @@ def make(
     terrain: Terrain | None = None,
     leak: gas.Leak | None = None,
     wind_from_deg: float | None = None,
+    needed: Needed | None = None,
 ) -> Plan:
     """Return the plan for *site* (degrees WGS84) and a camera that sees *seen*.
 
@@ -117,6 +119,8 @@ def make(
         A leak that the gas sensor should notice.
     wind_from_deg : float, optional
         For headings by the wind, from true north.
+    needed : Needed, optional
+        Where `wish.fill` comes from, if it was predicted; told with it.
 
     Raises
     ------
@@ -141,6 +145,10 @@ def make(
         "camera": _camera(seen, made, wish),
         "target": _target(made, wish),
     }
+    if needed is not None:
+        told["target"]["prediction"] = needed.text
+        if math.isnan(needed.fill):
+            warnings.append(f"no size of target is sure to be found: {needed.text}")
     if terrain is not None:
         flown, ground = relief.drape(flown, terrain, height_m=wish.height_m, follow=wish.follow)
         told["terrain"] = _terrain(seen, flown, ground, made, wish, warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,7 @@ def _geojson_rings(path: Path, data: bytes) -> Iterator[Any]:
     except (ValueError, RecursionError) as error:
         fix = "give the site as a GeoJSON or KML file"
         raise ReadError("is neither GeoJSON nor KML", where=path, fix=fix) from error
-    if isinstance(content, dict) and content.get("crs") and "CRS84" not in json.dumps(content["crs"]):
+    if isinstance(content, dict) and content.get("crs") and not _is_wgs84(json.dumps(content["crs"])):
         raise ReadError(
             "names a CRS of its own; GeoJSON is in degrees WGS84 (RFC 7946)",
             where=path,
@@ -81,6 +82,11 @@ def _walk(each: Any) -> Iterator[Any]:
         yield from _list(each.get("coordinates"))
 
 
+def _is_wgs84(crs: str) -> bool:
+    """Whether a member "crs" of the GeoJSON of 2008 says what holds anyway."""
+    return "CRS84" in crs or re.search(r"EPSG:+4326\b", crs) is not None
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -104,7 +110,7 @@ def _kml_rings(path: Path, data: bytes) -> Iterator[Any]:
 def _polygon(path: Path, number: int, rings: Any) -> BaseGeometry:
     where = f"{path}, polygon {number}"
     try:
-        shells = [[(float(place[0]), float(place[1])) for place in ring] for ring in rings]
+        shells = [[_place(place) for place in ring] for ring in rings]
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ReadError("its coordinates are no numbers", where=where) from error
     if not shells or any(len(ring) < MIN_RING or ring[0] != ring[-1] for ring in shells):
@@ -118,6 +124,12 @@ def _polygon(path: Path, number: int, rings: Any) -> BaseGeometry:
         reason = shapely.is_valid_reason(polygon)
         raise ReadError(f"is no simple outline: {reason}", where=where, fix="draw it without crossings")
     return polygon
+
+
+def _place(place: Any) -> tuple[float, float]:
+    if not isinstance(place, list):  # a text is a sequence too
+        raise TypeError("a position is a list")
+    return float(place[0]), float(place[1])
 
 
 def _on_globe(lon: float, lat: float) -> bool:
