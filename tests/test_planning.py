@@ -500,3 +500,38 @@ def test_a_target_that_is_never_sure_is_said_to_be(
     wanted = ["--background", str(cube), "--signature", str(own), "--method", "cem"]
     assert run_cli(["plan", str(outline), *CAMERA, *wanted]) == 0
     assert "no size of target is sure to be found" in capsys.readouterr().err
+
+
+def test_ground_that_rises_across_the_legs_is_nearer_at_the_edge_of_the_swath() -> None:
+    """0.4 m a meter to the north, legs to the east, 10 m to either side: 4 m nearer and farther."""
+    y = 5_660_300.0 - 10.0 * (np.arange(60) + 0.5)
+    height = np.repeat(100.0 + 0.4 * (y - 5_660_000.0), 80).reshape(60, 80)
+    terrain = Terrain(height, (10.0, 0.0, 499_800.0, 0.0, -10.0, 5_660_300.0), UTM, 0.0, "slope")
+    _, ground = relief.drape(laid(SQUARE, heading_deg=90.0), terrain, height_m=60.0, follow=True)
+    assert ground.above_low_m == pytest.approx(56.0, abs=0.1)
+    assert ground.above_high_m == pytest.approx(64.0, abs=0.1)
+
+
+def test_a_height_model_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plane that rises to the east by 20 m over 0.003 degrees: legs to the east end 20 m higher."""
+    rasterio = pytest.importorskip("rasterio")
+    outline = write_site(tmp_path / "site.geojson", RING)
+    lon = 71.39 + 0.0002 * (np.arange(120) + 0.5)
+    height = np.tile(20.0 / 0.003 * (lon - 71.39), (100, 1)).astype("float32")
+    dem = tmp_path / "dem.tif"
+    with rasterio.open(
+        dem, "w", driver="GTiff", width=120, height=100, count=1, dtype="float32", crs="EPSG:4326",
+        transform=rasterio.Affine(0.0002, 0.0, 71.39, 0.0, -0.0002, 51.11),
+    ) as made:  # fmt: skip
+        made.write(height, 1)
+    wanted = ["--dem", str(dem), "--heading", "90", "--run-in", "0", "--run-out", "0"]
+    assert run_cli(["plan", str(outline), *CAMERA, *wanted, "--json"]) == 0
+    level = json.loads(capsys.readouterr().out)
+    assert level["terrain"]["ground_above_takeoff_m"] == pytest.approx([0.0, 20.0], abs=0.2)
+    assert level["terrain"]["height_above_ground_m"] == pytest.approx([40.0, 60.0], abs=0.2)
+    assert any("take off there" in each for each in level["warnings"])
+    assert run_cli(["plan", str(outline), *CAMERA, *wanted, "--follow", "-o", str(tmp_path / "p")]) == 0
+    assert "overlap is only" not in capsys.readouterr().err
+    features = json.loads((tmp_path / "p/plan.geojson").read_text("utf-8"))["features"]
+    heights = features[1]["properties"]["height_m"]
+    assert heights[-1] - heights[0] == pytest.approx(20.0, abs=0.3)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _NOT_NEGATIVE = click.FloatRange(min=0.0)
+DEM_MARGIN_DEG: Final = 0.02
+"""Beyond the site, for run-in and swath: 2 km."""
 _SHARE = click.FloatRange(min=0.0, max=1.0, max_open=True)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -178,7 +181,7 @@ def _make(site: Path, options: dict[str, Any]) -> Plan:
         terrain, _ = read_terrain(
             options["dem"],
             label=options["dem"].name,
-            bounds=None,
+            bounds=_around(area.bounds),
             height_ref=options["dem_heights"],
             sigma_m=0.0,
         )
@@ -192,6 +195,18 @@ def _make(site: Path, options: dict[str, Any]) -> Plan:
         wind_from_deg=options["wind_from_deg"],
         needed=found,
     )
+
+
+def _around(bounds: tuple[float, float, float, float]) -> tuple[float, float, float, float] | None:
+    """Return what of a height model is needed, degrees; None (all) at 180 degrees and the poles."""
+    west, south, east, north = bounds
+    top = max(abs(south), abs(north)) + DEM_MARGIN_DEG
+    if top >= 89.0:
+        return None
+    aside = DEM_MARGIN_DEG / math.cos(math.radians(top))
+    if west - aside < -180.0 or east + aside > 180.0:
+        return None
+    return west - aside, south - DEM_MARGIN_DEG, east + aside, north + DEM_MARGIN_DEG
 
 
 def _with_fill(wish: Wish, options: dict[str, Any]) -> tuple[Wish, Needed | None]:

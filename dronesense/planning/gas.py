@@ -25,7 +25,9 @@ TEMPERATURE_K: Final = 288.15
 PRESSURE_HPA: Final = 1013.25
 """Of the standard atmosphere at sea level (ISO 2533), for the density of the gas."""
 SOURCES: Final = 400
-"""Places of a leak that are tried, about."""
+"""Places of a leak that are tried, about; fewer where there are many legs."""
+MIN_SOURCES: Final = 100
+MANY_LEGS: Final = 50
 WINDS: Final = 36
 """Directions that are tried where none is given."""
 LEG_NODES: Final = 96
@@ -168,7 +170,8 @@ def _places(pattern: FlightPattern) -> Floats:
     """Return places on an even grid over the site, about :data:`SOURCES`, (s, 2)."""
     site = pattern.site
     left, bottom, right, top = site.bounds
-    step = math.sqrt(site.area / SOURCES)
+    wanted = max(MIN_SOURCES, min(SOURCES, SOURCES * MANY_LEGS // len(pattern.legs)))
+    step = math.sqrt(site.area / wanted)
     x = np.arange(left + 0.5 * step, right, step)
     y = np.arange(bottom + 0.5 * step, top, step)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from shapely.geometry.base import BaseGeometry
 
 from dronesense.errors import CoverageError
+from dronesense.geodesy import to_lonlat
 from dronesense.model import Terrain
 from dronesense.model.flight_plan import FlightPattern
 from dronesense.planning import gas, optics, pattern, relief
@@ -268,8 +269,18 @@ def _terrain(
     least = optics.overlap_at(seen, height_m=lowest, spacing_m=flown.spacing_m)
     told["overlap_at_highest_ground"] = least
     strips = len({leg.strip for leg in flown.legs})
-    # Legs that follow the ground within their tolerance have the overlap that was asked for by that much.
-    if strips > 1 and least < wish.overlap - 1e-9:
+    start = flown.legs[0].points[0]
+    lon, lat = to_lonlat(start[0], start[1], flown.crs)
+    told["takeoff_lon_lat_deg"] = [round(float(lon), 7), round(float(lat), 7)]
+    warnings.append(
+        f"heights count from the ground at {float(lat):.6f}, {float(lon):.6f} (start of the first leg): "
+        "take off there, or shift them"
+    )
+    # Legs that follow the ground may be nearer to it by the tolerance of their points.
+    near = optics.overlap_at(
+        seen, height_m=wish.height_m - relief.TOLERANCE_M * wish.follow, spacing_m=made.spacing_m
+    )
+    if strips > 1 and least < near - 1e-9:
         words = f"only {least:.0%}" if least >= 0.0 else "gone: a gap is left"
         warnings.append(
             f"over the highest ground the overlap is {words} (asked: {wish.overlap:.0%}); plan from "

@@ -34,7 +34,8 @@ class Relief:
     ground_low_m, ground_high_m : float
         Of the site, above the place of take-off.
     above_low_m, above_high_m : float
-        Least and greatest height of the legs above the ground below them.
+        Least and greatest height of the legs above the ground that they see: below them, at the edges of
+        their swath (taken to lie on both sides alike), and of level legs anywhere in the site.
     missing : float
         Share of the places without a height.
     """
@@ -69,12 +70,15 @@ def drape(
     site = _ground(terrain, _inside(pattern), pattern.crs) - home
     if not np.isfinite(site).any():
         raise CoverageError("the height model does not cover the site", where=terrain.source)
-    legs, above = [], []
+    legs, below, beside = [], [], []
     for leg in pattern.legs:
-        made, over = _follow(leg, terrain, pattern.crs, home, height_m, follow)
+        made, over, aside = _follow(leg, terrain, pattern, home, height_m, follow)
         legs.append(made)
-        above.append(over)
-    over = np.concatenate(above)
+        below.append(over)
+        beside.append(aside.ravel())
+    over = np.concatenate(below)
+    if not np.isfinite(over).any():
+        raise CoverageError("the height model does not cover the legs", where=terrain.source)
     if np.nanmin(over) <= 0.0:
         raise CoverageError(
             f"the legs meet the ground: {-np.nanmin(over):.0f} m below it at worst",
@@ -83,6 +87,7 @@ def drape(
         )
     # The highest ground may lie beside the legs: what is seen there counts too.
     low, high = float(np.nanmin(site)), float(np.nanmax(site))
+    over = np.concatenate([over, *beside])
     above_low, above_high = float(np.nanmin(over)), float(np.nanmax(over))
     if not follow:
         above_low, above_high = min(above_low, height_m - high), max(above_high, height_m - low)
@@ -91,16 +96,22 @@ def drape(
 
 
 def _follow(
-    leg: Leg, terrain: Terrain, crs: str, home: float, height_m: float, follow: bool
-) -> tuple[Leg, Floats]:
-    """Return a leg with heights above take-off, and its heights above ground at even steps."""
+    leg: Leg, terrain: Terrain, pattern: FlightPattern, home: float, height_m: float, follow: bool
+) -> tuple[Leg, Floats, Floats]:
+    """Return a leg with heights above take-off; those above the ground below and at the swath's edges."""
+    crs = pattern.crs
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(leg.points, axis=0), axis=1))])
     count = max(2, math.ceil(length[-1] / STEP_M) + 1)
     way = np.unique(np.concatenate([length, np.linspace(0.0, length[-1], count)]))
     points = np.column_stack([np.interp(way, length, leg.points[:, axis]) for axis in (0, 1)])
     ground = _ground(terrain, points, crs) - home
+    step = leg.points[-1] - leg.points[0]
+    side = 0.5 * pattern.swath_m * np.array([-step[1], step[0]]) / max(float(np.hypot(*step)), 1e-9)
+    data = (way >= length[leg.data[0]]) & (way <= length[leg.data[1]])
+    edges = np.stack([_ground(terrain, points[data] + each, crs) - home for each in (side, -side)])
     if not follow or np.isnan(ground).all():
-        return replace(leg, height_m=np.full(len(leg.points), height_m)), height_m - ground
+        level = replace(leg, height_m=np.full(len(leg.points), height_m))
+        return level, height_m - ground, height_m - edges
     known = np.isfinite(ground)
     wanted = np.interp(way, way[known], ground[known]) + height_m
     line = shapely.simplify(shapely.LineString(np.column_stack([way, wanted])), TOLERANCE_M)
@@ -108,7 +119,8 @@ def _follow(
     height = np.interp(kept, way, wanted)
     placed = np.column_stack([np.interp(kept, length, leg.points[:, axis]) for axis in (0, 1)])
     first, last = np.searchsorted(kept, [length[leg.data[0]], length[leg.data[1]]])
-    return Leg(leg.strip, placed, height, (int(first), int(last))), np.interp(way, kept, height) - ground
+    flown = np.interp(way, kept, height)
+    return Leg(leg.strip, placed, height, (int(first), int(last))), flown - ground, flown[data] - edges
 
 
 def _inside(pattern: FlightPattern) -> Floats:
