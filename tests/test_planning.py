@@ -535,3 +535,50 @@ def test_a_height_model_from_the_command_line(tmp_path: Path, capsys: pytest.Cap
     features = json.loads((tmp_path / "p/plan.geojson").read_text("utf-8"))["features"]
     heights = features[1]["properties"]["height_m"]
     assert heights[-1] - heights[0] == pytest.approx(20.0, abs=0.3)
+
+
+def test_files_as_other_programs_read_them(tmp_path: Path) -> None:
+    """GDAL reads as many shapes from the KML, in the same places; the outer ring runs counterclockwise."""
+    pyogrio = pytest.importorskip("pyogrio")
+    hole = shapely.box(500_060.0, 5_660_020.0, 500_140.0, 5_660_080.0)
+    flown = laid(SQUARE.difference(hole), heading_deg=90.0)
+    path = tmp_path / "plan.kml"
+    path.write_bytes(flight_plan.kml(flown, name="a <site> & more"))
+    _, _, shapes, _ = pyogrio.raw.read(path)
+    assert len(shapes) == 1 + len(flown.legs)
+    leg = shapely.get_coordinates(shapely.from_wkb(shapes[1]))
+    x, y = to_grid(leg[:, 0], leg[:, 1], UTM)
+    np.testing.assert_allclose(np.column_stack([x, y]), flown.legs[0].points, atol=0.01)
+    outline = json.loads(flight_plan.geojson(flown))["features"][0]["geometry"]
+    outer, inner = (shapely.LinearRing(ring) for ring in outline["coordinates"])
+    assert outer.is_ccw
+    assert not inner.is_ccw
+
+
+def test_a_camera_from_its_instrument_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """2 tan 16 degrees x 60 m = 34.41 m; 256 pixels of 13.4 cm."""
+    camera = tmp_path / "pika.toml"
+    camera.write_text(
+        'schema = 1\nid = "pika"\nkind = "line_scan"\nsamples = 256\nfov_deg = 32.0\nfirst_sample = "port"\n',
+        "utf-8",
+    )
+    outline = write_site(tmp_path / "site.geojson", RING)
+    wanted = ["--camera", str(camera), "--height", "60", "--speed", "5", "--line-rate", "30", "--json"]
+    assert run_cli(["plan", str(outline), *wanted]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)["camera"]
+    assert told["swath_m"] == pytest.approx(120.0 * math.tan(math.radians(16.0)), rel=1e-5)
+    assert told["gsd_across_m"] == pytest.approx(told["swath_m"] / 256, rel=1e-5)
+    assert told["fastest_m_s"] == pytest.approx(30 * told["gsd_across_m"], rel=1e-5)
+    assert "seen only by blur" in captured.err  # 5 m/s are more than 4.03 m/s
+
+
+def test_pictures_are_triggered_by_distance(tmp_path: Path) -> None:
+    outline = write_site(tmp_path / "site.geojson", RING)
+    wanted = (
+        "--focal-mm 24 --pixel-um 6 --columns 4000 --rows 3000 --height 80 --speed 6 --forward-overlap 0.8"
+    )
+    assert run_cli(["plan", str(outline), *wanted.split(), "-o", str(tmp_path / "p")]) == 0
+    cells = [row.split("\t") for row in (tmp_path / "p/plan.waypoints").read_text("ascii").splitlines()[1:]]
+    assert {float(row[4]) for row in cells if row[3] == "206"} == {12.0, 0.0}
+    assert all(len(row) == 12 for row in cells)
