@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
     "plan": "Plan a flight: pixels, swath, exposure, gas limits and legs over a site.",
     "geometry": "Write where the pixels of push-broom cubes lie: IGM, GLT, observation, pictures.",
-    "calibrate": "Fit a dated calibration record from a recording of standards.",
+    "calibrate": "Calibrate an analyser from standards, or the mount of a camera from its strips.",
     "signatures": "List, show, import and compare reference spectra.",
     "plugins": "List the readers, detectors and writers.",
 }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dronesense.cli.boresight_command import boresight
+
 if TYPE_CHECKING:
     from dronesense.calibrate.chain import Channel
     from dronesense.calibrate.plateaus import StandardsFit
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group("calibrate")
 def command() -> None:
-    """Fit a dated calibration record from a recording of standards."""
+    """Calibrate an analyser from a recording of standards, or the mount of a camera from its strips."""
+
+
+command.add_command(boresight)
 
 
 @command.command("analyzer")

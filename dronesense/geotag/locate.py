@@ -297,9 +297,8 @@ def locate_pixels(
     shared = np.full((k, 2, uncertainty.SHARED_ERRORS), np.nan)
     hit = np.flatnonzero(hits.status == HIT)
     if hit.size:
-        look = _look(found, hit, pixels[hit], np.asarray(line_time, dtype=np.int64), instrument)
         budget = uncertainty.error_budget(
-            look,
+            look(found, hit, pixels[hit], np.asarray(line_time, dtype=np.int64), instrument),
             mount=instrument.mount,
             clock_sigma_s=float(np.hypot(clock_sigma_s, trajectory.clock.sigma_s)),
             terrain_sigma_m=terrain.sigma_m,
@@ -309,10 +308,10 @@ def locate_pixels(
     return GroundPoints(*place, cov_own=own, shared=shared, rig=instrument.id)
 
 
-def _look(
+def look(
     found: Trace, hit: NDArray[np.intp], pixels: Floats, line_time: Ints, instrument: Instrument
 ) -> uncertainty.Look:
-    """Gather what the propagation of errors asks of the rays *hit*."""
+    """Gather what the propagation of errors asks of the rays *hit* of *found*; *pixels* (k, 2) are theirs."""
     assert isinstance(instrument.spec, LineCamera)
     line = found.line[hit]
     poses = found.poses.take(line)

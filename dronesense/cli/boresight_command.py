@@ -1,0 +1,218 @@
+"""``dronesense calibrate boresight``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dronesense.geotag.boresight import Boresight
+    from dronesense.model.tie_points import GroundControl, TiePoints
+    from dronesense.pipeline.strips import Strips
+
+ROUNDS = 3
+"""Tie points are looked for again with the mount that the last ones gave: chips then lie on each other."""
+TOLD_CORRELATION = 0.8
+GROUPS = ("boresight", "lever", "time", "height")
+
+
+@click.command("boresight")
+@click.argument("flight", metavar="FLIGHT", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--ties", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV of tie points."
+)
+@click.option(
+    "--control", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV of ground control."
+)
+@click.option(
+    "--solve",
+    "asked",
+    default="boresight,time",
+    show_default=True,
+    help=f"What is sought, of {', '.join(GROUPS)}, with commas.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON of all that was found.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same on stdout.")
+def boresight(
+    flight: Path, ties: Path | None, control: Path | None, asked: str, output: Path | None, as_json: bool
+) -> None:
+    """Find how the push-broom camera of FLIGHT sits in the aircraft.
+
+    From tie points between its strips, which are found by themselves where no --ties and no --control are
+    given. Prints the [mount] lines for the camera's instrument file; changes nothing.
+    """
+    from dronesense.geotag import boresight as solver
+    from dronesense.manifest import open_flight
+    from dronesense.pipeline.strips import strips_of
+    from dronesense.readers import tie_table
+    from dronesense.writers.atomic import write_bytes
+
+    groups = [each.strip() for each in asked.split(",") if each.strip()]
+    if unknown := [each for each in groups if each not in GROUPS]:
+        raise click.UsageError(f'--solve knows {", ".join(GROUPS)}, not "{unknown[0]}"')
+    parameters = [name for group in groups for name in solver.GROUPS[group]]
+    given = strips_of(open_flight(flight))
+    for warning in given.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    names = [each.name for each in given.strips]
+    measured = None if ties is None else tie_table.read_ties(ties, strips=names)
+    surveyed = None if control is None else tie_table.read_control(control, strips=names)
+    if measured is None and surveyed is None:
+        measured, found = _by_themselves(given, parameters)
+    else:
+        found = _solved(given, parameters, measured, surveyed)
+    told = _as_json(found, given, measured, surveyed)
+    text = json.dumps(told, indent=2, allow_nan=False)
+    if output is not None:
+        write_bytes(output, (text + "\n").encode("utf-8"))
+    for line in _in_words(found, given):
+        click.echo(line, err=True)
+    click.echo(text if as_json else "\n".join(_mount_lines(found)))
+
+
+def _solved(
+    given: Strips, parameters: list[str], ties: TiePoints | None, control: GroundControl | None
+) -> Boresight:
+    from dronesense.geotag import boresight as solver
+
+    return solver.solve(
+        given.strips,
+        instrument=given.instrument,
+        terrain=given.terrain,
+        crs=given.crs,
+        ties=ties,
+        control=control,
+        parameters=parameters,
+    )
+
+
+def _by_themselves(given: Strips, parameters: list[str]) -> tuple[TiePoints, Boresight]:
+    """Find tie points, and again with the mount that they give."""
+    from dronesense.errors import CalibrationError
+    from dronesense.geotag.tie_points import find_tie_points
+
+    pictures, instrument = given.pictures(), given.instrument
+    for _ in range(ROUNDS):
+        ties = find_tie_points(pictures, instrument=instrument, terrain=given.terrain, crs=given.crs)
+        if not len(ties):
+            raise CalibrationError(
+                "the strips show no place that can be recognized in two of them",
+                fix="fly strips that overlap, over ground with texture, or measure points: --ties, --control",
+            )
+        found = _solved(given, parameters, ties, None)
+        instrument = replace(given.instrument, mount=found.mount)
+        late = round(1e9 * found.of("time")[0])
+        pictures = [
+            replace(each, strip=replace(strip, line_time=strip.line_time + late))
+            for each, strip in zip(pictures, given.strips, strict=True)
+        ]
+    return ties, found
+
+
+def _in_words(found: Boresight, given: Strips) -> list[str]:
+    """Return what was found, for a person."""
+    import numpy as np
+
+    from dronesense.geotag.boresight import PARAMETERS, UNITS
+
+    units = dict(zip(PARAMETERS, UNITS, strict=True))
+    used = found.used
+    lines = [f"Not used: {path}: {reason}" for path, reason in given.skipped]
+    before, after, left = (
+        np.median(each[used]) for each in (found.before_m, found.after_m, found.held_out_m)
+    )
+    lines.append(
+        f"{int(used.sum())} of {len(used)} points used; median distance {before:.3g} m before, "
+        f"{after:.3g} m after, {left:.3g} m where a point was held out"
+    )
+    for name, value, sigma in zip(found.names, found.value, found.sigma, strict=True):
+        lines.append(f"{name}: {value:+.4g} ± {sigma:.2g} {units[name]} to what was assumed")
+    correlation = found.correlation
+    pairs = [(i, j) for i in range(len(found.names)) for j in range(i)]
+    lines += [
+        f"{found.names[j]} and {found.names[i]} go together (correlation {correlation[i, j]:+.2f}): "
+        "their sum or difference is known better than each"
+        for i, j in pairs
+        if abs(correlation[i, j]) >= TOLD_CORRELATION
+    ]
+    if found.scale > 1.0:
+        lines.append(
+            f"points differ {found.scale:.2g} times as much as stated: uncertainties are widened by it"
+        )
+    lines += [f"Note: {each}" for each in found.notes]
+    return lines
+
+
+def _mount_lines(found: Boresight) -> list[str]:
+    """Return what to put into the instrument file, and into flight.toml."""
+    mount = found.mount
+    roll, pitch, yaw = mount.boresight_deg
+    x, y, z = mount.lever_arm_m
+    angle, arm = mount.sigma_boresight_deg, mount.sigma_lever_arm_m
+    lines = [
+        "[mount]",
+        f'rotation = "{mount.rotation}"',
+        *([f"tilt_deg = {mount.tilt_deg!r}"] if mount.tilt_deg else []),
+        f"boresight_deg = {{ roll = {roll:.4f}, pitch = {pitch:.4f}, yaw = {yaw:.4f} }}",
+        f"lever_arm_m = [{x:.4f}, {y:.4f}, {z:.4f}]",
+        f"sigma = {{ boresight_deg = {angle:.4f}, lever_arm_m = {arm:.4f} }}",
+    ]
+    late, sigma = found.of("time")
+    if "time" in found.names:
+        lines += [
+            f"# Lines were taken {late:+.4f} ± {sigma:.4f} s after their stamps. In flight.toml:",
+            f"# [track] clock_offset_s = {-late:.4f}",
+        ]
+    if "height" in found.names:
+        up, sigma = found.of("height")
+        lines.append(f"# Heights of the track need {up:+.3f} ± {sigma:.3f} m to agree with the terrain.")
+    return lines
+
+
+def _as_json(
+    found: Boresight, given: Strips, ties: TiePoints | None, control: GroundControl | None
+) -> dict[str, Any]:
+    import numpy as np
+
+    used = found.used
+
+    def spread(values: Any) -> dict[str, float]:
+        known = values[used & np.isfinite(values)]
+        return {"median": float(np.median(known)), "quantile_90": float(np.quantile(known, 0.9))}
+
+    return {
+        "schema": 1,
+        "instrument": given.instrument.id,
+        "strips": [each.name for each in given.strips],
+        "tie_points": 0 if ties is None else len(ties),
+        "control_points": 0 if control is None else len(control),
+        "used": int(used.sum()),
+        "parameters": {
+            name: {"change": float(value), "sigma": float(sigma)}
+            for name, value, sigma in zip(found.names, found.value, found.sigma, strict=True)
+        },
+        "correlation": found.correlation.tolist(),
+        "mount": {
+            "rotation": found.mount.rotation,
+            "boresight_deg": list(found.mount.boresight_deg),
+            "lever_arm_m": list(found.mount.lever_arm_m),
+            "sigma_boresight_deg": found.mount.sigma_boresight_deg,
+            "sigma_lever_arm_m": found.mount.sigma_lever_arm_m,
+        },
+        "distance_m": {
+            "before": spread(found.before_m),
+            "after": spread(found.after_m),
+            "held_out": spread(found.held_out_m),
+        },
+        "residuals_over_stated": found.scale,
+        "notes": list(found.notes),
+    }
