@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """Tie points are looked for again with the mount that the last ones gave: chips then lie on each other."""
+LEAST_TIES = 30
+"""Places found by themselves, not mistakes, that are believed: fewer may agree by chance."""
 TOLD_CORRELATION = 0.8
+NO_BETTER = 0.9
+"""What was assumed fits as well as what was found, if distances shrink to no less than this share."""
 GROUPS = ("boresight", "lever", "time", "height")
 
 
@@ -97,18 +101,16 @@ def _solved(
 
 def _by_themselves(given: Strips, parameters: list[str]) -> tuple[TiePoints, Boresight]:
     """Find tie points, and again with the mount that they give."""
-    from dronesense.errors import CalibrationError
     from dronesense.geotag.tie_points import find_tie_points
 
     pictures, instrument = given.pictures(), given.instrument
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         ties = find_tie_points(pictures, instrument=instrument, terrain=given.terrain, crs=given.crs)
-        if not len(ties):
-            raise CalibrationError(
-                "the strips show no place that can be recognized in two of them",
-                fix="fly strips that overlap, over ground with texture, or measure points: --ties, --control",
-            )
+        _refuse_few(len(ties))
         found = _solved(given, parameters, ties, None)
+        _refuse_few(int(found.used.sum()))
+        if number == ROUNDS - 1:
+            break
         instrument = replace(given.instrument, mount=found.mount)
         late = round(1e9 * found.of("time")[0])
         pictures = [
@@ -116,6 +118,16 @@ def _by_themselves(given: Strips, parameters: list[str]) -> tuple[TiePoints, Bor
             for each, strip in zip(pictures, given.strips, strict=True)
         ]
     return ties, found
+
+
+def _refuse_few(places: int) -> None:
+    from dronesense.errors import CalibrationError
+
+    if places < LEAST_TIES:
+        raise CalibrationError(
+            f"{places} places are recognized in two strips; fewer than {LEAST_TIES} may agree by chance",
+            fix="fly strips that overlap widely over ground with texture, or give --ties or --control",
+        )
 
 
 def _in_words(found: Boresight, given: Strips) -> list[str]:
@@ -134,8 +146,12 @@ def _in_words(found: Boresight, given: Strips) -> list[str]:
         f"{int(used.sum())} of {len(used)} points used; median distance {before:.3g} m before, "
         f"{after:.3g} m after, {left:.3g} m where a point was held out"
     )
-    for name, value, sigma in zip(found.names, found.value, found.sigma, strict=True):
-        lines.append(f"{name}: {value:+.4g} ± {sigma:.2g} {units[name]} to what was assumed")
+    if not after < NO_BETTER * before:
+        lines.append("what was assumed fits the points as well: there is nothing to change")
+    lines += [
+        f"{name}: {value:+.4g} ± {sigma:.2g} {units[name]} to what was assumed"
+        for name, value, sigma in zip(found.names, found.value, found.sigma, strict=True)
+    ]
     correlation = found.correlation
     pairs = [(i, j) for i in range(len(found.names)) for j in range(i)]
     lines += [

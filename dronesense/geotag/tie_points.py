@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dronesense.geotag import ortho, resample
 from dronesense.geotag.boresight import Strip
 from dronesense.geotag.inverse import pixels_at
+from dronesense.geotag.locate import trace
 from dronesense.model import Instrument, Terrain
 from dronesense.model.tie_points import TiePoints
 
@@ -34,6 +35,8 @@ MIN_KNOWN: Final = 0.95
 """Share of a chip that both strips must show."""
 SMOOTH: Final = 15
 """Cells of the box whose mean and deviation are taken off and out: light differs between headings."""
+SETTLED: Final = 1.5
+"""Cells that a chip may still lie off once it was moved: more is another peak."""
 WHITE: Final = 0.5
 """How much spectra are flattened: 0 is a correlation, 1 the phase alone, which amplifies noise."""
 UPSAMPLING: Final = 32
@@ -102,14 +105,11 @@ def find_tie_points(
     Notes
     -----
     `sigma_px` follows from what two shifted chips differ by and from their gradients (Cramer-Rao bound,
-    Robinson & Milanfar 2004, doi 10.1109/TIP.2004.834662).
+    Robinson & Milanfar 2004, doi 10.1109/TIP.2004.832923).
     """
     rays = [_ray(each.strip, instrument, terrain, crs) for each in pictures]
-    gsd = gsd_m or float(
-        np.median(
-            [ortho.typical_gsd(each.values.shape, **ray) for each, ray in zip(pictures, rays, strict=True)]
-        )
-    )
+    pixel_m = [ortho.typical_gsd(each.values.shape, **ray) for each, ray in zip(pictures, rays, strict=True)]
+    gsd = gsd_m or float(np.median(pixel_m))
     sheets = [_sheet(each.values, gsd, ray) for each, ray in zip(pictures, rays, strict=True)]
     names = tuple(each.strip.name for each in pictures)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats, Floats]] = []
@@ -121,6 +121,7 @@ def find_tie_points(
         pixel_b = pixels_at(*(gsd * place_b).T, **rays[b])
         kept = np.isfinite(pixel_a).all(axis=1) & np.isfinite(pixel_b).all(axis=1)
         n = int(kept.sum())
+        sigma = np.maximum(sigma * gsd / pixel_m[b], LEAST_SIGMA_PX)
         found.append((np.full(n, a), np.full(n, b), pixel_a[kept], pixel_b[kept], sigma[kept]))
     if not found:
         nothing, none = np.empty(0, dtype=np.int64), np.empty(0)
@@ -141,10 +142,13 @@ def _ray(strip: Strip, instrument: Instrument, terrain: Terrain, crs: str) -> di
 
 
 def _max_shift(ray: dict[str, Any], gsd: float) -> int:
-    """Return how many cells a strip may be off: the mount's error on the ground, from the height flown."""
-    track, terrain = ray["trajectory"], ray["terrain"]
-    above = float(np.nanmedian(track.height_m) - np.nanmedian(terrain.height_m))
-    return max(REACH, int(np.ceil(2.0 * np.tan(np.radians(MAX_SHIFT_DEG)) * max(above, 0.0) / gsd)))
+    """Return how many cells a strip may be off: the mount's error on the ground, seen from its lines."""
+    samples = ray["instrument"].spec.samples
+    lines = np.linspace(0, len(ray["line_time"]) - 1, 9).round()
+    middle = np.column_stack([lines, np.full(len(lines), 0.5 * (samples - 1))])
+    away = trace(middle, **ray).hits.distance_m
+    farthest = float(np.nanmax(away, initial=0.0))
+    return max(REACH, int(np.ceil(2.0 * np.tan(np.radians(MAX_SHIFT_DEG)) * farthest / gsd)))
 
 
 def _sheet(values: Plane, gsd: float, ray: dict[str, Any]) -> _Sheet:
@@ -193,11 +197,11 @@ def _match(a: _Sheet, b: _Sheet, max_shift: int) -> tuple[Floats, Floats, Floats
         moved = moved + np.rint(offset).astype(np.int64)
     offset, peak = _correlate(chips, _chips(b, centers + moved), reach=2)
     known = _inside(b, centers + moved) & (peak >= MIN_PEAK)
-    known &= np.abs(moved - shift).max(axis=1) <= REACH
+    known &= (np.abs(moved - shift).max(axis=1) <= REACH) & (np.abs(offset).max(axis=1) <= SETTLED)
     sigma, alike = _quality(chips, _chips(b, centers + moved))
     known &= (alike >= MIN_CORRELATION) & (sigma <= MAX_SIGMA_PX)
     here = centers[known].astype(np.float64)
-    return _xy(here), _xy(here + moved[known] + offset[known]), np.maximum(sigma[known], LEAST_SIGMA_PX)
+    return _xy(here), _xy(here + moved[known] + offset[known]), sigma[known]
 
 
 def _xy(cells: Floats) -> Floats:
