@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from dronesense import geodesy
@@ -37,9 +37,15 @@ class Flight:
 
 
 def track(
-    heading_deg: float, start_ns: int, rng: np.random.Generator, *, speed: float, height: float
+    heading_deg: float,
+    start_ns: int,
+    rng: np.random.Generator,
+    *,
+    speed: float,
+    height: float,
+    gusts: bool = False,
 ) -> Trajectory:
-    """A straight leg through the middle, 100 Hz, with swings of a few degrees."""
+    """A straight leg through the middle, 100 Hz, with swings of a few degrees, or *gusts* that never repeat."""
     n = 1400
     t = np.arange(n) / 100.0
     away = speed * (t - 7.0)
@@ -61,6 +67,9 @@ def track(
             ),
         ]
     )
+    if gusts:
+        rolls = gaussian_filter1d(rng.normal(size=n), 20.0)
+        turns[:, 2] = 2.0 * rolls / rolls.std()
     attitude = Rotation.from_euler("ZYX", turns, degrees=True).as_quat()[:, [3, 0, 1, 2]]
     return Trajectory(
         time=start_ns + np.arange(n) * (S // 100),
@@ -111,6 +120,7 @@ def make(
     boresight_deg: tuple[float, float, float] = (0.6, -0.8, 1.0),
     time_s: float = 0.020,
     errors: bool = True,
+    gusts: bool = False,
 ) -> Flight:
     """Draw a flight; the camera file says a mount without boresight and times that are *time_s* too early."""
     rng = np.random.default_rng(seed)
@@ -122,7 +132,7 @@ def make(
     strips, truth = [], []
     for i, (heading, speed, height) in enumerate(zip(headings, speeds, heights, strict=False)):
         start = START + i * 60 * S
-        flown = track(heading, start, rng, speed=speed, height=height)
+        flown = track(heading, start, rng, speed=speed, height=height, gusts=gusts)
         stamps = start + S + np.arange(12 * RATE_HZ) * (S // RATE_HZ)
         strips.append(Strip(f"strip_{i}", stamps, logged(flown, rng) if errors else flown))
         truth.append(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dronesense.cli.boresight_command import boresight
+from dronesense.cli.times_command import times
 
 if TYPE_CHECKING:
     from dronesense.calibrate.chain import Channel
@@ -24,6 +25,7 @@ def command() -> None:
 
 
 command.add_command(boresight)
+command.add_command(times)
 
 
 @command.command("analyzer")

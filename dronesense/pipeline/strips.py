@@ -35,7 +35,7 @@ class Strips:
 
     def pictures(self) -> list[Picture]:
         """Read the strips as pictures, some lines at a time."""
-        return [Picture(strip, _picture(cube)) for strip, cube in zip(self.strips, self.cubes, strict=True)]
+        return [Picture(strip, picture_of(cube)) for strip, cube in zip(self.strips, self.cubes, strict=True)]
 
 
 def strips_of(flight: Flight) -> Strips:
@@ -83,7 +83,7 @@ def strips_of(flight: Flight) -> Strips:
     )
 
 
-def _picture(cube: SpectralCube) -> NDArray[np.float32]:
+def picture_of(cube: SpectralCube) -> NDArray[np.float32]:
     """Return the mean (rows, cols) of some bands as stored; NaN where not valid."""
     rows, _, cols = cube.shape
     good = np.flatnonzero(cube.bands.good)
