@@ -45,7 +45,7 @@ def track(
     height: float,
     gusts: bool = False,
 ) -> Trajectory:
-    """A straight leg through the middle, 100 Hz, with swings of a few degrees, or *gusts* that never repeat."""
+    """A straight leg through the middle, 100 Hz, with swings of a few degrees, or *gusts* without repeats."""
     n = 1400
     t = np.arange(n) / 100.0
     away = speed * (t - 7.0)

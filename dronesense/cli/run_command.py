@@ -55,6 +55,7 @@ def run_flights(
     spoken = language or from_environment(os.environ)
     several = len(flights) > 1
     targets = [_target(flight, output, several) for flight in flights]
+    _refuse_shared(flights, targets)
     outcomes: list[Outcome] = []
     codes: list[int] = []
 
@@ -66,20 +67,28 @@ def run_flights(
         if not as_json:
             click.echo(summary(outcome, language=spoken))
 
-    if jobs > 1 and several:
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
+    failed: list[dict[str, str | None]] = []
 
-        with ProcessPoolExecutor(min(jobs, len(flights)), mp_context=get_context("spawn")) as pool:
-            futures = [
-                pool.submit(make_products, flight, target)
-                for flight, target in zip(flights, targets, strict=True)
-            ]
-            for future in futures:
-                try:
-                    finished(future.result())
-                except Exception as error:  # noqa: BLE001 - one flight must not take the others down
-                    codes.append(_failed(error))
+    def lost(flight: Path, error: Exception) -> None:
+        codes.append(_failed(error))
+        failed.append(
+            {
+                "flight": str(flight),
+                "what": getattr(error, "what", str(error)),
+                "where": getattr(error, "where", None),
+                "fix": getattr(error, "fix", None),
+            }
+        )
+
+    if jobs > 1 and several:
+        from dronesense.cli.parallel import each_in_a_process
+
+        tasks = list(zip(flights, targets, strict=True))
+        for number, result, error in each_in_a_process(make_products, tasks, jobs=jobs):
+            if error is None:
+                finished(result)
+            else:
+                lost(flights[number], error)
     else:
         for flight, target in zip(flights, targets, strict=True):
             try:
@@ -89,14 +98,13 @@ def run_flights(
             except Exception as error:
                 if not several:
                     raise
-                codes.append(_failed(error))
+                lost(flight, error)
     if as_json:
-        result = [outcome.to_json() for outcome in outcomes]
-        click.echo(
-            json.dumps(
-                result[0] if not several and result else {"flights": result}, indent=2, allow_nan=False
-            )
-        )
+        place = {str(target): number for number, target in enumerate(targets)}
+        outcomes.sort(key=lambda each: place.get(str(each.directory), len(targets)))
+        told = [outcome.to_json() for outcome in outcomes]
+        whole = {"flights": told, "failed": failed} if several or not told else told[0]
+        click.echo(json.dumps(whole, indent=2, allow_nan=False))
     return max(codes, default=EXIT_DONE)
 
 
@@ -107,6 +115,17 @@ def _failed(error: Exception) -> int:
     if code == EXIT_BUG:
         report_bug(error)
     return code
+
+
+def _refuse_shared(flights: list[Path], targets: list[Path]) -> None:
+    """Refuse flights whose products would replace each other's."""
+    taken: dict[Path, Path] = {}
+    for flight, target in zip(flights, targets, strict=True):
+        other = taken.setdefault(target.resolve(), flight)
+        if other is not flight:
+            raise click.UsageError(
+                f"{other} and {flight} would both be written to {target}; run one at a time"
+            )
 
 
 def _target(flight: Path, output: Path | None, several: bool) -> Path:
