@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import Point
 
+from dronesense.hotspots import sightings
 from dronesense.hotspots.sightings import (
     PARTLY_OFF_TERRAIN,
     PARTLY_WITHOUT_POSITION,
@@ -309,3 +310,13 @@ def test_crest_of_a_noisy_event_lies_where_stated() -> None:
         misses.append((crest + top - 20.3) / stated)
     assert 0.7 <= np.std(misses) <= 1.2
     assert abs(np.mean(misses)) < 0.2
+
+
+def test_errors_that_jump_from_sample_to_sample_average_over_the_time_of_the_pixels() -> None:
+    # Even spread over 0.9 s of 10 Hz navigation: nine samples. One line, or navigation a second apart: one.
+    time = np.linspace(0, 900_000_000, 1000).astype(np.int64)
+    even = np.full(1000, 1e-3)
+    assert sightings._samples(time, even, 0.1) == pytest.approx(9.0, rel=0.01)
+    assert sightings._samples(time, even, 1.0) == 1.0
+    assert sightings._samples(np.zeros(5, dtype=np.int64), np.full(5, 0.2), 0.1) == 1.0
+    assert sightings._samples(time, even, 0.0) == 1.0

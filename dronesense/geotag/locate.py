@@ -293,7 +293,7 @@ def locate_pixels(
         max_gap_s=max_gap_s,
     )
     hits, k = found.hits, len(pixels)
-    cov, own = np.full((k, 2, 2), np.nan), np.full((k, 2, 2), np.nan)
+    cov, own, white = (np.full((k, 2, 2), np.nan) for _ in range(3))
     shared = np.full((k, 2, uncertainty.SHARED_ERRORS), np.nan)
     hit = np.flatnonzero(hits.status == HIT)
     if hit.size:
@@ -304,8 +304,12 @@ def locate_pixels(
             terrain_sigma_m=terrain.sigma_m,
         )
         cov[hit], own[hit], shared[hit] = budget.common + budget.pixel, budget.pixel, budget.shared
+        white[hit] = budget.white
     place = (hits.x, hits.y, hits.height_m, cov, hits.status, found.crs, found.time)
-    return GroundPoints(*place, cov_own=own, shared=shared, rig=instrument.id)
+    step_s = float(np.median(np.diff(trajectory.time))) / NS_PER_S if len(trajectory.time) > 1 else 0.0
+    return GroundPoints(
+        *place, cov_own=own, shared=shared, rig=instrument.id, cov_white=white, white_s=step_s
+    )
 
 
 def look(

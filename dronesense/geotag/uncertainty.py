@@ -203,11 +203,14 @@ class Budget:
         clock and, last, height of the ground.
     pixel : (k, 2, 2) float64
         Covariance of the place of a target within its pixel: independent from pixel to pixel.
+    white : (k, 2, 2) float64
+        Part of the covariance of `navigation` that jumps from one navigation sample to the next.
     """
 
     navigation: Floats
     shared: Floats
     pixel: Floats
+    white: Floats
 
     @property
     def common(self) -> Floats:
@@ -270,7 +273,8 @@ def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigm
     up = terrain_sigma_m * -look.normal[:, 2:]
     shared.append((look.to_grid @ (look.direction * up / descent)[:, :, None])[..., 0])
 
-    lasting = np.zeros((len(poses), 6)) if poses.slow is None else PASS_CORRELATION * poses.slow
+    slow = np.ones((len(poses), 6)) if poses.slow is None else poses.slow
+    lasting = np.zeros((len(poses), 6)) if poses.slow is None else PASS_CORRELATION * slow
     drift = np.stack(navigation, axis=-1)
     shared = [*np.moveaxis(drift * np.sqrt(lasting)[:, None, :], -1, 0), *shared]
 
@@ -278,7 +282,13 @@ def error_budget(look: Look, *, mount: Mount, clock_sigma_s: float, terrain_sigm
     if look.row_step is not None:
         down = down + ground(look.distance_m[:, None] * look.row_step)
     edges = np.stack([ground(look.distance_m[:, None] * look.pixel_step), down], axis=-1)
-    return Budget(drift * np.sqrt(1.0 - lasting)[:, None, :], np.stack(shared, axis=-1), _spread(edges))
+    jumps = drift * np.sqrt(1.0 - slow)[:, None, :]
+    return Budget(
+        drift * np.sqrt(1.0 - lasting)[:, None, :],
+        np.stack(shared, axis=-1),
+        _spread(edges),
+        jumps @ jumps.transpose(0, 2, 1),
+    )
 
 
 def _rpy_axes(rotation: Floats) -> tuple[Floats, Floats, Floats]:

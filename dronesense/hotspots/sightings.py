@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from dronesense.model import Detection, GasSeries, GroundPoints
 from dronesense.model.checks import freeze
+from dronesense.timescale import NS_PER_S
 
 SNAP_PIXELS: Final = 0.01
 """Grid on which footprints are joined, in pixels: neighbors share corners that differ by rounding only."""
@@ -123,7 +124,8 @@ def from_pixels(
     (``points.cov_own``) divided by their effective number n = ``1 / sum(weight²)`` where the weights tell how
     full each pixel is. Where all weights are the same, by ``2 sqrt(n)``: a blob has about sqrt(n) rows, and
     the middle of a row that is cut at both ends has half the variance of a pixel. One or two pixels average
-    nothing: the target may lie anywhere in them.
+    nothing: the target may lie anywhere in them. Errors of navigation that jump from sample to sample
+    (``points.cov_white``) are divided by the number of samples in the time that the pixels took.
 
     Parameters
     ----------
@@ -156,6 +158,10 @@ def from_pixels(
     corners, weight = footprints[hit], _weights(detection.weight[hit])
     place = weight @ np.column_stack([points.x[hit], points.y[hit]])
     own = None if points.cov_own is None else points.cov_own[hit]
+    common = points.cov[hit]
+    if points.cov_white is not None:
+        averaged = 1.0 - 1.0 / _samples(points.time[hit], weight, points.white_s)
+        common = common - averaged * points.cov_white[hit]
     sighting = Sighting(
         target=detection.target,
         kind="spectral",
@@ -165,7 +171,7 @@ def from_pixels(
         x=float(place[0]),
         y=float(place[1]),
         height_m=float(weight @ points.height_m[hit]),
-        cov=_centroid_cov(points.cov[hit], own, weight),
+        cov=_centroid_cov(common, own, weight),
         crs=points.crs,
         outline=_union(corners),
         resolution_m=_pixel_side(corners),
@@ -291,6 +297,18 @@ def _weights(score: Floats) -> Floats:
     weight = np.where(np.isfinite(score), np.maximum(score, 0.0), 0.0)
     total = weight.sum()
     return weight / total if total > 0.0 else np.full(len(score), 1.0 / len(score))
+
+
+def _samples(time: NDArray[np.int64], weight: Floats, step_s: float) -> float:
+    """Return how many samples of navigation *step_s* apart the pixels take, at least one.
+
+    The time they take is that of an even spread with their standard deviation.
+    """
+    if not step_s > 0.0:
+        return 1.0
+    seconds = (time - time.min()) / NS_PER_S
+    off = seconds - weight @ seconds
+    return max(1.0, float(np.sqrt(12.0 * (weight @ off**2))) / step_s)
 
 
 def _centroid_cov(cov: Floats, own: Floats | None, weight: Floats) -> Floats:

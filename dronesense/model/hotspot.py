@@ -48,6 +48,10 @@ class GroundPoints:
         shifts one strip to the east shifts the opposite one to the west.
     rig : str
         Whose errors `shared` holds: only points of one rig share them.
+    cov_white : (k, 2, 2) float64 or None
+        The part of `cov` from errors of navigation that jump from sample to sample: over a time of several
+        samples, `white_s` apart, they average out.
+    white_s : float
     """
 
     x: NDArray[np.float64]
@@ -60,11 +64,13 @@ class GroundPoints:
     cov_own: NDArray[np.float64] | None = None
     shared: NDArray[np.float64] | None = None
     rig: str = ""
+    cov_white: NDArray[np.float64] | None = None
+    white_s: float = 0.0
 
     def __post_init__(self) -> None:
         k = len(self.x)
         freeze(self, np.float64, (k,), "x", "y", "height_m")
-        freeze(self, np.float64, (k, 2, 2), "cov", "cov_own")
+        freeze(self, np.float64, (k, 2, 2), "cov", "cov_own", "cov_white")
         freeze(self, np.float64, (k, 2, None), "shared")
         freeze(self, np.uint8, (k,), "status")
         freeze(self, np.int64, (k,), "time")
