@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dronesense.detect import judging
-from dronesense.detect.weighing import Root
 from dronesense.detect.regions import Region
+from dronesense.detect.weighing import Root
 
 
 @settings(max_examples=40)
