@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "convert": "Write the hotspots in another format: GeoPackage, KMZ, FlatGeobuf, QGIS style, STAC.",
     "hotspots": "Confirm or reject a hotspot; the evidence stays as it is.",
     "plan": "Plan a flight: pixels, swath, exposure, gas limits and legs over a site.",
+    "merge": "Merge the hotspots of several runs: what was seen again, and what was not.",
     "geometry": "Write where the pixels of push-broom cubes lie: IGM, GLT, observation, pictures.",
     "calibrate": "Calibrate an analyser from standards, or the mount of a camera from its strips.",
     "signatures": "List, show, import and compare reference spectra.",

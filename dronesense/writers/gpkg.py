@@ -10,14 +10,17 @@ import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dronesense.errors import EvidenceError
+from dronesense.errors import EvidenceError, ReadError
 from dronesense.model import HotspotLayer
 from dronesense.writers import layers as layers_module
 from dronesense.writers import ogr, style
 from dronesense.writers.atomic import replacing
 from dronesense.writers.layers import Layers, Table
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 VERSION: Final = "1.3"
 """Newest version that the QGIS of Debian 12 takes without a warning."""
@@ -137,3 +140,25 @@ def _add_styles(database: sqlite3.Connection, tables: Sequence[Table], moment: s
         "VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?, 0)",
         (moment,),
     )
+
+
+def seen(path: Path) -> BaseGeometry | None:
+    """Return the ground that was looked at, lon/lat, of the layer ``coverage`` at *path*; None: not told.
+
+    Raises
+    ------
+    ReadError
+        If the file is no GeoPackage.
+    """
+    import pyogrio
+    import shapely
+
+    if not path.is_file():
+        return None
+    try:
+        if "coverage" not in pyogrio.list_layers(path)[:, 0]:
+            return None
+        _, _, geometry, (kind,) = pyogrio.raw.read(path, layer="coverage", columns=["kind"])
+    except pyogrio.errors.DataSourceError as error:
+        raise ReadError(f"is no GeoPackage ({error})", where=path) from error
+    return shapely.union_all(shapely.from_wkb(geometry[kind == "seen"]))

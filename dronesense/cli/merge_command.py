@@ -1,0 +1,51 @@
+"""``dronesense merge``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("merge")
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(exists=True, path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for campaign.geojson and campaign.json.",
+)
+@click.option("--unverified", is_flag=True, help="Also take layers that were changed after their run.")
+@click.option("--json", "as_json", is_flag=True, help="campaign.json on stdout.")
+def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: bool) -> None:
+    """Merge the hotspots of several RUNs: what was seen again, and what was not.
+
+    A RUN is a folder of products. Hotspots of one target are one place where their stated position errors
+    allow it.
+    """
+    from dronesense.pipeline.campaign import merged, open_products
+    from dronesense.writers import geojson
+    from dronesense.writers.atomic import write_bytes
+
+    collection, told = merged([open_products(run, unverified=unverified) for run in runs])
+    output.mkdir(parents=True, exist_ok=True)
+    write_bytes(output / "campaign.geojson", geojson.to_bytes(collection))
+    text = json.dumps(told, indent=2, allow_nan=False)
+    write_bytes(output / "campaign.json", (text + "\n").encode("utf-8"))
+    for note in told["notes"]:
+        click.echo(f"Warning: {note}", err=True)
+    if told["without_place"]:
+        click.echo(f"Warning: {told['without_place']} hotspots have no place and are left out", err=True)
+    since: dict[str, int] = {}
+    for each in collection["features"]:
+        since[each["properties"]["since"]] = since.get(each["properties"]["since"], 0) + 1
+    parts = ", ".join(f"{count} {word}" for word, count in sorted(since.items()))
+    click.echo(
+        f"{told['places']} places of {len(told['runs'])} runs, {told['repeated']} found by several: {parts}",
+        err=True,
+    )
+    click.echo(text if as_json else output / "campaign.geojson")

@@ -1,0 +1,195 @@
+"""Places of several flights: planted sites found again, neighbors kept apart, errors as stated, layers."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dronesense import geodesy
+from dronesense.cli import cli
+from dronesense.errors import EvidenceError, ManifestError
+from dronesense.geotag.uncertainty import ce90
+from dronesense.hotspots.campaign import Find, places
+from dronesense.pipeline.campaign import merged, open_products
+
+
+def moved(lon: float, lat: float, east: float, north: float) -> tuple[float, float]:
+    there = geodesy.displace(np.array([lon]), np.array([lat]), np.zeros(1), np.array([[north, east, 0.0]]))
+    return float(there[0][0]), float(there[1][0])
+
+
+def random_cov(rng: np.random.Generator) -> np.ndarray:
+    turn = rng.uniform(0, np.pi)
+    axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return axes @ np.diag(rng.uniform(0.2, 1.0, size=2) ** 2) @ axes.T
+
+
+def planted(
+    rng: np.random.Generator, *, sites: int, flights: int, apart_m: float, lon: float = 15.0
+) -> tuple[list[Find], list[int], np.ndarray]:
+    """Finds of sites on a grid, each flight off by a draw of its covariance, and which site each is of."""
+    finds, owner, true = [], [], []
+    side = int(np.ceil(np.sqrt(sites)))
+    for site in range(sites):
+        place = moved(lon, 47.0, apart_m * (site % side), apart_m * (site // side))
+        true.append(place)
+        for flight in range(flights):
+            cov = random_cov(rng)
+            east, north = np.linalg.cholesky(cov) @ rng.normal(size=2)
+            finds.append(Find(f"f{flight}", f"h{site}", ("spectral", "x"), *moved(*place, east, north), cov))
+            owner.append(site)
+    return finds, owner, np.array(true)
+
+
+@pytest.mark.parametrize("lon", [15.0, 179.99999])
+def test_sites_are_found_again_and_neighbors_kept_apart(lon: float) -> None:
+    rng = np.random.default_rng(1)
+    finds, owner, _ = planted(rng, sites=400, flights=3, apart_m=12.0, lon=lon)
+    found = places(finds)
+    groups = [{owner[i] for i in each.members} for each in found]
+    assert all(len(each) == 1 for each in groups)  # 12 m apart with errors up to 1 m: never mixed
+    whole = sum(len(each.members) == 3 for each in found)
+    # Three pairs, each kept with 99 %.
+    assert whole >= 0.95 * 400
+    shuffled = rng.permutation(len(finds))
+    again = places([finds[i] for i in shuffled])
+    assert {frozenset(each.members) for each in found} == {
+        frozenset(shuffled[list(each.members)].tolist()) for each in again
+    }
+
+
+def test_the_merged_place_holds_its_ce90() -> None:
+    rng = np.random.default_rng(2)
+    finds, owner, true = planted(rng, sites=900, flights=4, apart_m=30.0)
+    inside = []
+    for each in places(finds):
+        if len(each.members) < 4:
+            continue
+        lon, lat = true[owner[each.members[0]]]
+        here, there = geodesy.to_ecef([each.lon, lon], [each.lat, lat], [0.0, 0.0])
+        inside.append(np.linalg.norm(here - there) <= ce90(each.cov))
+    assert len(inside) > 750
+    assert 0.87 <= np.mean(inside) <= 0.94  # 90 % +- 3 deviations; far draws are not joined
+
+
+def test_one_flight_has_one_find_at_a_place() -> None:
+    cov = 0.25 * np.eye(2)
+    finds = [
+        Find("a", "1", ("spectral", "x"), *moved(15.0, 47.0, 0.0, 0.0), cov),
+        Find("a", "2", ("spectral", "x"), *moved(15.0, 47.0, 0.3, 0.0), cov),
+        Find("b", "3", ("spectral", "x"), *moved(15.0, 47.0, 0.1, 0.0), cov),
+        Find("b", "4", ("gas", "x"), *moved(15.0, 47.0, 0.1, 0.0), cov),
+    ]
+    assert sorted(sorted(each.members) for each in places(finds)) == [[0, 2], [1], [3]]
+    assert places([]) == ()
+
+
+def write_run(
+    folder: Path, run: str, finds: list[tuple[str, float, float]], *, day: int, wide: bool = True
+) -> Path:
+    """Products as far as a merge asks for them; *finds* are (target, lon, lat)."""
+    from shapely.geometry import box, mapping
+
+    features = []
+    for number, (target, lon, lat) in enumerate(finds):
+        shown: dict[str, Any] = {
+            "id": f"{run}{number}", "target": target, "kind": "spectral", "score": 0.9,
+            "lon": lon, "lat": lat, "ce90_m": 0.5,
+            "ellipse_major_m": 0.25, "ellipse_minor_m": 0.2, "ellipse_azimuth_deg": 30.0,
+            "area_m2": 0.4, "start": f"2026-06-{day:02d}T09:00:00Z", "end": f"2026-06-{day:02d}T09:00:01Z",
+        }  # fmt: skip
+        outline = mapping(box(lon - 1e-6, lat - 1e-6, lon + 1e-6, lat + 1e-6))
+        features.append({"type": "Feature", "id": shown["id"], "geometry": outline, "properties": shown})
+    folder.mkdir()
+    layer = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    (folder / "hotspots.geojson").write_bytes(layer)
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "schema": "dronesense.run/1",
+                "run_id": run,
+                "flight": f"flight-{run}",
+                "inputs": [],
+                "outputs": [
+                    {"path": "hotspots.geojson", "bytes": len(layer), "sha256": sha256(layer).hexdigest()}
+                ],
+            }
+        )
+    )
+    import pyogrio
+    import shapely
+
+    reach = 1e-3 if wide else 1e-5
+    ground = shapely.box(15.0 - reach, 47.0 - reach, 15.0 + reach, 47.0 + reach)
+    pyogrio.raw.write(
+        folder / "hotspots.gpkg",
+        geometry=np.array([shapely.to_wkb(ground)], dtype=object),
+        field_data=[np.array(["seen"], dtype=object)],
+        fields=["kind"],
+        layer="coverage",
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs="EPSG:4326",
+    )
+    return folder
+
+
+def test_a_campaign_tells_what_was_seen_again_and_what_was_not(tmp_path: Path) -> None:
+    here, beside = (15.0, 47.0), moved(15.0, 47.0, 20.0, 0.0)
+    runs = [
+        write_run(tmp_path / "one", "aa", [("x", *here), ("x", *beside)], day=1),
+        write_run(tmp_path / "two", "bb", [("x", *moved(*here, 0.1, 0.1))], day=8),
+        write_run(tmp_path / "three", "cc", [("y", *here)], day=15, wide=False),
+    ]
+    out = tmp_path / "campaign"
+    done = CliRunner().invoke(cli, ["merge", *map(str, runs), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    layer = json.loads((out / "campaign.geojson").read_text("utf-8"))
+    found = {(each["properties"]["target"], each["properties"]["n_flights"]): each["properties"]
+             for each in layer["features"]}  # fmt: skip
+    assert set(found) == {("x", 2), ("x", 1), ("y", 1)}
+    assert (
+        found["x", 2]["since"] == "not seen again"
+    )  # the third flight looked there and found another target
+    assert found["x", 1]["since"] == "not seen again"  # the second flight looked
+    assert found["y", 1]["since"] == "new"
+    assert found["x", 2]["first_seen"] < found["x", 2]["last_seen"]
+    assert found["x", 2]["ce90_m"] < 0.5
+    assert found["x", 2]["members"] == "aa/aa0, bb/bb0"
+    told = json.loads((out / "campaign.json").read_text("utf-8"))
+    assert (told["places"], told["repeated"], len(told["runs"])) == (3, 1, 3)
+    again = CliRunner().invoke(cli, ["merge", *map(str, runs[::-1]), "-o", str(tmp_path / "again")])
+    assert again.exit_code == 0
+    for name in ("campaign.geojson", "campaign.json"):
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_what_nobody_looked_at_again_is_not_called_gone(tmp_path: Path) -> None:
+    beside = moved(15.0, 47.0, 20.0, 0.0)
+    first = open_products(write_run(tmp_path / "one", "aa", [("x", *beside)], day=1))
+    second = open_products(write_run(tmp_path / "two", "bb", [], day=8, wide=False))
+    collection, _ = merged([first, second])
+    # A run without hotspots has no time of its own and counts as the first.
+    assert collection["features"][0]["properties"]["since"] in ("not looked at again", "new")
+    third = open_products(write_run(tmp_path / "three", "cc", [("x", 15.0, 47.0)], day=9, wide=False))
+    collection, _ = merged([first, third])
+    words = {each["properties"]["members"]: each["properties"]["since"] for each in collection["features"]}
+    assert words == {"aa/aa0": "not looked at again", "cc/cc0": "new"}
+
+
+def test_changed_layers_and_runs_given_twice_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one", "aa", [("x", 15.0, 47.0)], day=1)
+    one = open_products(run)
+    with pytest.raises(ManifestError, match="given twice"):
+        merged([one, one])
+    layer = run / "hotspots.geojson"
+    layer.write_bytes(layer.read_bytes().replace(b"0.9", b"0.8"))
+    with pytest.raises(EvidenceError, match="changed after the run"):
+        open_products(run)
+    assert "unverified" in open_products(run, unverified=True).notes[0]
