@@ -50,8 +50,9 @@ class GroundPoints:
         Whose errors `shared` holds: only points of one rig share them.
     cov_white : (k, 2, 2) float64 or None
         The part of `cov` from errors of navigation that jump from sample to sample: over a time of several
-        samples, `white_s` apart, they average out.
+        samples they average out.
     white_s : float
+        Time between two samples of navigation, s; 0 when not known.
     """
 
     x: NDArray[np.float64]
