@@ -16,7 +16,7 @@ from dronesense.cli import cli
 from dronesense.errors import EvidenceError, ManifestError
 from dronesense.geotag.uncertainty import ce90
 from dronesense.hotspots.campaign import Find, places
-from dronesense.pipeline.campaign import merged, open_products
+from dronesense.pipeline.campaign import Run, merged, read_run
 
 
 def moved(lon: float, lat: float, east: float, north: float) -> tuple[float, float]:
@@ -138,6 +138,10 @@ def write_run(
         crs="EPSG:4326",
     )
     return folder
+
+
+def open_products(folder: Path, *, unverified: bool = False) -> Run:
+    return read_run(folder, json.loads((folder / "run.json").read_text()), unverified=unverified)
 
 
 def test_a_campaign_tells_what_was_seen_again_and_what_was_not(tmp_path: Path) -> None:

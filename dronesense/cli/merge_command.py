@@ -27,11 +27,15 @@ def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: boo
     A RUN is a folder of products. Hotspots of one target are one place where their stated position errors
     allow it.
     """
-    from dronesense.pipeline.campaign import merged, open_products
+    from dronesense.evidence.verify import open_run
+    from dronesense.pipeline.campaign import merged, read_run
     from dronesense.writers import geojson
     from dronesense.writers.atomic import write_bytes
 
-    collection, told = merged([open_products(run, unverified=unverified) for run in runs])
+    sealed = [open_run(run) for run in runs]
+    collection, told = merged(
+        [read_run(each.folder, each.manifest, unverified=unverified) for each in sealed]
+    )
     output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / "campaign.geojson", geojson.to_bytes(collection))
     text = json.dumps(told, indent=2, allow_nan=False)

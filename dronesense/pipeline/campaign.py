@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dronesense import __version__
 from dronesense.errors import EvidenceError, ManifestError
-from dronesense.evidence.verify import open_run
 from dronesense.geotag.uncertainty import ce90, ellipse
 from dronesense.hotspots.campaign import Find, places
 from dronesense.writers import geojson, gpkg, layers, reviews
@@ -47,20 +46,20 @@ class Run:
     notes: tuple[str, ...] = field(default=())
 
 
-def open_products(path: Path, *, unverified: bool = False) -> Run:
-    """Read the products of a run, and hold its layer against ``run.json``.
+def read_run(folder: Path, manifest: Mapping[str, Any], *, unverified: bool = False) -> Run:
+    """Read the products in *folder*, and hold their layer against *manifest*, their ``run.json``.
 
     Raises
     ------
     EvidenceError
         If the layer is not the one that ``run.json`` lists, and *unverified* is False.
     ReadError
-        If there is no run, or its layer is none.
+        If there is no layer, or it is none.
     """
-    sealed = open_run(path)
-    layer = layers.find(sealed.folder)
+    layer = layers.find(folder)
     digest = sha256_file(layer)
-    listed = {row.get("path"): row.get("sha256") for row in sealed.rows("outputs")}.get(layer.name)
+    rows = [row for row in manifest.get("outputs") or [] if isinstance(row, dict)]
+    listed = {row.get("path"): row.get("sha256") for row in rows}.get(layer.name)
     notes: tuple[str, ...] = ()
     if digest != listed:
         if not unverified:
@@ -71,19 +70,19 @@ def open_products(path: Path, *, unverified: bool = False) -> Run:
             )
         notes = (f"{layer}: changed after the run; taken because --unverified was said",)
     features = tuple(layers.read_collection(layer)["features"])
-    track = sealed.folder / "track.geojson"
+    track = folder / "track.geojson"
     flown = layers.read_collection(track)["features"] if track.is_file() else []
     stamps = [str(each["properties"].get("start") or "") for each in (*features, *flown)]
     latest = reviews.latest(reviews.read(layer))
     return Run(
-        str(sealed.manifest.get("run_id")),
-        str(sealed.manifest.get("flight") or path.name),
-        sealed.folder,
+        str(manifest.get("run_id")),
+        str(manifest.get("flight") or folder.name),
+        folder,
         digest,
         features,
         {each: review.status for each, review in latest.items()},
         min((each for each in stamps if each), default=""),
-        gpkg.seen(sealed.folder / "hotspots.gpkg"),
+        gpkg.seen(folder / "hotspots.gpkg"),
         notes,
     )
 
