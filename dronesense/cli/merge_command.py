@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import click
+
+from dronesense.cli.failures import EXIT_DONE, EXIT_NOT_VERIFIED, explain
 
 
 @click.command("merge")
@@ -19,25 +22,33 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for campaign.geojson and campaign.json.",
 )
-@click.option("--unverified", is_flag=True, help="Also take layers that were changed after their run.")
+@click.option("--unverified", is_flag=True, help="Also take products that were changed after their run.")
 @click.option("--json", "as_json", is_flag=True, help="campaign.json on stdout.")
-def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: bool) -> None:
+def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: bool) -> int:
     """Merge the hotspots of several RUNs: what was seen again, and what was not.
 
     A RUN is a folder of products. Hotspots of one target are one place where their stated position errors
     allow it.
     """
+    from dronesense.errors import EvidenceError
     from dronesense.evidence.verify import open_run
     from dronesense.pipeline.campaign import merged, read_run
     from dronesense.writers import geojson
-    from dronesense.writers.atomic import write_bytes
+    from dronesense.writers.atomic import MANIFEST_NAME, write_bytes
 
+    if (output / MANIFEST_NAME).exists():
+        raise click.UsageError(f"{output} holds the products of a run; give another folder")
     sealed = [open_run(run) for run in runs]
-    collection, told = merged(
-        [read_run(each.folder, each.manifest, unverified=unverified) for each in sealed]
-    )
+    try:
+        read = [read_run(each.folder, each.manifest, unverified=unverified) for each in sealed]
+    except EvidenceError as error:
+        explain(error)
+        return EXIT_NOT_VERIFIED
+    collection, told = merged(read)
+    layer = geojson.to_bytes(collection)
+    told["outputs"] = [{"path": "campaign.geojson", "sha256": hashlib.sha256(layer).hexdigest()}]
     output.mkdir(parents=True, exist_ok=True)
-    write_bytes(output / "campaign.geojson", geojson.to_bytes(collection))
+    write_bytes(output / "campaign.geojson", layer)
     text = json.dumps(told, indent=2, allow_nan=False)
     write_bytes(output / "campaign.json", (text + "\n").encode("utf-8"))
     for note in told["notes"]:
@@ -53,3 +64,4 @@ def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: boo
         err=True,
     )
     click.echo(text if as_json else output / "campaign.geojson")
+    return EXIT_DONE

@@ -400,7 +400,7 @@ def _weights(square: Floats) -> tuple[Floats, float]:
 
 def _refuse_few(state: _State, names: tuple[str, ...]) -> None:
     n = int(state.known.sum())
-    if 2 * n < 2 * len(names):
+    if n < len(names):
         raise CalibrationError(
             f"{n} points that met the ground are too few for {len(names)} parameters",
             fix="give more points, spread over strips of several headings",

@@ -98,7 +98,7 @@ def find_tie_points(
     Returns
     -------
     TiePoints
-        None where strips do not overlap, or show nothing that can be recognized. Up to 150 for each pair of
+        Empty where strips do not overlap or show nothing that can be recognized. Up to 150 for each pair of
         strips, spread evenly. Some may be mistakes: :func:`dronesense.geotag.boresight.solve` leaves out
         those that do not fit the others.
 

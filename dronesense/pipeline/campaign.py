@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +14,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dronesense import __version__
-from dronesense.errors import EvidenceError, ManifestError
+from dronesense import __version__, geodesy
+from dronesense.errors import EvidenceError, ManifestError, ReadError
 from dronesense.geotag.uncertainty import ce90, ellipse
-from dronesense.hotspots.campaign import Find, places
+from dronesense.hotspots.campaign import LEVEL, Find, Place, places
 from dronesense.writers import geojson, gpkg, layers, reviews
 from dronesense.writers.atomic import sha256_file
 
@@ -25,6 +26,19 @@ WORDING: Final = (
     "proof. Position errors of different flights are taken as independent; a mount that is wrong in the same "
     "way in all of them is not in ce90_m."
 )
+SOUGHT: Final = re.compile(r"detect\[\d+\]\.target")
+"""Parameters of ``run.json`` that name what was sought."""
+NUMBERS: Final = {
+    "lon": (-180.0, 180.0),
+    "lat": (-90.0, 90.0),
+    "ce90_m": (0.0, 1e7),
+    "ellipse_major_m": (0.0, 1e7),
+    "ellipse_minor_m": (0.0, 1e7),
+    "ellipse_azimuth_deg": (-360.0, 360.0),
+    "area_m2": (0.0, 1e15),
+    "score": (-1e30, 1e30),
+}
+"""Properties that are reckoned with, and what they may be."""
 CIRCLE: Final = 2.1460
 """CE90 over standard deviation of a circular error."""
 
@@ -33,58 +47,110 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """One flight's products: layer, people's decisions, and the ground that was looked at, if told."""
+    """One flight's products.
+
+    Parameters
+    ----------
+    id, flight : str
+    path : Path
+        Folder.
+    sha256 : str
+        Of the layer.
+    features : tuple of dict
+    decisions : dict
+        Hotspot -> time and status of the last decision about it.
+    start : str
+        When it was flown, RFC 3339; empty when not known.
+    seen : shapely geometry or None
+        Ground that was looked at, lon/lat; None: not told.
+    targets : frozenset of str
+        What was sought.
+    notes : tuple of str
+    """
 
     id: str
     flight: str
     path: Path
     sha256: str
     features: tuple[dict[str, Any], ...]
-    decisions: dict[str, str]
+    decisions: dict[str, tuple[str, str]]
     start: str
     seen: Any
-    notes: tuple[str, ...] = field(default=())
+    targets: frozenset[str]
+    notes: tuple[str, ...]
 
 
 def read_run(folder: Path, manifest: Mapping[str, Any], *, unverified: bool = False) -> Run:
-    """Read the products in *folder*, and hold their layer against *manifest*, their ``run.json``.
+    """Read the products in *folder*, and hold them against *manifest*, their ``run.json``.
 
     Raises
     ------
     EvidenceError
-        If the layer is not the one that ``run.json`` lists, and *unverified* is False.
+        If one that is used is not what ``run.json`` lists, and *unverified* is False.
     ReadError
-        If there is no layer, or it is none.
+        If there is no layer, or a number in it makes no sense, or the run has no id.
     """
     layer = layers.find(folder)
-    digest = sha256_file(layer)
-    rows = [row for row in manifest.get("outputs") or [] if isinstance(row, dict)]
-    listed = {row.get("path"): row.get("sha256") for row in rows}.get(layer.name)
-    notes: tuple[str, ...] = ()
-    if digest != listed:
-        if not unverified:
-            raise EvidenceError(
-                "is not the layer that run.json lists: it was changed after the run",
-                where=layer,
-                fix="use the products as they were made, or say --unverified",
-            )
-        notes = (f"{layer}: changed after the run; taken because --unverified was said",)
+    if not manifest.get("run_id"):
+        raise ReadError("names no run", where=folder / "run.json", fix="use products of `dronesense run`")
+    used = _used(folder, manifest, layer.name)
+    notes = [f"{path}: not as run.json lists it" for path, same in used.items() if not same]
+    if notes and not unverified:
+        raise EvidenceError(
+            "is not what run.json lists: it was changed after the run",
+            where=next(path for path, same in used.items() if not same),
+            fix="use the products as they were made, or say --unverified",
+        )
     features = tuple(layers.read_collection(layer)["features"])
-    track = folder / "track.geojson"
-    flown = layers.read_collection(track)["features"] if track.is_file() else []
+    for each in features:
+        _check(each, layer)
+    track, packed = folder / "track.geojson", folder / "hotspots.gpkg"
+    flown = layers.read_collection(track)["features"] if track in used else []
     stamps = [str(each["properties"].get("start") or "") for each in (*features, *flown)]
+    start = min((each for each in stamps if each), default="")
+    if not start:
+        notes.append(f"{folder}: nothing says when it was flown, so it does not count as a later look")
+    parameters = manifest.get("parameters") or {}
+    sought = [row.get("value") for name, row in parameters.items() if SOUGHT.fullmatch(name)]
     latest = reviews.latest(reviews.read(layer))
     return Run(
-        str(manifest.get("run_id")),
+        str(manifest["run_id"]),
         str(manifest.get("flight") or folder.name),
         folder,
-        digest,
+        sha256_file(layer),
         features,
-        {each: review.status for each, review in latest.items()},
-        min((each for each in stamps if each), default=""),
-        gpkg.seen(folder / "hotspots.gpkg"),
-        notes,
+        {each: (review.time, review.status) for each, review in latest.items()},
+        start,
+        gpkg.seen(packed) if packed in used else None,
+        frozenset(str(each) for each in sought),
+        tuple(notes),
     )
+
+
+def _used(folder: Path, manifest: Mapping[str, Any], layer: str) -> dict[Path, bool]:
+    """Return the products that a merge looks at, and whether each is what *manifest* lists.
+
+    The layer always; track and tables only where they are listed: others may be of another run.
+    """
+    rows = [row for row in manifest.get("outputs") or [] if isinstance(row, dict)]
+    listed = {str(row.get("path")): row.get("sha256") for row in rows}
+    names = [layer, *(name for name in ("track.geojson", "hotspots.gpkg") if name in listed)]
+    paths = {name: folder / name for name in names}
+    return {path: path.is_file() and sha256_file(path) == listed.get(name) for name, path in paths.items()}
+
+
+def _check(feature: dict[str, Any], layer: Path) -> None:
+    """Refuse numbers that make no sense; None is none."""
+    shown = feature["properties"]
+    for name, (low, high) in NUMBERS.items():
+        value = shown.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and np.isfinite(value) and low <= value <= high):
+            raise ReadError(
+                f"{name} is {value!r}",
+                where=f"{layer}, feature {feature['id']}",
+                fix=f"it is a number from {low:g} to {high:g}, or null",
+            )
 
 
 def merged(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -118,10 +184,11 @@ def merged(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, Any]]:
     collection: dict[str, Any] = {"type": "FeatureCollection"}
     if found:
         collection["bbox"] = geojson.bbox([shapely.geometry.shape(each["geometry"]) for each in found])
-    collection["dronesense"] = {"version": __version__, "wording": WORDING}
+    notes = [note for run in runs for note in run.notes]
+    collection["dronesense"] = {"version": __version__, "wording": WORDING, "notes": notes}
     collection["features"] = found
     told = {
-        "schema": 1,
+        "schema": "dronesense.campaign/1",
         "version": __version__,
         "runs": [
             {"run_id": run.id, "flight": run.flight, "hotspots": len(run.features), "sha256": run.sha256}
@@ -130,7 +197,8 @@ def merged(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, Any]]:
         "places": len(found),
         "repeated": sum(each["properties"]["n_flights"] > 1 for each in found),
         "without_place": skipped,
-        "notes": [note for run in runs for note in run.notes],
+        "parameters": {"level": LEVEL},
+        "notes": notes,
         "meaning": WORDING,
     }
     return collection, told
@@ -138,37 +206,50 @@ def merged(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _covariance(shown: dict[str, Any]) -> Floats | None:
     """Return the covariance (east, north) of a feature, from its ellipse or CE90; None: it has no place."""
-    place = [shown.get(name) for name in ("lon", "lat", "ce90_m")]
-    if not all(isinstance(each, int | float) for each in place):
+    if any(shown.get(name) is None for name in ("lon", "lat", "ce90_m")):
         return None
     parts = [shown.get(name) for name in ("ellipse_major_m", "ellipse_minor_m", "ellipse_azimuth_deg")]
-    if not all(isinstance(each, int | float) for each in parts):
-        return np.asarray((float(place[2]) / CIRCLE) ** 2 * np.eye(2))  # type: ignore[arg-type]
-    major, minor, azimuth = (float(each) for each in parts)  # type: ignore[arg-type]
+    if any(each is None for each in parts):
+        return np.asarray((float(shown["ce90_m"]) / CIRCLE) ** 2 * np.eye(2))
+    major, minor, azimuth = (float(each or 0.0) for each in parts)
     along = np.array([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
     across = np.array([along[1], -along[0]])
     return np.asarray(major**2 * np.outer(along, along) + minor**2 * np.outer(across, across))
 
 
-def _feature(place: Any, owner: Sequence[tuple[int, dict[str, Any]]], runs: Sequence[Run]) -> dict[str, Any]:
+def _since(place: Place, last: int, key: tuple[str, str], runs: Sequence[Run]) -> str:
+    """Return what later runs than the *last* one that found it tell of a place, in words."""
+    kind, target = key
+    later = [run for run in runs[last + 1 :] if target in run.targets]
+    if any(run.seen is not None and run.seen.covers(_circle(place)) for run in later if kind != "gas"):
+        return "not seen again"
+    if last == len(runs) - 1:
+        return "repeated" if len(place.members) > 1 else "new"
+    untold = kind == "gas" or any(run.seen is None for run in later)
+    return "not known whether looked at again" if later and untold else "not looked at again"
+
+
+def _circle(place: Place) -> shapely.Polygon:
+    """Return the circle of CE90 around a place, lon/lat."""
+    angle = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+    radius = float(ce90(place.cov))
+    offset = radius * np.column_stack([np.cos(angle), np.sin(angle), np.zeros(16)])
+    here = np.full(16, place.lon), np.full(16, place.lat), np.zeros(16)
+    return shapely.Polygon(np.column_stack(geodesy.displace(*here, offset)[:2]))
+
+
+def _feature(
+    place: Place, owner: Sequence[tuple[int, dict[str, Any]]], runs: Sequence[Run]
+) -> dict[str, Any]:
     """Return the feature of a place: the outline of its best find, the history of all."""
     mine = [owner[i] for i in place.members]
     best = min(mine, key=lambda each: (each[1]["properties"]["ce90_m"], each[1]["id"]))[1]
-    last = max(number for number, _ in mine)
-    point = shapely.Point(place.lon, place.lat)
-    later = [runs[i] for i in range(last + 1, len(runs))]
     shown = best["properties"]
-    known = [run for run in later if run.seen is not None and shown.get("kind") != "gas"]
-    looked = [run for run in known if run.seen.covers(point)]
-    untold = len(known) < len(later)
-    if looked:
-        word = "not seen again"
-    elif later:
-        word = "not known whether looked at again" if untold else "not looked at again"
-    else:
-        word = "repeated" if len(mine) > 1 else "new"
-    decisions = [runs[number].decisions.get(each["id"]) for number, each in mine]
-    decided = [each for each in decisions if each]
+    word = _since(
+        place, max(number for number, _ in mine), (str(shown.get("kind")), str(shown.get("target"))), runs
+    )
+    decisions = [runs[number].decisions.get(each["id"], ("", "candidate")) for number, each in mine]
+    scores = [each["properties"]["score"] for _, each in mine if each["properties"].get("score") is not None]
     history = "; ".join(
         f"{each['properties'].get('start') or runs[number].start} {runs[number].flight} "
         f"{each['id']} score {each['properties'].get('score')}"
@@ -189,14 +270,14 @@ def _feature(place: Any, owner: Sequence[tuple[int, dict[str, Any]]], runs: Sequ
             "first_seen": min(str(each["properties"].get("start") or "") for _, each in mine) or None,
             "last_seen": max(str(each["properties"].get("end") or "") for _, each in mine) or None,
             "since": word,
-            "score_max": max((each["properties"].get("score") or 0.0 for _, each in mine), default=None),
+            "score_max": max(scores, default=None),
             "lon": round(place.lon, 7),
             "lat": round(place.lat, 7),
             "ce90_m": round(float(ce90(place.cov)), 3),
             "ellipse_major_m": round(float(major), 3),
             "ellipse_minor_m": round(float(minor), 3),
             "ellipse_azimuth_deg": round(float(azimuth), 1),
-            "status": decided[-1] if decided else "candidate",
+            "status": max(decisions)[1],
             "members": ", ".join(f"{runs[number].id}/{each['id']}" for number, each in mine),
             "history": history,
         },

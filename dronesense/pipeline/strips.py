@@ -19,6 +19,7 @@ from dronesense.pipeline.site import Site
 PICTURE_BANDS: Final = 8
 """Bands whose mean is the picture, spread evenly over the good ones."""
 LINES_AT_ONCE: Final = 64
+"""Lines in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
