@@ -23,6 +23,7 @@ MAP_NAMES: Final = {"kernel-dmv": "map", "kernel-dmvw": "map_wind", "kriging": "
 """End of a map's file name by its method."""
 
 if TYPE_CHECKING:
+    from dronesense.evidence import HashedInput
     from dronesense.writers.view import About
 
 Progress = Callable[[str, int, int], None]
@@ -106,9 +107,8 @@ def make_products(
         layer = process(flight, progress=progress)
         statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
         layer = dataclasses.replace(layer, statements=statements)
-        _write(flight, layer, folder, progress, language)
-        before = evidence.run_manifest(flight, layer, folder, inputs=inputs)
-        _report(flight, layer, folder, before, language)
+        _write(flight, layer, folder, progress)
+        _pages(flight, layer, folder, inputs, language)
         manifest = evidence.run_manifest(
             flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC), inputs=inputs
         )
@@ -139,12 +139,12 @@ def file_name(*parts: str) -> str:
     return "__".join(re.sub(r"[^\w.-]+", "_", part).strip("._") or "_" for part in parts)
 
 
-def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress, language: str) -> None:
+def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress) -> None:
     from dronesense import plot
-    from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track, view
+    from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track
 
     steps = (
-        3 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes) + len(layer.pictures)
+        2 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes) + len(layer.pictures)
     )
     done = 0
 
@@ -200,23 +200,26 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     for product in (folder / layers.HOTSPOTS_NAME, *sorted(styled)):
         side_style.write_side_style(product)
     step()
-    about = _about(flight, layer, folder)
-    view.write(tables, folder / view.NAME, about=about, language=language)
-    step()
 
 
-def _report(
-    flight: Flight, layer: HotspotLayer, folder: Path, manifest: dict[str, Any], language: str
+def _pages(
+    flight: Flight, layer: HotspotLayer, folder: Path, inputs: tuple[HashedInput, ...], language: str
 ) -> None:
-    """Write the report of the products in *folder*, with their hashes by *manifest*."""
-    from dronesense.writers import layers, report
+    """Write the map page, and the report of all products in *folder* with their hashes."""
+    from dronesense import evidence
+    from dronesense.writers import layers, report, view
 
+    tables = layers.from_path(folder)
+    about = _about(flight, layer, folder)
+    overlays = view.ground_overlays(tables)
+    view.write(tables, folder / view.NAME, about=about, overlays=overlays, language=language)
     report.write(
-        layers.from_path(folder),
+        tables,
         folder / report.NAME,
-        about=_about(flight, layer, folder),
-        manifest=manifest,
+        about=about,
+        manifest=evidence.run_manifest(flight, layer, folder, inputs=inputs),
         quicklooks=sorted((folder / "quicklooks").glob("*.png")),
+        overlays=overlays,
         language=language,
     )
 

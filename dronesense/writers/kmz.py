@@ -11,9 +11,10 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -113,7 +114,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
+        (b"IDAT", zlib.compress(rows.tobytes())),
         (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -236,6 +237,9 @@ def _overlay(
         add(corners, side, f"{value:.10g}")
 
 
+Kind = TypeVar("Kind", bound=np.generic)
+
+
 def to_lonlat_grid(
     raster: GroundRaster, *, mercator: bool = False
 ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
@@ -244,12 +248,46 @@ def to_lonlat_grid(
     With *mercator*, rows are evenly spaced in the Mercator projection of web maps instead of in latitude.
     East lies beyond 180 where the raster crosses the antimeridian, as KML has it for overlays there.
     """
-    a, b, c, d, e, f = raster.transform
-    ny, nx = raster.values.shape
+    grid = lonlat_grid(raster.values.shape, raster.transform, raster.crs, mercator=mercator)
+    return grid.pick(raster.values.astype(np.float32, copy=False), np.float32(np.nan)), grid.box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LonLatGrid:
+    """Which pixel of a raster each cell of a grid in longitude and latitude shows.
+
+    Parameters
+    ----------
+    box : tuple of float
+        West, south, east, north, degrees.
+    inside : (height, width) bool
+        Cells that show a pixel.
+    row, column : (n,) int
+        Of the pixels of the cells inside, in their order.
+    """
+
+    box: tuple[float, float, float, float]
+    inside: NDArray[np.bool_]
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+
+    def pick(self, values: NDArray[Kind], outside: Kind) -> NDArray[Kind]:
+        """Return *values* (ny, nx) as the cells show them, and *outside* where they show none."""
+        cells = np.full(self.inside.shape, outside, dtype=values.dtype)
+        cells[self.inside] = values[self.row, self.column]
+        return cells
+
+
+def lonlat_grid(
+    shape: tuple[int, ...], transform: Sequence[float], crs: str, *, mercator: bool = False
+) -> LonLatGrid:
+    """Return the grid that :func:`to_lonlat_grid` lays over a raster of that *shape* (ny, nx)."""
+    a, b, c, d, e, f = transform
+    ny, nx = shape
     side = np.linspace(0.0, 1.0, EDGE_POINTS)
     zero, one = np.zeros_like(side), np.ones_like(side)
     i, j = nx * np.concatenate([side, one, side, zero]), ny * np.concatenate([zero, side, one, side])
-    lon, lat = to_lonlat(a * i + b * j + c, d * i + e * j + f, raster.crs)
+    lon, lat = to_lonlat(a * i + b * j + c, d * i + e * j + f, crs)
     if np.ptp(lon) > HALF_TURN_DEG:
         lon = lon % FULL_TURN_DEG
     west, south, east, north = float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
@@ -265,10 +303,13 @@ def to_lonlat_grid(
         at_lat = np.degrees(np.arcsin(np.tanh(top - down * (top - bottom))))
     turned = (at_lon + HALF_TURN_DEG) % FULL_TURN_DEG - HALF_TURN_DEG
     grid = np.meshgrid(turned, at_lat)
-    x, y = to_grid(grid[0].ravel(), grid[1].ravel(), raster.crs)
+    x, y = to_grid(grid[0].ravel(), grid[1].ravel(), crs)
     column = (e * (x - c) - b * (y - f)) / (a * e - b * d)
     row = (a * (y - f) - d * (x - c)) / (a * e - b * d)
     inside = (column >= 0.0) & (column < nx) & (row >= 0.0) & (row < ny)
-    values = np.full(width * height, np.nan, dtype=np.float32)
-    values[inside] = raster.values[row[inside].astype(int), column[inside].astype(int)]
-    return values.reshape(height, width), (west, south, east, north)
+    return LonLatGrid(
+        (west, south, east, north),
+        inside.reshape(height, width),
+        row[inside].astype(np.intp),
+        column[inside].astype(np.intp),
+    )

@@ -58,6 +58,7 @@ def write(
     about: view.About | None = None,
     manifest: Mapping[str, Any] | None = None,
     quicklooks: Sequence[Path] = (),
+    overlays: Sequence[Mapping[str, Any]] | None = None,
     language: str = "en",
 ) -> None:
     """Write the report of *layers* to *path*.
@@ -70,6 +71,8 @@ def write(
         Of the run, as in ``run.json``; sections about what it does not say stay empty and say so.
     quicklooks : sequence of Path
         PNG files, in the order in which they are shown.
+    overlays : sequence of mapping, optional
+        What :func:`.view.ground_overlays` gives for *layers*, when it is at hand.
     language : {"en", "ru", "kk"}
         Of headings and explanations. What the processing says of itself stays in English, as in ``run.json``.
 
@@ -79,7 +82,12 @@ def write(
         If the disk is full or the folder cannot be written.
     """
     page = encode(
-        layers, about or view.About(), manifest=manifest or {}, quicklooks=quicklooks, language=language
+        layers,
+        about or view.About(),
+        manifest=manifest or {},
+        quicklooks=quicklooks,
+        overlays=overlays,
+        language=language,
     )
     write_bytes(path, page)
 
@@ -90,6 +98,7 @@ def encode(
     *,
     manifest: Mapping[str, Any],
     quicklooks: Sequence[Path] = (),
+    overlays: Sequence[Mapping[str, Any]] | None = None,
     language: str = "en",
 ) -> bytes:
     """Return the report that :func:`write` writes, UTF-8."""
@@ -116,7 +125,9 @@ def encode(
         language=language,
         policy=policy,
         style=style,
-        **content(layers, about, manifest=manifest, quicklooks=quicklooks, language=language),
+        **content(
+            layers, about, manifest=manifest, quicklooks=quicklooks, overlays=overlays, language=language
+        ),
     )
     return page.encode()
 
@@ -127,11 +138,12 @@ def content(
     *,
     manifest: Mapping[str, Any],
     quicklooks: Sequence[Path] = (),
+    overlays: Sequence[Mapping[str, Any]] | None = None,
     language: str = "en",
 ) -> dict[str, Any]:
     """Return everything that the report shows, as the template takes it."""
     translate = catalog(language).gettext
-    data = view.page_data(layers, about, language=language)
+    data = view.page_data(layers, about, overlays=overlays, language=language)
     hotspots = [_row(rank, each, translate) for rank, each in enumerate(data["hotspots"], start=1)]
     times = [text for text in (layers.begin(), layers.moment()) if text]
     return {

@@ -59,7 +59,7 @@ def _png(source: object, height: int, width: int) -> bytes:
     pixels = source.read(out_shape=(source.count, height, width), resampling=Resampling.average)
     with MemoryFile() as memory:
         with memory.open(
-            driver="PNG", height=height, width=width, count=source.count, dtype="uint8", ZLEVEL=9
+            driver="PNG", height=height, width=width, count=source.count, dtype="uint8"
         ) as target:
             target.write(pixels)
         return bytes(memory.read())

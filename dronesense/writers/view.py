@@ -74,11 +74,20 @@ class About:
     spectra: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
-def write(layers: Layers, path: Path, *, about: About | None = None, language: str = "en") -> None:
+def write(
+    layers: Layers,
+    path: Path,
+    *,
+    about: About | None = None,
+    overlays: Sequence[Mapping[str, Any]] | None = None,
+    language: str = "en",
+) -> None:
     """Write the page of *layers* to *path*.
 
     Parameters
     ----------
+    overlays : sequence of mapping, optional
+        What :func:`ground_overlays` gives for *layers*, when it is at hand.
     language : {"en", "ru", "kk"}
         That the page opens in; it can be changed there.
 
@@ -87,10 +96,16 @@ def write(layers: Layers, path: Path, *, about: About | None = None, language: s
     OSError
         If the disk is full or the folder cannot be written.
     """
-    write_bytes(path, encode(layers, about or About(), language=language))
+    write_bytes(path, encode(layers, about or About(), overlays=overlays, language=language))
 
 
-def encode(layers: Layers, about: About, *, language: str = "en") -> bytes:
+def encode(
+    layers: Layers,
+    about: About,
+    *,
+    overlays: Sequence[Mapping[str, Any]] | None = None,
+    language: str = "en",
+) -> bytes:
     """Return the page that :func:`write` writes, UTF-8."""
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, not {language!r}")
@@ -113,14 +128,21 @@ def encode(layers: Layers, about: About, *, language: str = "en") -> bytes:
         "TITLE": html.escape(f"dronesense: {layers.flight}"),
         "STYLES": "\n".join(f"<style>{each}</style>" for each in styles),
         "SCRIPTS": "\n".join(f"<script>{each}</script>" for each in scripts),
-        "DATA": _json(page_data(layers, about, language=language)),
+        "DATA": _json(page_data(layers, about, overlays=overlays, language=language)),
     }
     pieces = page.split("@@")  # text, name, text, name, ...: one pass, so that no part is looked into
     return "".join(parts[each] if place % 2 else each for place, each in enumerate(pieces)).encode()
 
 
-def page_data(layers: Layers, about: About, *, language: str = "en") -> dict[str, Any]:
-    """Return everything that the page shows."""
+def page_data(
+    layers: Layers,
+    about: About,
+    *,
+    overlays: Sequence[Mapping[str, Any]] | None = None,
+    language: str = "en",
+) -> dict[str, Any]:
+    """Return everything that the page shows; *overlays* are made here unless they are given."""
+    pictures = ground_overlays(layers) if overlays is None else overlays
     coverage = layers_module.coverage_table(layers)
     track = layers_module.track_table(layers)
     return {
@@ -150,7 +172,7 @@ def page_data(layers: Layers, about: About, *, language: str = "en") -> dict[str
                 for shape in coverage.geometries
             ],
         },
-        "overlays": _overlays(layers),
+        "overlays": list(pictures),
         "statements": [list(each) for each in about.statements],
         "warnings": list(about.warnings),
         "rejected": [list(each) for each in about.rejected],
@@ -232,8 +254,11 @@ def _rounded(values: NDArray[np.floating]) -> list[float | None]:
     return [float(f"{each:.{VALUE_DIGITS}g}") if math.isfinite(each) else None for each in values.tolist()]
 
 
-def _overlays(layers: Layers) -> list[dict[str, Any]]:
-    """Return the pictures under the hotspots: quicklooks first, then gas maps, then scores."""
+def ground_overlays(layers: Layers) -> list[dict[str, Any]]:
+    """Return the pictures under the hotspots: quicklooks first, then gas maps, then scores.
+
+    The dearest part of :func:`page_data`; map page and report of one run share them.
+    """
     found = [_picture(thinning.thin_picture(each)) for each in layers.pictures[:MAX_PICTURES]]
     for source in (*layers.maps, *layers.rasters):
         if len(found) == MAX_OVERLAYS:
@@ -263,16 +288,11 @@ def _overlay(raster: GroundRaster) -> dict[str, Any] | None:
 
 def _picture(picture: GroundPicture) -> dict[str, Any]:
     seen = picture.rgba[3] > 0
-    channels = []
-    box = (0.0, 0.0, 0.0, 0.0)
-    for channel in picture.rgba[:3]:
-        values = np.where(seen, channel, np.nan).astype(np.float32)
-        plane = GroundRaster(picture.name, values, picture.transform, picture.crs, "1", "")
-        warped, box = kmz.to_lonlat_grid(plane, mercator=True)
-        channels.append(warped)
-    opacity = np.where(np.isfinite(channels[0]), 255.0, 0.0)
-    west, south, east, north = box
-    rgba = np.nan_to_num(np.stack([*channels, opacity], axis=-1)).astype(np.uint8)
+    grid = kmz.lonlat_grid(seen.shape, picture.transform, picture.crs, mercator=True)
+    west, south, east, north = grid.box
+    shown = np.where(seen, picture.rgba, np.uint8(0))
+    shown[3] = np.where(seen, np.uint8(255), np.uint8(0))
+    rgba = np.stack([grid.pick(channel, np.uint8(0)) for channel in shown], axis=-1)
     return {
         "name": picture.description.partition(";")[0],
         "unit": "",
