@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dronesense.evidence import HashedInput
     from dronesense.writers.view import About
 
+FOLDERS: Final = ("scores", "mosaics", "gas", "quicklooks")
+"""Of the products, made when there is something for them."""
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
 
@@ -144,7 +146,13 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     from dronesense.writers import emission, gpkg, layers, raster, side_style, spectra, table, track
 
     steps = (
-        2 + len(layer.rasters) + 2 * len(layer.gas) + len(layer.maps) + len(layer.cubes) + len(layer.pictures)
+        2
+        + len(layer.rasters)
+        + len(layer.mosaics)
+        + 2 * len(layer.gas)
+        + len(layer.maps)
+        + len(layer.cubes)
+        + len(layer.pictures)
     )
     done = 0
 
@@ -153,7 +161,7 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
         done += 1
         progress("write", done, steps)
 
-    for name in ("scores", "gas", "quicklooks"):
+    for name in FOLDERS:
         (folder / name).mkdir()
     layer.write(folder / "hotspots.geojson")
     if flight.trajectory is not None:
@@ -161,6 +169,10 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
     step()
     for each in layer.rasters:
         raster.write(each, folder / "scores" / f"{file_name(*each.name.split('__'))}.tif")
+        step()
+    for bands in layer.mosaics:
+        target = file_name(*bands[0].name.split("__")[1:])
+        raster.write(bands, folder / "mosaics" / f"{target}.tif", overviews="NEAREST")
         step()
     for trace in layer.gas:
         name = file_name(trace.series.species)
@@ -189,14 +201,14 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
             description=picture.description,
         )
         step()
-    for name in ("scores", "gas", "quicklooks"):
+    for name in FOLDERS:
         if not any((folder / name).iterdir()):
             (folder / name).rmdir()
     if layer.spectra:
         spectra.write(layer.spectra, folder / spectra.NAME)
     tables = layers.from_path(folder)
     gpkg.write_layers(tables, folder / "hotspots.gpkg")
-    styled = [*(folder / "scores").glob("*.tif"), *(folder / "gas").glob("*.tif")]
+    styled = [each for name in FOLDERS[:3] for each in (folder / name).glob("*.tif")]
     for product in (folder / layers.HOTSPOTS_NAME, *sorted(styled)):
         side_style.write_side_style(product)
     step()

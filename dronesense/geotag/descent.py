@@ -47,10 +47,32 @@ class Steepness:
         return float(across.max(initial=0.0)), float(down.max(initial=0.0))
 
 
-def _tile_max(steps: Floats) -> Floats:
-    """Return maxima of square tiles of :data:`TILE_PX`; a missing step counts as infinitely steep."""
+class Relief:
+    """The largest change of slope from one pixel to the next, by tiles; inf where heights are missing."""
+
+    REACH_PX: Final = 8
+    """What :meth:`bend` says holds as far as that from the place asked for."""
+
+    def __init__(self, height: Floats) -> None:
+        across = np.pad(np.diff(height, n=2, axis=1), [(0, 0), (1, 1)])  # the first and last are no edges
+        down = np.pad(np.diff(height, n=2, axis=0), [(1, 1), (0, 0)])
+        twist = np.pad(np.diff(np.diff(height, axis=0), axis=1), [(0, 1), (0, 1)])
+        wide = np.pad(sum(_tile_max(np.abs(each), self.REACH_PX) for each in (across, down, twist)), 1)
+        wide = np.maximum(np.maximum(wide[:-2], wide[1:-1]), wide[2:])
+        self.tiles = np.maximum(np.maximum(wide[:, :-2], wide[:, 1:-1]), wide[:, 2:])
+
+    def bend(self, col: Floats, row: Floats) -> Floats:
+        """Return how much slopes may change around places, m per pixel and pixel, in any direction."""
+        rows, cols = self.tiles.shape
+        with np.errstate(invalid="ignore"):
+            j, i = (np.nan_to_num(each).astype(np.int64) // self.REACH_PX for each in (col, row))
+        return np.asarray(self.tiles[np.clip(i, 0, rows - 1), np.clip(j, 0, cols - 1)])
+
+
+def _tile_max(steps: Floats, side: int = TILE_PX) -> Floats:
+    """Return maxima of square tiles of *side* pixels; a missing step counts as infinitely steep."""
     rows, cols = steps.shape
-    edges = np.arange(0, rows, TILE_PX), np.arange(0, cols, TILE_PX)
+    edges = np.arange(0, rows, side), np.arange(0, cols, side)
     largest = np.maximum.reduceat(np.maximum.reduceat(steps, edges[0], axis=0), edges[1], axis=1)
     return np.where(np.isnan(largest), np.inf, largest)
 

@@ -8,7 +8,7 @@ marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,6 +67,28 @@ class Lookup:
         number = np.abs(self.number[rows].astype(np.int64)) - 1
         line = np.where(number < 0, -1, number // self.shape[1])
         return line, np.where(number < 0, -1, number % self.shape[1])
+
+    def spread(self, nodes: Sequence[Ints], values: Floats) -> NDArray[np.float32]:
+        """Return values at some pixels, interpolated between them, as the cells show them; NaN: no pixel.
+
+        Parameters
+        ----------
+        nodes : (lines, samples) of int
+            Ascending.
+        values : (lines, samples) float64
+        """
+        from scipy.ndimage import map_coordinates
+
+        result = np.full(self.number.shape, np.nan, dtype=np.float32)
+        for start in range(0, len(result), _FILL_ROWS):
+            rows = slice(start, start + _FILL_ROWS)
+            seen = self.number[rows] != 0
+            pixel = [each[seen] for each in self.pixel(rows)]
+            places = [
+                np.interp(each, node, np.arange(len(node))) for each, node in zip(pixel, nodes, strict=True)
+            ]
+            result[rows][seen] = map_coordinates(values, places, order=1, mode="nearest")
+        return result
 
     @property
     def filled(self) -> NDArray[np.bool_]:

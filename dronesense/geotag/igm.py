@@ -18,6 +18,8 @@ from dronesense.model import Instrument, LineCamera, Terrain, Trajectory
 
 DEFAULT_BUDGET_BYTES: Final = 128 * 1024 * 1024
 """Working memory."""
+RAY_BYTES: Final = 400
+"""Of it per pixel of a block, measured."""
 
 OBSERVATION_BANDS: Final = (
     "path length (m)",
@@ -34,7 +36,6 @@ OBSERVATION_BANDS: Final = (
 )
 """Bands of :func:`observation`, in the order of the JPL imaging spectrometers' files."""
 
-_RAY_BYTES: Final = 400  # working memory per pixel of a block, measured
 _NS_PER_DAY: Final = 86_400_000_000_000
 _NS_PER_HOUR: Final = 3.6e12
 
@@ -118,7 +119,7 @@ def blocks(
     """Yield all lines of a strip in blocks; parameters as for :func:`follow`."""
     if not isinstance(instrument.spec, LineCamera):
         raise TypeError(f"{instrument.id} is no line scanner")
-    step = max(1, budget_bytes // (_RAY_BYTES * instrument.spec.samples))
+    step = max(1, budget_bytes // (RAY_BYTES * instrument.spec.samples))
     for start in range(0, len(line_time), step):
         stop = min(start + step, len(line_time))
         yield follow(start, stop, line_time=line_time, instrument=instrument, **ray)

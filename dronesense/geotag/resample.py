@@ -41,10 +41,16 @@ def nearest(values: Plane, table: Lookup) -> Plane:
     (..., ny, nx) float32
     """
     planes = _planes(values, table)
-    result = np.full((len(planes), table.number.size), np.nan, dtype=np.float32)
-    for cells, pixel in _seen(table):
+    result = np.empty((len(planes), table.number.size), dtype=np.float32)
+    flat = table.number.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        pixel = np.abs(flat[part]).astype(np.intp)
+        pixel -= 1
+        empty = np.flatnonzero(pixel < 0)
         for plane, out in zip(planes, result, strict=True):
-            out[cells] = plane.take(pixel)
+            np.take(plane, pixel, out=out[part], mode="clip")
+            out[part][empty] = np.nan
     return result.reshape(*values.shape[:-2], *table.number.shape)
 
 
@@ -120,14 +126,14 @@ def _planes(values: Plane, table: Lookup) -> list[Plane]:
     return list(values.reshape(-1, values.shape[-2] * values.shape[-1]))
 
 
-def _seen(table: Lookup) -> Iterator[tuple[NDArray[np.intp], NDArray[np.signedinteger]]]:
+def _seen(table: Lookup) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield flat numbers of cells and of the pixels that they show, some at a time."""
     flat = table.number.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         part = flat[start : start + _CHUNK]
         cells = np.flatnonzero(part)
         if cells.size:
-            yield cells + start, np.abs(part[cells]) - 1
+            yield cells + start, np.abs(part[cells]).astype(np.intp) - 1
 
 
 def _toward(table: Lookup, cells: NDArray[np.intp]) -> tuple[Ints, Ints, Plane, Plane]:

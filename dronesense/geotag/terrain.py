@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import CoverageError
 from dronesense.geodesy import TangentFrames
-from dronesense.geotag.descent import Steepness, descend
+from dronesense.geotag.descent import Relief, Steepness, descend
 from dronesense.geotag.rays import Rays, U, V, Z, per_ray, ray_shape
 from dronesense.model import Terrain
 
@@ -93,6 +93,11 @@ class Surface:
     def steepness(self) -> Steepness:
         """How much the heights change from pixel to pixel."""
         return Steepness(self.height)
+
+    @cached_property
+    def relief(self) -> Relief:
+        """How much the slope changes from pixel to pixel."""
+        return Relief(self.height)
 
     @property
     def levels(self) -> int:

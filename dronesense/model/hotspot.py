@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from dronesense.model.detection import Detection, ScoreMap
 from dronesense.model.emission import FluxEstimate, GasMap, SearchSector, SourceEstimate
 from dronesense.model.gas import GasSeries
 from dronesense.model.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +111,18 @@ class GroundRaster:
 
     def __post_init__(self) -> None:
         freeze(self, np.float32, (None, None), "values")
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return `value` with x and y of the pixels' centers and the CRS as `spatial_ref` (CF).
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.ground_raster(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,6 +263,30 @@ class GasTrace:
         }
         return showing.card(f"Gas trace {self.series.species}", facts)
 
+    def to_xarray(self) -> xr.Dataset:
+        """Return the series with place, uncertainty of the place, background, z and event of every sample.
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.gas_trace(self)
+
+    def to_geopandas(self) -> gpd.GeoDataFrame:
+        """Return every sample with a place as a point, EPSG:4326; columns as in the layer `gas_samples`.
+
+        Raises
+        ------
+        PluginError
+            If geopandas is not installed.
+        """
+        from dronesense.model.exchange import tables
+
+        return tables.gas_trace(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CubeView:
@@ -333,6 +373,8 @@ class HotspotLayer:
         What a user should know before trusting the layer.
     rejected : tuple of (path, reason)
         Inputs that could not be used.
+    mosaics : tuple of tuples of GroundRaster
+        Score, number of the strip and its CE90, where several strips of a camera were searched for a target.
     """
 
     flight: str
@@ -350,6 +392,7 @@ class HotspotLayer:
     statements: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
+    mosaics: tuple[tuple[GroundRaster, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.hotspots)
@@ -379,6 +422,18 @@ class HotspotLayer:
 
     def __iter__(self) -> Iterator[Hotspot]:
         return iter(self.hotspots)
+
+    def to_geopandas(self) -> gpd.GeoDataFrame:
+        """Return the hotspots with their outlines, best first, EPSG:4326; columns as in ``hotspots.geojson``.
+
+        Raises
+        ------
+        PluginError
+            If geopandas is not installed.
+        """
+        from dronesense.model.exchange import tables
+
+        return tables.hotspots(self)
 
     def write(self, path: str | Path) -> Path:
         """Write the layer in the format that the suffix of *path* names, e.g. ``.geojson``.

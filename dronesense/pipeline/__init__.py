@@ -15,6 +15,7 @@ from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
 from dronesense.pipeline.emission_lane import follow_emissions
 from dronesense.pipeline.gas_lane import GasFinds, follow_gas
 from dronesense.pipeline.map_lane import gas_maps
+from dronesense.pipeline.mosaic_lane import mosaics
 from dronesense.pipeline.sector_lane import search_sectors
 from dronesense.pipeline.site import Site
 from dronesense.pipeline.spectra import hotspot_spectra
@@ -82,6 +83,7 @@ def process(
     sectors = search_sectors(flight, hotspots, site=site, account=account)
     views = tuple(each.view for each in cubes)
     rasters = tuple(raster for each in cubes for raster in each.rasters)
+    joined = mosaics([each.strip for each in cubes if each.strip is not None], rasters, account)
     chance = fusion.chance_share(sectors, rasters)
     fused = fusion.fuse(hotspots, sectors, chance=chance)
     account.fused(fused, sectors, chance=chance)
@@ -97,6 +99,7 @@ def process(
         cubes=views,
         spectra=hotspot_spectra(hotspots, views, flight.rules),
         rasters=rasters,
+        mosaics=joined,
         pictures=tuple(picture for each in cubes for picture in each.pictures),
         statements=account.statements(site.crs, views, rasters),
         warnings=(*flight.warnings, *account.all_warnings()),

@@ -55,6 +55,7 @@ class Account:
         self._flight = flight
         self.warnings: list[str] = []
         self.lost: list[str] = []
+        self.overlaps: list[dict[str, object]] = []
         self.rejected: list[tuple[str, str]] = []
         self._false_alarms: list[str] = []
         self._clocks: list[dict[str, object]] = []
@@ -276,6 +277,7 @@ class Account:
             "gas_maps": self._maps,
             "radiometry": self._radiometry,
             "cube_quality": self._quality,
+            "overlaps": self.overlaps,
             "searches": [self._with_noise(each) for each in self._searches],
         }
         trajectory = self._flight.trajectory

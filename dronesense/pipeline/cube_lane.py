@@ -29,6 +29,7 @@ from dronesense.pipeline import cube_quality, plume_lane, radiometry
 from dronesense.pipeline import ground as grounds
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
+from dronesense.pipeline.mosaic_lane import StripView
 from dronesense.pipeline.picture import ground_picture
 from dronesense.pipeline.site import Site
 
@@ -41,6 +42,7 @@ class CubeFinds:
     sightings: list[Sighting] = field(default_factory=list)
     rasters: list[GroundRaster] = field(default_factory=list)
     pictures: list[GroundPicture] = field(default_factory=list)
+    strip: StripView | None = None
 
 
 def follow_cube(
@@ -183,7 +185,13 @@ def _follow(
             finds.rasters.append(raster)
     if not finds.pictures:
         with account.rejecting(f"{cube.path} (picture on the ground)"):
-            finds.pictures.append(ground_picture(cube, ground))
+            picture = ground_picture(cube, ground)
+            finds.pictures.append(picture)
+            quality = ground.quality()
+            if quality is not None and given.instrument is not None:
+                ce90, zenith = quality
+                if ce90.shape == picture.rgba.shape[1:]:  # large pictures are thinned
+                    finds.strip = StripView(cube.name, given.instrument.id, picture, ce90, zenith)
 
 
 def _placed(ground: Ground, detections: Sequence[Detection], account: Account) -> list[Sighting]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import CoverageError
-from dronesense.geotag import frames, glt, locate, ortho, resample
+from dronesense.geotag import frames, glt, locate, ortho, resample, uncertainty
 from dronesense.model import (
     CubeInput,
     Flight,
@@ -26,6 +26,10 @@ from dronesense.pipeline.site import Site
 
 FRAME_ROWS: Final = 64
 """Rows of a picture that are followed to the ground at a time."""
+SAME_CELLS: Final = 1.5
+"""Strips of one camera share the cells of the first, unless their own differ by more than this factor."""
+QUALITY_NODES: Final = 33
+"""Lines and samples of a strip whose position error is worked out; between them it is interpolated."""
 
 Floats = NDArray[np.float64]
 Plane = NDArray[np.float32]
@@ -42,6 +46,9 @@ class Ground(Protocol):
 
     def raster(self, values: Plane, *, name: str, unit: str, description: str) -> GroundRaster:
         """Return a map of the pixels (rows, cols) on the ground."""
+
+    def quality(self) -> tuple[Plane, Plane] | None:
+        """Return CE90, m, and view zenith, degrees, of each cell of :meth:`raster`; None: not worked out."""
 
 
 def of(given: CubeInput, cube: SpectralCube, site: Site, *, budget_bytes: int) -> Ground:
@@ -109,6 +116,9 @@ class _Map:
     def raster(self, values: Plane, *, name: str, unit: str, description: str) -> GroundRaster:
         return GroundRaster(name, values, self._grid.transform, self._grid.crs, unit, description)
 
+    def quality(self) -> None:
+        return None
+
 
 class _Traced:
     """A cube whose rays are followed to the ground; which pixel each cell of a map shows is found once."""
@@ -127,6 +137,9 @@ class _Traced:
         shown = resample.nearest(values, table)
         return GroundRaster(name, shown, table.transform, table.crs, unit, description)
 
+    def quality(self) -> tuple[Plane, Plane] | None:
+        return None
+
 
 class _Lines(_Traced):
     """A strip of a push-broom camera."""
@@ -137,6 +150,8 @@ class _Lines(_Traced):
         self._shape = (cube.shape[0], cube.shape[2])
         self._budget_bytes = budget_bytes
         self._where = site.terrain.source
+        self._cells = site.cells
+        self._camera = "" if given.instrument is None else given.instrument.id
         self._ray: dict[str, Any] = {
             "line_time": scan.time,
             "trajectory": site.trajectory,
@@ -147,7 +162,19 @@ class _Lines(_Traced):
 
     @cached_property
     def _table(self) -> glt.Lookup:
-        return ortho.lookup(self._shape, budget_bytes=self._budget_bytes, **self._ray)
+        own = ortho.typical_gsd(self._shape, **self._ray)
+        shared = self._cells.setdefault(self._camera, own)
+        gsd = shared if max(own / shared, shared / own) <= SAME_CELLS else own
+        return ortho.lookup(self._shape, gsd_m=gsd, budget_bytes=self._budget_bytes, **self._ray)
+
+    def quality(self) -> tuple[Plane, Plane] | None:
+        nodes = [np.unique(np.linspace(0, n - 1, QUALITY_NODES).astype(np.int64)) for n in self._shape]
+        grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float64)
+        shape = [len(each) for each in nodes]
+        radius = uncertainty.ce90(self.points(grid).cov).reshape(shape)
+        down = locate.trace(grid, **self._ray).direction[:, 2]
+        zenith = np.degrees(np.arccos(np.clip(down, -1.0, 1.0))).reshape(shape)
+        return self._table.spread(nodes, radius), self._table.spread(nodes, zenith)
 
     def points(self, pixels: Floats) -> GroundPoints:
         return locate.locate_pixels(pixels, **self._ray)

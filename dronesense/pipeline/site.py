@@ -28,6 +28,7 @@ class Site:
         self._flight = flight
         self._account = account
         self.crs = _work_crs(flight)
+        self.cells: dict[str, float] = {}  # side of the cells of each camera's rasters, m, by its first strip
 
     @property
     def trajectory(self) -> Trajectory:

@@ -42,12 +42,13 @@ def gdal_versions() -> dict[str, str]:
     return {"gdal": rasterio.__gdal_version__, "proj (rasterio)": rasterio.__proj_version__}
 
 
-def write(bands: GroundRaster | Sequence[GroundRaster], path: Path) -> None:
+def write(bands: GroundRaster | Sequence[GroundRaster], path: Path, *, overviews: str = "AVERAGE") -> None:
     """Write one raster, or several of one grid as bands, as a cloud-optimized GeoTIFF.
 
     Float32 with nodata NaN, deflate with predictor 3, tiles, overviews, statistics. The band description is
     ``<description> [<unit>]``, the band's unit is set as well. The file is read back and compared before it
-    takes its name, because GDAL has reported success on a full disk.
+    takes its name, because GDAL has reported success on a full disk. *overviews* are made by that resampling:
+    ``"NEAREST"`` where a band holds numbers of things.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def write(bands: GroundRaster | Sequence[GroundRaster], path: Path) -> None:
                     height=height,
                     crs=grid.crs,
                     transform=rasterio.Affine(*grid.transform),
-                    **_creation(bands),
+                    **{**_creation(bands), "overview_resampling": overviews},
                 ) as sink,
             ):
                 for number, each in enumerate(bands, start=1):

@@ -20,6 +20,7 @@ TITLES: Final = {
     "heights": marked("Heights"),
     "looked_at": marked("Looked at"),
     "noise_and_limits": marked("Noise and limits"),
+    "overlaps": marked("Overlaps of strips"),
     "positions": marked("Positions"),
     "radiometry": marked("Radiometry"),
     "search_sectors": marked("Search sectors"),
@@ -39,9 +40,10 @@ GROUP_OF: Final = {
     "radiometry": "calibration",
     "cube_quality": "calibration",
     "looked_at": "coverage",
+    "overlaps": "positions",
 }
 """Statement -> section of the report."""
-SUBJECTS: Final = ("cube", "source", "species")
+SUBJECTS: Final = ("cube", "strips", "source", "species")
 """Keys that say what a table of a statement is about."""
 MOST_NUMBERS: Final = 6
 """A longer list of numbers stands in run.json only."""
