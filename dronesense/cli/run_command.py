@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
 from dronesense.languages import LANGUAGES, SOURCE, from_environment
+
+if TYPE_CHECKING:
+    from dronesense.cli.executors import Executor
+
+FAILURES_NAME: Final = "failures.json"
+"""Beside the products of several flights, if any failed."""
+
+
+def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """Check the address of a scheduler; opens nothing."""
+    if given is not None:
+        from dronesense.cli.cluster import check_address
+
+        try:
+            check_address(given)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return given
 
 
 @click.command("run")
@@ -25,87 +43,122 @@ from dronesense.languages import LANGUAGES, SOURCE, from_environment
     "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once."
 )
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    callback=_address,
+    help="Work on the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT (docs/scale.md).",
+)
+@click.option(
     "--lang",
     type=click.Choice(LANGUAGES),
     help="Language of messages, page and report; default: messages by LANG, page and report in English.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
-    flights: tuple[Path, ...], output: Path | None, jobs: int, lang: str | None, as_json: bool
+    flights: tuple[Path, ...],
+    output: Path | None,
+    jobs: int,
+    cluster: str | None,
+    lang: str | None,
+    as_json: bool,
 ) -> int:
     """Process each FLIGHT: a folder, with or without flight.toml, or a TOML file.
 
     Products are complete or absent. Hotspots are indications with their limits, never proof.
     """
-    return run_flights(list(flights), output=output, jobs=jobs, as_json=as_json, language=lang)
+    if cluster is not None and jobs > 1:
+        raise click.UsageError("--jobs is for this computer; on a cluster the number of workers counts")
+    return run_flights(
+        list(flights), output=output, jobs=jobs, as_json=as_json, language=lang, cluster=cluster
+    )
 
 
 def run_flights(
-    flights: list[Path], *, output: Path | None, jobs: int, as_json: bool, language: str | None = None
+    flights: list[Path],
+    *,
+    output: Path | None,
+    jobs: int,
+    as_json: bool,
+    language: str | None = None,
+    cluster: str | None = None,
 ) -> int:
     """Run all flights, print what came out, and return the exit code.
 
     Without a *language*, messages follow the environment; products never do: same flight, same bytes.
     """
-    from dronesense.cli import products
-    from dronesense.cli.products import Outcome
-    from dronesense.cli.talk import Talk, cautions, summary
+    from dronesense.cli.executors import Finished, Task
+    from dronesense.cli.talk import cautions, summary
 
-    make_products = partial(products.make_products, language=language or SOURCE)
     spoken = language or from_environment(os.environ)
     several = len(flights) > 1
     targets = [_target(flight, output, several) for flight in flights]
     _refuse_shared(flights, targets)
-    outcomes: list[Outcome] = []
-    codes: list[int] = []
-
-    def finished(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        codes.append(EXIT_SOME_REJECTED if outcome.rejected else EXIT_DONE)
-        for line in cautions(outcome, language=spoken):
-            click.echo(f"{outcome.flight}: {line}" if several else line, err=True)
-        if not as_json:
-            click.echo(summary(outcome, language=spoken))
-
+    tasks = [
+        Task(flight, target, language or SOURCE) for flight, target in zip(flights, targets, strict=True)
+    ]
+    ended: dict[int, Finished] = {}
     failed: list[dict[str, str | None]] = []
-
-    def lost(flight: Path, error: Exception) -> None:
-        codes.append(_failed(error))
-        failed.append(
-            {
-                "flight": str(flight),
-                "what": getattr(error, "what", str(error)),
-                "where": getattr(error, "where", None),
-                "fix": getattr(error, "fix", None),
-            }
-        )
-
-    if jobs > 1 and several:
-        from dronesense.cli.parallel import each_in_a_process
-
-        tasks = list(zip(flights, targets, strict=True))
-        for number, result, error in each_in_a_process(make_products, tasks, jobs=jobs):
-            if error is None:
-                finished(result)
-            else:
-                lost(flights[number], error)
-    else:
-        for flight, target in zip(flights, targets, strict=True):
-            try:
-                with Talk(language=spoken) as talk:
-                    outcome = make_products(flight, target, progress=talk.progress)
-                finished(outcome)
-            except Exception as error:
-                if not several:
-                    raise
-                lost(flight, error)
+    codes: list[int] = []
+    for each in _executor(jobs, cluster, several, spoken).each(tasks):
+        ended[each.number] = each
+        flight = flights[each.number]
+        if each.outcome is None:
+            assert each.error is not None
+            if not several:
+                raise each.error
+            codes.append(_failed(each.error))
+            failed.append(_told(flight, each.error))
+        else:
+            codes.append(EXIT_SOME_REJECTED if each.outcome.rejected else EXIT_DONE)
+            for line in cautions(each.outcome, language=spoken):
+                click.echo(f"{each.outcome.flight}: {line}" if several else line, err=True)
+            if not as_json:
+                click.echo(summary(each.outcome, language=spoken))
+        if several:
+            click.echo(f"{len(ended)} of {len(flights)} flights, {len(failed)} failed: {flight}", err=True)
+    if several:
+        order = {str(flight): number for number, flight in enumerate(flights)}
+        failed.sort(key=lambda row: order[str(row["flight"])])
+        _list_failed(failed, output)
     if as_json:
-        place = {str(target): number for number, target in enumerate(targets)}
-        outcomes.sort(key=lambda each: place.get(str(each.directory), len(targets)))
-        told = [outcome.to_json() for outcome in outcomes]
-        whole = {"flights": told, "failed": failed} if several or not told else told[0]
+        told = [each.outcome.to_json() for _, each in sorted(ended.items()) if each.outcome]
+        whole = {"flights": told, "failed": failed} if several else told[0]
         click.echo(json.dumps(whole, indent=2, allow_nan=False))
     return max(codes, default=EXIT_DONE)
+
+
+def _executor(jobs: int, cluster: str | None, several: bool, language: str) -> Executor:
+    from dronesense.cli.executors import InProcess, Processes
+
+    if cluster is not None:
+        from dronesense.cli.cluster import Dask
+
+        return Dask(cluster)
+    return Processes(jobs) if jobs > 1 and several else InProcess(language)
+
+
+def _told(flight: Path, error: Exception) -> dict[str, str | None]:
+    return {
+        "flight": str(flight),
+        "what": getattr(error, "what", str(error)),
+        "where": getattr(error, "where", None),
+        "fix": getattr(error, "fix", None),
+    }
+
+
+def _list_failed(failed: list[dict[str, str | None]], output: Path | None) -> None:
+    """Tell which flights failed; below *output* the list stays in a file, as long as there are any."""
+    from dronesense.writers.atomic import write_bytes
+
+    if failed:
+        click.echo(f"Failed: {', '.join(str(row['flight']) for row in failed)}", err=True)
+    if output is None:
+        return
+    if failed:
+        text = json.dumps({"schema": 1, "failed": failed}, indent=2, ensure_ascii=False)
+        write_bytes(output / FAILURES_NAME, f"{text}\n".encode())
+    else:
+        (output / FAILURES_NAME).unlink(missing_ok=True)
 
 
 def _failed(error: Exception) -> int:
