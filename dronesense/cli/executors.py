@@ -1,0 +1,115 @@
+"""Who does the work of ``dronesense run``: this process, several, or the workers of a cluster.
+
+All of them make the products of a flight by one function, :func:`dronesense.cli.products.make_products`, and
+answer every flight: with its outcome or with the error that it ended with, in the order in which they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dronesense.cli.products import Outcome, make_products
+from dronesense.languages import SOURCE
+
+
+@dataclass(frozen=True)
+class Task:
+    """One flight to be processed.
+
+    Parameters
+    ----------
+    flight : Path
+        Folder or TOML file.
+    directory : Path
+        For its products.
+    language : str
+        Of page and report.
+    """
+
+    flight: Path
+    directory: Path
+    language: str = SOURCE
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How one task ended: with an outcome or with an error, never with both.
+
+    Parameters
+    ----------
+    number : int
+        Of the task, from 0.
+    outcome : Outcome or None
+        What was made.
+    error : Exception or None
+        Why nothing was.
+    """
+
+    number: int
+    outcome: Outcome | None = None
+    error: Exception | None = None
+
+
+class Executor(Protocol):
+    """Something that processes flights."""
+
+    def each(self, tasks: Sequence[Task]) -> Iterator[Finished]:
+        """Yield how each of *tasks* ended, as it ends; a flight that fails costs only itself."""
+        ...
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """One flight after the other in this process, with progress bars on a terminal.
+
+    Parameters
+    ----------
+    language : str
+        Of the bars.
+    """
+
+    language: str = SOURCE
+
+    def each(self, tasks: Sequence[Task]) -> Iterator[Finished]:
+        """Yield how each of *tasks* ended."""
+        from dronesense.cli.talk import Talk
+
+        for number, task in enumerate(tasks):
+            try:
+                with Talk(language=self.language) as talk:
+                    outcome = make_products(
+                        task.flight, task.directory, progress=talk.progress, language=task.language
+                    )
+            except Exception as error:  # noqa: BLE001 - whoever asked decides what an error means
+                yield Finished(number, error=error)
+            else:
+                yield Finished(number, outcome)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Several flights at a time, each in a process.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes.
+    """
+
+    jobs: int
+
+    def each(self, tasks: Sequence[Task]) -> Iterator[Finished]:
+        """Yield how each of *tasks* ended."""
+        from dronesense.cli.parallel import each_in_a_process
+
+        given = [(task.flight, task.directory, task.language) for task in tasks]
+        for number, outcome, error in each_in_a_process(process_one, given, jobs=self.jobs):
+            yield Finished(number, outcome, error)
+
+
+def process_one(flight: Path, directory: Path, language: str) -> Outcome:
+    """Make the products of one flight, quietly."""
+    return make_products(flight, directory, language=language)
