@@ -6,6 +6,8 @@ ellipsoid and above the geoid: :mod:`dronesense.geodesy.geoid`.
 
 from dronesense.geodesy.crs import (
     WGS84,
+    cf_axes,
+    cf_grid_mapping,
     check_crs,
     grid_factors,
     is_metric,
@@ -35,6 +37,8 @@ __all__ = [
     "WGS84",
     "GeoidGrid",
     "TangentFrames",
+    "cf_axes",
+    "cf_grid_mapping",
     "check_crs",
     "displace",
     "geodesic_area",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,6 +171,31 @@ def to_grid(lon: ArrayLike, lat: ArrayLike, crs: str) -> tuple[Floats, Floats]:
 def to_lonlat(x: ArrayLike, y: ArrayLike, crs: str) -> tuple[Floats, Floats]:
     """Return WGS84 degrees of x, y in *crs*; see :func:`transform`."""
     return transform(x, y, crs, WGS84)
+
+
+def cf_grid_mapping(crs: str) -> dict[str, Any]:
+    """Return the attributes of the variable that says the CRS in a CF file, with ``crs_wkt``.
+
+    CF conventions 1.11, section 5.6.
+
+    Examples
+    --------
+    >>> cf_grid_mapping("EPSG:32632")["longitude_of_central_meridian"]
+    9.0
+    """
+    return dict(parsed(crs).to_cf())
+
+
+def cf_axes(crs: str) -> dict[str, dict[str, str]]:
+    """Return the attributes of the coordinates ``x`` and ``y`` of *crs* in a CF file.
+
+    Examples
+    --------
+    >>> cf_axes("EPSG:4326")["x"]["units"], cf_axes("EPSG:32632")["y"]["standard_name"]
+    ('degrees_east', 'projection_y_coordinate')
+    """
+    named = {str(each["axis"]).lower(): dict(each) for each in parsed(crs).cs_to_cf()}
+    return {axis: named.get(axis, {"axis": axis.upper()}) for axis in ("x", "y")}
 
 
 def transform_bounds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from dronesense.model import showing
 from dronesense.model.checks import freeze
 from dronesense.model.radiometry import CameraSettings
 from dronesense.model.region import Region
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CubeQuantity = Literal["counts", "radiance", "reflectance"]
 CUBE_QUANTITIES: Final = ("counts", "radiance", "reflectance")
@@ -258,3 +261,20 @@ class SpectralCube:
     def region(self, rows: tuple[int, int], samples: tuple[int, int]) -> Region:
         """Return the pixels of *rows* and *samples*, both half-open (first, stop)."""
         return Region(self, rows, samples)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the cube as a dataset whose rows are read from the file when they are looked at.
+
+        Variables: the values, named for `quantity`, (line, band, sample), NaN where a pixel is not valid;
+        `valid`; `relative_sigma` where it is known. Coordinates: `wavelength` and `fwhm`, nm; `good`; `time`
+        of a line, UTC. On a map grid the dimensions are y, band, x, with the CRS as `spatial_ref`. With dask
+        the arrays are dask's; without it every use reads them, so take a part before computing.
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.cube(self)

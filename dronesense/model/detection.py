@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model import showing
 from dronesense.model.checks import freeze
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dronesense.model.cube import Geometry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +102,23 @@ class ScoreMap:
             "false-alarm rate stated": self.false_alarm_rate if np.isfinite(self.false_alarm_rate) else "",
         }
         return showing.card(f"Scores of {self.target} in {self.cube}", facts)
+
+    def to_xarray(self, geometry: Geometry | None = None) -> xr.Dataset:
+        """Return the scores as a dataset, with the threshold as attribute.
+
+        Parameters
+        ----------
+        geometry : LineScan, Frame, MapGrid or None
+            That of the cube (``cube.geometry``): times of lines, or x, y and the CRS as `spatial_ref`.
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.score_map(self, geometry)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model import showing
 from dronesense.model.checks import freeze, strictly_increasing
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 GasQuantity = Literal["mole_fraction", "column", "relative"]
 UNIT_OF_QUANTITY: Final[dict[str, str]] = {"mole_fraction": "ppm", "column": "ppm m", "relative": "1"}
@@ -183,3 +186,15 @@ class GasSeries:
         """True where the value is finite and no flag is set."""
         valid: NDArray[np.bool_] = np.isfinite(self.value) & (self.flags == 0)
         return valid
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return `value`, `sigma`, `flags`, `row` and what else was measured, against `time` (UTC).
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.gas_series(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from dronesense.model import showing
 from dronesense.model.checks import freeze, strictly_increasing, within
 from dronesense.model.instrument import Instrument
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
 
 ClockKind = Literal["exact", "fitted", "date-only", "relative"]
 HeightRef = Literal["ellipsoid", "egm96", "egm2008", "receiver-geoid", "takeoff", "unknown"]
@@ -142,6 +146,9 @@ class Trajectory:
         Pictures that the log knows of.
     history : tuple of str
         One line per step.
+    sigma_from : (position, attitude) of str
+        Where their standard uncertainties come from: ``"log"``, ``"default"`` (the reader's, by the kind of
+        fix), ``"log and default"``, ``"flight.toml"``, ``"log and flight.toml"`` ...
 
     Raises
     ------
@@ -167,6 +174,7 @@ class Trajectory:
     pressure_hpa: NDArray[np.float64] | None = None
     triggers: Triggers | None = None
     history: tuple[str, ...] = ()
+    sigma_from: tuple[str, str] = ("log", "log")
 
     def __post_init__(self) -> None:
         n = len(self.time)
@@ -207,3 +215,27 @@ class Trajectory:
             "steps": "; ".join(self.history),
         }
         return showing.card(f"Track {self.source}", facts)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return place, attitude, velocity and their uncertainties against `time` (UTC).
+
+        Raises
+        ------
+        PluginError
+            If xarray is not installed.
+        """
+        from dronesense.model.exchange import arrays
+
+        return arrays.trajectory(self)
+
+    def to_geopandas(self) -> gpd.GeoDataFrame:
+        """Return the track as a line for each stretch without a gap, EPSG:4326.
+
+        Raises
+        ------
+        PluginError
+            If geopandas is not installed.
+        """
+        from dronesense.model.exchange import tables
+
+        return tables.trajectory(self)
