@@ -172,7 +172,8 @@ def with_attitude(track: Trajectory, other: Trajectory) -> tuple[Trajectory, lis
         text = ", ".join(f"{key.replace('_', ' ')} {value:.2f} m" for key, value in apart.items())
         remarks.append(f"positions of {other.source} minus those used: {text}")
     history = (*track.history, f"attitude from {other.source}")
-    return dataclasses.replace(joined, clock=clock, history=history), remarks
+    origin = (track.sigma_from[0], other.sigma_from[1])
+    return dataclasses.replace(joined, clock=clock, history=history, sigma_from=origin), remarks
 
 
 def _positions(track: Trajectory) -> Positions:
@@ -191,6 +192,7 @@ def _positions(track: Trajectory) -> Positions:
         point=track.reference_point,
         velocity_ned=track.velocity_ned,
         reset=track.segment.astype(np.int64),
+        sigma_from=track.sigma_from[0],
     )
 
 
@@ -210,7 +212,7 @@ def with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Trajec
     """Override the log's own accuracies by the manifest's."""
     position = trajectory.std_ned_m.copy()
     angles = trajectory.std_rpy_deg.copy()
-    clock = trajectory.clock
+    clock, given = trajectory.clock, list[str]()
     for name, array, columns in (
         ("horizontal_m", position, [0, 1]),
         ("vertical_m", position, [2]),
@@ -219,6 +221,7 @@ def with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Trajec
     ):
         if sigma.get(name) is not None:
             array[:, columns] = sigma[name]
+            given.append(name)
     if sigma.get("clock_s") is not None:
         clock = dataclasses.replace(clock, sigma_s=float(sigma["clock_s"] or 0.0))
     stated = {name: value for name, value in sigma.items() if value is not None}
@@ -231,4 +234,14 @@ def with_sigma(trajectory: Trajectory, sigma: dict[str, float | None]) -> Trajec
         std_rpy_deg=angles,
         clock=clock,
         history=(*trajectory.history, note),
+        sigma_from=(
+            _origin(trajectory.sigma_from[0], given, ("horizontal_m", "vertical_m")),
+            _origin(trajectory.sigma_from[1], given, ("roll_pitch_deg", "heading_deg")),
+        ),
     )
+
+
+def _origin(before: str, given: Sequence[str], names: Sequence[str]) -> str:
+    """Return where uncertainties come from when the manifest has stated *given* of their *names*."""
+    stated = [name in given for name in names]
+    return "flight.toml" if all(stated) else f"{before} and flight.toml" if any(stated) else before

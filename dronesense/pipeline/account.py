@@ -286,6 +286,7 @@ class Account:
                 f"{trajectory.source}, {span(trajectory.time)}, clock {trajectory.clock.kind} ± "
                 f"{trajectory.clock.sigma_s:.2g} s, {_heights(trajectory)}"
             )
+            result["navigation_errors"] = _navigation_errors(trajectory)
         if self._flight.cubes:
             seen = sum(view.cube.shape[0] * view.cube.shape[2] for view in views)
             result["looked_at"] = (
@@ -333,6 +334,25 @@ def _noise_text(series: GasSeries, noise: SeriesNoise, by_record: Limits | None)
             f"detection limit {by_record.detection:.2g} ({by_record.method}, for the mean of a plateau)"
         )
     return text
+
+
+def _navigation_errors(trajectory: Trajectory) -> list[dict[str, object]]:
+    """Return the median standard uncertainties of the track, and where each comes from."""
+    position = np.median(trajectory.std_ned_m, axis=0)
+    known = np.isfinite(trajectory.attitude).all(axis=1)
+    found: list[dict[str, object]] = [
+        {"of": "position", "north_east_down_m": _digits(position), "from": trajectory.sigma_from[0]}
+    ]
+    if known.any():
+        angles = np.median(trajectory.std_rpy_deg[known], axis=0)
+        found.append(
+            {"of": "attitude", "roll_pitch_yaw_deg": _digits(angles), "from": trajectory.sigma_from[1]}
+        )
+    return found
+
+
+def _digits(values: NDArray[np.float64]) -> list[float]:
+    return [float(f"{each:.3g}") for each in values.tolist()]
 
 
 def span(time: NDArray[np.int64]) -> str:

@@ -17,7 +17,15 @@ from dronesense.model import Clock
 from dronesense.readers.ardupilot_gps import Receiver, plausible_rows
 from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps, instances
 from dronesense.readers.assembly import METERS_PER_DEGREE, Attitude, Positions, Rank, Velocity
-from dronesense.readers.streams import Float, between, gap_ns, quaternions_of, spikes, usual_step
+from dronesense.readers.streams import (
+    Float,
+    between,
+    gap_ns,
+    quaternions_of,
+    sigma_origin,
+    spikes,
+    usual_step,
+)
 from dronesense.readers.tally import Tally
 from dronesense.timescale import ClockFit
 
@@ -82,6 +90,7 @@ def filter_positions(
         height_source_m=alt,
         height_ref="receiver-geoid",
         std_ned_m=np.column_stack([np.interp(at, elapsed, column) for column in receiver.std_ned_m.T]),
+        sigma_from=sigma_origin(receiver.stated),
         fix=np.full(time.size, FILTER_FIX, dtype=np.uint8),
         clock=clock,
         point="imu",

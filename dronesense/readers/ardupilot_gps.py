@@ -17,7 +17,7 @@ from dronesense.errors import ReadError
 from dronesense.model import Clock, Triggers
 from dronesense.readers.ardupilot_rows import NS_PER_US, Rows, Stamps, instances
 from dronesense.readers.assembly import Positions, gnss_rank, plausible
-from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, increasing
+from dronesense.readers.streams import Float, Mask, increasing, sigma_origin, usual_sigma
 from dronesense.readers.tally import Tally
 from dronesense.timescale import (
     MS_PER_WEEK,
@@ -31,11 +31,6 @@ from dronesense.timescale import (
 STATUS_3D: Final = 3
 FIX_OF_STATUS: Final = np.array([0, 0, 1, 2, 3, 4, 5], dtype=np.uint8)
 """`GPS.Status` (0, 1 none, 2 2-D, 3 3-D, 4 DGPS, 5 RTK float, 6 RTK fixed) -> `Trajectory.fix`."""
-
-DEFAULT_SIGMA_M: Final = {2: SINGLE_FIX_SIGMA_M, 3: (0.7, 1.2), 4: (0.3, 0.5), 5: (0.03, 0.05)}
-"""`Trajectory.fix` -> standard uncertainty per horizontal axis and vertical, m, if the receiver states none.
-
-Typical of consumer single-frequency (3-D), SBAS or code-differential, float and fixed carrier solutions."""
 
 ACCURACY_LIMIT_M: Final = 655.0
 """`GPA.HAcc` saturates at 655.35 m (u16 x 0.01): the receiver does not know."""
@@ -108,6 +103,7 @@ class Receiver:
             height_source_m=self.rows["Alt"].astype(np.float64),
             height_ref="receiver-geoid",
             std_ned_m=self.std_ned_m,
+            sigma_from=sigma_origin(self.stated),
             fix=fix,
             clock=clock,
             point="antenna",
@@ -216,10 +212,7 @@ def _receiver(index: int, rows: Rows, utc_ns: NDArray[np.int64], gpa: Rows | Non
     ellipsoidal = np.full(utc_ns.size, np.nan)
     alt = rows["Alt"].astype(np.float64)
     fix = fix_of(rows["Status"])
-    horizontal, vertical = (
-        np.select([fix == k for k in DEFAULT_SIGMA_M], [pair[axis] for pair in DEFAULT_SIGMA_M.values()])
-        for axis in (0, 1)
-    )
+    horizontal, _, vertical = usual_sigma(fix).T
     stated = False
     if gpa is not None:
         take, near = _nearest(gpa.time_us, rows.time_us)

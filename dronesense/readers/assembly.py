@@ -95,6 +95,8 @@ class Positions:
         m/s, NaN where unknown.
     reset : (n,) int, optional
         Changes wherever the source jumped on purpose (a filter reset, a switch of receiver).
+    sigma_from : str
+        Where `std_ned_m` comes from, as in `Trajectory.sigma_from`.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Positions:
     point: str
     velocity_ned: Float | None = None
     reset: NDArray[np.int64] | None = None
+    sigma_from: str = "log"
 
     def segment(self) -> NDArray[np.int32]:
         """Return a number per row that grows by one at every gap and reset."""
@@ -315,14 +318,14 @@ def assemble(
     stamps = stamps[tally.keep(inside, f"attitude in a gap of {positions.name}")]
     place = between(own, stamps, gap_ns(own))
     turn = np.full((stamps.size, 4), np.nan)
-    std_rpy = np.tile(np.array(ATTITUDE_SIGMA_DEG), (stamps.size, 1))
+    std_rpy, turns_from = np.tile(np.array(ATTITUDE_SIGMA_DEG), (stamps.size, 1)), "default"
     if attitude is not None and attitude.time.size:
         at = between(attitude.time, stamps, gap_ns(attitude.time))
         if attitude.reset is not None:
             at = replace(at, inside=at.inside & (attitude.reset[at.left] == attitude.reset[at.right]))
         turn = at.slerp(attitude.quaternion)
         if attitude.std_rpy_deg is not None:
-            std_rpy = at.linear(attitude.std_rpy_deg)
+            std_rpy, turns_from = at.linear(attitude.std_rpy_deg), "log"
     motion = np.full((stamps.size, 3), np.nan)
     if positions.velocity_ned is not None:
         motion = place.linear(positions.velocity_ned)
@@ -350,5 +353,6 @@ def assemble(
         source=f"{label}:{positions.name}",
         pressure_hpa=hpa,
         triggers=triggers,
+        sigma_from=(positions.sigma_from, turns_from),
         history=(f"read {positions.name} of {label}: {own.size} positions, {stamps.size} rows",),
     )

@@ -104,6 +104,7 @@ def camera_track(
         height_source_m=height,
         height_ref="ellipsoid" if ellipsoidal else "unknown",
         std_ned_m=np.tile(np.array([sigma_h, sigma_h, sigma_v]), (keep.size, 1)),
+        sigma_from="default",
         fix=np.full(keep.size, FILTER, dtype=np.uint8),
         clock=clock,
         point="imu",

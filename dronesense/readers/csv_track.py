@@ -115,6 +115,7 @@ def read(
         height_source_m=height,
         height_ref=ref,
         std_ned_m=np.tile(np.array([sigma_h, sigma_h, sigma_v]), (n, 1)),
+        sigma_from="default",
         fix=np.full(n, SINGLE_FIX, dtype=np.uint8),
         clock=Clock("exact", step_s / np.sqrt(12.0), note=f"stamps in steps of {step_s:g} s"),
         point="antenna",

@@ -237,6 +237,7 @@ def _positions(
         height_source_m=unknown if height is None else height[keep],
         height_ref=solution.height_ref,
         std_ned_m=np.tile(np.array([sigma_h, sigma_h, sigma_v]), (n, 1)),
+        sigma_from="default",
         fix=np.full(n, solution.fix, dtype=np.uint8),
         clock=flight.clock,
         point=solution.point,

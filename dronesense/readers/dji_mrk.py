@@ -27,7 +27,7 @@ from dronesense.readers.assembly import (
     rate_hz,
 )
 from dronesense.readers.content import load, text_of
-from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, ordered
+from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, ordered, sigma_origin
 from dronesense.readers.tally import Tally
 from dronesense.timescale import (
     NS_PER_S,
@@ -297,6 +297,7 @@ def _positions(
         height_source_m=marks.height_m[index],
         height_ref="ellipsoid",
         std_ned_m=std,
+        sigma_from=sigma_origin(~unstated),
         fix=fix,
         clock=Clock("exact", STAMP_SIGMA_S, note="time of week of the shutter's mark"),
         point="camera",

@@ -134,6 +134,7 @@ def track(
         height_source_m=unknown if height is None else height[row],
         height_ref=ref,
         std_ned_m=std,
+        sigma_from="default",
         fix=np.full(row.size, FIX_3D, dtype=np.uint8),
         clock=times.clock,
         point="unknown",

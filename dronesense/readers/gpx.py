@@ -124,6 +124,7 @@ def track(
         height_source_m=columns["ele"],
         height_ref=ref,
         std_ned_m=_std(columns, tally),
+        sigma_from="default",
         fix=fix[rows].astype(np.uint8),
         clock=Clock("exact", step_s / 12.0**0.5, note=f"stamps in steps of {step_s:g} s"),
         point="antenna",

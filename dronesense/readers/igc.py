@@ -29,7 +29,7 @@ from dronesense.readers.assembly import (
     rate_hz,
 )
 from dronesense.readers.content import load, text_of
-from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, ordered
+from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, Mask, ordered, sigma_origin
 from dronesense.readers.tally import Tally
 from dronesense.timescale import day_seconds_to_utc_ns
 
@@ -129,6 +129,7 @@ def track(
         height_source_m=fixed.height_m,
         height_ref=ref,
         std_ned_m=_std(fixed.accuracy_m, tally),
+        sigma_from=sigma_origin(fixed.accuracy_m > 0.0),
         fix=np.where(fixed.solid, FIX_3D, FIX_2D).astype(np.uint8),
         clock=log.clock(options.date),
         point="antenna",

@@ -344,6 +344,7 @@ def _merged(
         height_source_m=altitude,
         height_ref="receiver-geoid" if name.endswith("GGA") else "unknown",
         std_ned_m=std,
+        sigma_from="log" if stated else "default",
         fix=fix,
         clock=stamps.clock,
         point="antenna",

@@ -47,7 +47,7 @@ from dronesense.readers.px4_streams import (
     pressure,
     velocity,
 )
-from dronesense.readers.streams import ATTITUDE_SIGMA_DEG
+from dronesense.readers.streams import ATTITUDE_SIGMA_DEG, sigma_origin
 from dronesense.readers.tally import Tally
 from dronesense.readers.ulog import MAGIC, ULog
 from dronesense.timescale import (
@@ -266,6 +266,7 @@ def _fixes(found: list[Receiver], fit: ClockFit, clock: Clock, tally: Tally) -> 
                 height_source_m=receiver.alt_m,
                 height_ref="receiver-geoid",
                 std_ned_m=std,
+                sigma_from=sigma_origin(stated),
                 fix=receiver.fix,
                 clock=clock,
                 point="antenna",

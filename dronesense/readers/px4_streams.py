@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dronesense.model import Clock, Triggers
 from dronesense.readers.assembly import Attitude, Positions, Pressure, Rank, Velocity, plausible
 from dronesense.readers.px4_rows import UNDULATION_LIMIT_M, Rows, finite, rows_of, sigma_of
-from dronesense.readers.streams import Float
+from dronesense.readers.streams import Float, sigma_origin
 from dronesense.readers.tally import Tally
 from dronesense.readers.ulog import ULog
 from dronesense.timescale import ClockFit
@@ -118,6 +118,7 @@ def _filtered(
         height_source_m=alt[keep],
         height_ref="receiver-geoid",
         std_ned_m=sigma_of(rows)[0][keep],
+        sigma_from=sigma_origin(sigma_of(rows)[1]),
         fix=np.full(keep.size, FILTER_FIX, dtype=np.uint8),
         clock=clock,
         point="imu",

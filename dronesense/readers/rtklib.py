@@ -28,7 +28,7 @@ from dronesense.readers.assembly import (
 )
 from dronesense.readers.content import load, text_of
 from dronesense.readers.rtklib_table import COLUMN_LINE, Solution, read_table
-from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, ordered
+from dronesense.readers.streams import Float, ordered, sigma_origin, usual_sigma
 from dronesense.readers.tally import Tally
 from dronesense.timescale import leap_note
 
@@ -38,11 +38,6 @@ NAME: Final = "RTKLIB"
 # Q of RTKLIB: 1 fix, 2 float, 3 sbas, 4 dgps, 5 single, 6 ppp -> `Trajectory.fix`; 0 is no solution.
 FIX_OF_Q: Final = (0, 5, 4, 3, 3, 2, 6)
 PRECISE_Q: Final = (1, 6)
-_SINGLE: Final = (SINGLE_FIX_SIGMA_M[0], SINGLE_FIX_SIGMA_M[0], SINGLE_FIX_SIGMA_M[1])
-DEFAULT_STD_M: Final = np.array(
-    [_SINGLE, (0.02, 0.02, 0.04), (0.5, 0.5, 1.0), (1.0, 1.0, 2.0), (1.0, 1.0, 2.0), _SINGLE, (0.1, 0.1, 0.2)]
-)
-"""North, east, down by Q where the solution states no standard deviation, m: usual sizes, not promises."""
 LONGEST_M: Final = 2e7
 """Baselines and coordinates longer than half a turn of the earth are refused before they are turned, m."""
 
@@ -109,6 +104,7 @@ def track(
     quality = _quality(columns)
     ref = _height_ref(table, tally)
     precise = np.isin(quality, PRECISE_Q)
+    std, origin = _std(columns, quality, lon, lat, tally)
     positions = Positions(
         name=NAME,
         rank=Rank.PPK if precise.mean() >= RTK_FIXED_SHARE else Rank.GNSS,
@@ -118,7 +114,8 @@ def track(
         height_m=height if ref == "ellipsoid" else np.full(time.size, np.nan),
         height_source_m=height,
         height_ref=ref,
-        std_ned_m=_std(columns, quality, lon, lat, tally),
+        std_ned_m=std,
+        sigma_from=origin,
         fix=np.array(FIX_OF_Q, dtype=np.uint8)[quality],
         clock=Clock("exact", table.step_s / math.sqrt(12.0), note=f"{table.scale} of the solution"),
         point="antenna",
@@ -186,8 +183,10 @@ def _height_ref(table: Solution, tally: Tally) -> HeightRef:
     return "unknown"
 
 
-def _std(columns: dict[str, Float], quality: NDArray[np.intp], lon: Float, lat: Float, tally: Tally) -> Float:
-    """Return (n, 3) standard deviations north, east, down; the usual ones by Q where none are stated."""
+def _std(
+    columns: dict[str, Float], quality: NDArray[np.intp], lon: Float, lat: Float, tally: Tally
+) -> tuple[Float, str]:
+    """Return (n, 3) standard deviations, the usual ones where none are stated, and their origin."""
     if {"sdn", "sde", "sdu"} <= columns.keys():
         found = np.column_stack([columns["sdn"], columns["sde"], columns["sdu"]])
     elif {"sdx", "sdy", "sdz", "sdxy", "sdyz", "sdzx"} <= columns.keys():
@@ -205,7 +204,8 @@ def _std(columns: dict[str, Float], quality: NDArray[np.intp], lon: Float, lat: 
             f"usual uncertainty by the kind of solution for {np.count_nonzero(~stated)} of {stated.size} "
             "positions: no standard deviation stated"
         )
-    return np.where(stated[:, None], found, DEFAULT_STD_M[quality])
+    usual = usual_sigma(np.array(FIX_OF_Q, dtype=np.uint8)[quality])
+    return np.where(stated[:, None], found, usual), sigma_origin(stated)
 
 
 def _velocity(columns: dict[str, Float], lon: Float, lat: Float) -> Float | None:

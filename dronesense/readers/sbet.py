@@ -168,6 +168,7 @@ def track(
         height_source_m=rows[:, HEIGHT],
         height_ref="ellipsoid",
         std_ned_m=std.ned_m,
+        sigma_from="log" if std.stated else "default",
         fix=np.full(time.size, PPK, dtype=np.uint8),
         clock=Clock("date-only", CLOCK_SIGMA_S, note=f"{_scale(options)} time of week, day from the user"),
         point="imu",

@@ -33,8 +33,32 @@ SPIKE_WINDOW: Final = 5
 
 SINGLE_FIX_SIGMA_M: Final = (2.0, 4.0)
 """Standard uncertainty per horizontal axis and vertical of a GNSS position without corrections, m."""
+FIX_SIGMA_M: Final = {
+    2: SINGLE_FIX_SIGMA_M,
+    3: (1.0, 2.0),
+    4: (0.5, 1.0),
+    5: (0.03, 0.05),
+    6: (0.1, 0.2),
+}
+"""`Trajectory.fix` -> standard uncertainty per horizontal axis and vertical, m, where a log states none.
+
+Of standalone, differential (SBAS, code), float and fixed carrier solutions and PPP with consumer receivers:
+usual sizes on the cautious side, no promises. ``[track] sigma`` in flight.toml says better."""
 ATTITUDE_SIGMA_DEG: Final = (0.5, 0.5, 2.0)
 """Standard uncertainty of roll, pitch, yaw of a small autopilot with a magnetometer, degrees."""
+
+
+def usual_sigma(fix: NDArray[np.uint8]) -> Float:
+    """Return (n, 3) standard uncertainty north, east, down by `Trajectory.fix`; else that of a single fix."""
+    kinds = range(int(fix.max(initial=0)) + 1)
+    table = np.array([FIX_SIGMA_M.get(kind, SINGLE_FIX_SIGMA_M) for kind in kinds])
+    return np.asarray(table[fix][:, [0, 0, 1]])
+
+
+def sigma_origin(stated: NDArray[np.bool_] | bool) -> str:
+    """Return where the standard uncertainties of positions come from, by which of them the log states."""
+    every, some = bool(np.all(stated)), bool(np.any(stated))
+    return "log" if every else "log and default" if some else "default"
 
 
 def usual_step(time: NDArray[np.int64]) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model import Clock
-from dronesense.readers.ardupilot_gps import DEFAULT_SIGMA_M, UNDULATION_LIMIT_M
+from dronesense.readers.ardupilot_gps import UNDULATION_LIMIT_M
 from dronesense.readers.assembly import Positions, Rank, gnss_rank, plausible
-from dronesense.readers.streams import Float
+from dronesense.readers.streams import Float, sigma_origin, usual_sigma
 from dronesense.readers.tally import Tally
 from dronesense.readers.tlog_vehicle import Rows, Vehicle
 from dronesense.timescale import RECEIVER_LATENCY_SIGMA_S, ClockFit
@@ -60,6 +60,7 @@ def receiver(vehicle: Vehicle, name: str, fit: ClockFit, clock: Clock, tally: Ta
     if rows.unix:
         note = f"{name} carries Unix time"
         clock = Clock("exact", RECEIVER_LATENCY_SIGMA_S, 0.0, note)
+    std, origin = _sigma(rows, fix, tally)
     return Positions(
         name=name,
         rank=gnss_rank(fix),
@@ -69,7 +70,8 @@ def receiver(vehicle: Vehicle, name: str, fit: ClockFit, clock: Clock, tally: Ta
         height_m=alt + np.where(np.isfinite(undulation), undulation, usual),
         height_source_m=alt,
         height_ref="receiver-geoid",
-        std_ned_m=_sigma(rows, fix, tally),
+        std_ned_m=std,
+        sigma_from=origin,
         fix=fix.astype(np.uint8),
         clock=clock,
         point="antenna",
@@ -77,25 +79,19 @@ def receiver(vehicle: Vehicle, name: str, fit: ClockFit, clock: Clock, tally: Ta
     )
 
 
-def _sigma(rows: Rows, fix: NDArray[np.uint8], tally: Tally) -> Float:
-    """Return the accuracy that the receiver states, else that of the kind of fix."""
-    horizontal, vertical = (
-        np.select(
-            [fix == k for k in DEFAULT_SIGMA_M],
-            [pair[axis] for pair in DEFAULT_SIGMA_M.values()],
-            default=DEFAULT_SIGMA_M[RTK_FIX][axis],
-        )
-        for axis in (0, 1)
-    )
+def _sigma(rows: Rows, fix: NDArray[np.uint8], tally: Tally) -> tuple[Float, str]:
+    """Return the accuracy that the receiver states, else that of the kind of fix; and where it comes from."""
+    horizontal, _, vertical = usual_sigma(fix).T
     stated = rows.numbers("h_acc", "v_acc", scale=METERS_PER_MM)
-    known = np.asarray((stated > 0.0) & (stated < ACCURACY_LIMIT_M), dtype=bool).all(axis=1)
+    known: NDArray[np.bool_] = np.all((stated > 0.0) & (stated < ACCURACY_LIMIT_M), axis=1)
     tally.assumptions.append(
         f"accuracy that {rows.name} states taken as the standard uncertainty per axis"
         if known.any()
         else f"position uncertainty of {rows.name} by kind of fix: it states none"
     )
     horizontal = np.where(known, stated[:, 0], horizontal)
-    return np.column_stack([horizontal, horizontal, np.where(known, stated[:, 1], vertical)])
+    sigma = np.column_stack([horizontal, horizontal, np.where(known, stated[:, 1], vertical)])
+    return sigma, sigma_origin(known)
 
 
 def _course(rows: Rows) -> Float:
@@ -120,11 +116,14 @@ def filtered(
         return None
     rows = Rows(FILTER, rows.messages.take(keep), rows.time[keep])
     time, alt = fit.to_utc(rows.time), alt[keep]
-    undulation, std = np.nan, np.tile(np.array(DEFAULT_SIGMA_M[SINGLE_FIX])[[0, 0, 1]], (keep.size, 1))
+    undulation, std, origin = np.nan, usual_sigma(np.full(keep.size, SINGLE_FIX, np.uint8)), "default"
     if receivers:
         best = max(receivers, key=lambda each: each.time.size)
         at, elapsed = time - best.time[0], best.time - best.time[0]
-        std = np.column_stack([np.interp(at, elapsed, column) for column in best.std_ned_m.T])
+        std, origin = (
+            np.column_stack([np.interp(at, elapsed, column) for column in best.std_ned_m.T]),
+            best.sigma_from,
+        )
         above = best.height_m - best.height_source_m
         undulation = float(np.median(above[np.isfinite(above)])) if np.isfinite(above).any() else np.nan
     return Positions(
@@ -137,6 +136,7 @@ def filtered(
         height_source_m=alt,
         height_ref="receiver-geoid",
         std_ned_m=std,
+        sigma_from=origin,
         fix=np.full(keep.size, FILTER_FIX, dtype=np.uint8),
         clock=clock,
         point="imu",

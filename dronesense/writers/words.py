@@ -20,6 +20,7 @@ TITLES: Final = {
     "heights": marked("Heights"),
     "looked_at": marked("Looked at"),
     "noise_and_limits": marked("Noise and limits"),
+    "navigation_errors": marked("Navigation errors"),
     "overlaps": marked("Overlaps of strips"),
     "positions": marked("Positions"),
     "radiometry": marked("Radiometry"),
@@ -41,9 +42,10 @@ GROUP_OF: Final = {
     "cube_quality": "calibration",
     "looked_at": "coverage",
     "overlaps": "positions",
+    "navigation_errors": "positions",
 }
 """Statement -> section of the report."""
-SUBJECTS: Final = ("cube", "strips", "source", "species")
+SUBJECTS: Final = ("cube", "strips", "of", "source", "species")
 """Keys that say what a table of a statement is about."""
 MOST_NUMBERS: Final = 6
 """A longer list of numbers stands in run.json only."""
