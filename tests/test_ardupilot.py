@@ -281,7 +281,7 @@ def test_fixed_rtk_is_preferred_and_sources_can_be_named(tmp_path: Path) -> None
 
 
 def test_default_sigma_by_kind_of_fix(tmp_path: Path) -> None:
-    for status, sigma in ((3, (2.0, 4.0)), (4, (0.7, 1.2)), (6, (0.03, 0.05))):
+    for status, sigma in ((3, (2.0, 4.0)), (4, (1.0, 2.0)), (6, (0.03, 0.05))):
         track, report = read(tmp_path, Flight(status=status).without("GPA"), "GPS")
         np.testing.assert_allclose(track.std_ned_m, np.tile([sigma[0], sigma[0], sigma[1]], (len(track), 1)))
         assert any("by kind of fix" in text for text in report.assumptions)
