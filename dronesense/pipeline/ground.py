@@ -21,6 +21,7 @@ from dronesense.model import (
     MapGrid,
     SpectralCube,
 )
+from dronesense.model.capture import CaptureCube
 from dronesense.pipeline.account import span
 from dronesense.pipeline.site import Site
 
@@ -28,6 +29,8 @@ FRAME_ROWS: Final = 64
 """Rows of a picture that are followed to the ground at a time."""
 SAME_CELLS: Final = 1.5
 """Strips of one camera share the cells of the first, unless their own differ by more than this factor."""
+GIMBALED: Final = "dji"
+"""Families of cameras that hang on a gimbal and state its angles begin like that."""
 QUALITY_NODES: Final = 33
 """Lines and samples of a strip whose position error is worked out; between them it is interpolated."""
 
@@ -198,6 +201,7 @@ class _Picture(_Traced):
             "instrument": given.instrument,
             "terrain": site.terrain,
             "crs": site.crs,
+            "gimbal_deg": _gimbal_deg(given.cube),
         }
 
     def points(self, pixels: Floats) -> GroundPoints:
@@ -229,3 +233,10 @@ class _Picture(_Traced):
             pixels = np.column_stack([row + first, col]).astype(np.float64)
             x, y = frames.frame_places(pixels, **frames.picture(pixels, **self._taken))
             yield first, x.reshape(count, cols), y.reshape(count, cols)
+
+
+def _gimbal_deg(cube: SpectralCube) -> tuple[float, float, float] | None:
+    """Return yaw, pitch and roll of the gimbal that the picture itself states."""
+    if not isinstance(cube.source, CaptureCube) or not cube.source.capture.family.startswith(GIMBALED):
+        return None
+    return cube.source.capture.attitude_deg
