@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dronesense.cli import cli
+from dronesense.cli import cli, run_cli
 from dronesense.cli.parallel import each_in_a_process
 from dronesense.errors import DronesenseError
 from dronesense.synthetic import write_flight
@@ -63,3 +63,17 @@ def test_what_failed_is_in_the_list(tmp_path: Path, flight: Path) -> None:
     assert told["failed"][0]["what"]
     assert len(told["flights"]) == 1
     assert (tmp_path / "out" / "good" / "run.json").is_file()
+
+
+def test_a_list_of_one_has_its_folder_below(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "flight.toml").write_text('schema = 1\n[track]\npath = "missing.BIN"\n', encoding="utf-8")
+    given = tmp_path / "again.txt"
+    given.write_text(f"{bad}\n\n", encoding="utf-8")
+    assert run_cli(["run", "--list", str(given), "-o", str(tmp_path / "out")]) == 2
+    assert "1 of 1 flights, 1 failed" in capsys.readouterr().err
+    listed = json.loads((tmp_path / "out" / "failures.json").read_text("utf-8"))
+    assert [row["flight"] for row in listed["failed"]] == [str(bad)]
+    assert run_cli(["run"]) == 2
+    assert "no flights are given" in capsys.readouterr().err

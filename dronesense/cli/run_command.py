@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -32,7 +32,13 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
 
 
 @click.command("run")
-@click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...", type=click.Path(path_type=Path))
+@click.argument("flights", nargs=-1, metavar="FLIGHT...", type=click.Path(path_type=Path))
+@click.option(
+    "--list",
+    "listed",
+    type=click.File(encoding="utf-8"),
+    help="File with more flights, one a line; - is stdin.",
+)
 @click.option(
     "-o",
     "--output",
@@ -56,6 +62,7 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     flights: tuple[Path, ...],
+    listed: TextIO | None,
     output: Path | None,
     jobs: int,
     cluster: str | None,
@@ -68,9 +75,23 @@ def command(
     """
     if cluster is not None and jobs > 1:
         raise click.UsageError("--jobs is for this computer; on a cluster the number of workers counts")
+    given = [*flights, *_lines(listed)]
+    if not given:
+        raise click.UsageError("no flights are given")
     return run_flights(
-        list(flights), output=output, jobs=jobs, as_json=as_json, language=lang, cluster=cluster
+        given,
+        output=output,
+        jobs=jobs,
+        as_json=as_json,
+        language=lang,
+        cluster=cluster,
+        several=len(given) > 1 or listed is not None,
     )
+
+
+def _lines(listed: TextIO | None) -> list[Path]:
+    lines = [] if listed is None else [line.rstrip("\r\n") for line in listed]
+    return [Path(line) for line in lines if line.strip()]
 
 
 def run_flights(
@@ -81,8 +102,11 @@ def run_flights(
     as_json: bool,
     language: str | None = None,
     cluster: str | None = None,
+    several: bool | None = None,
 ) -> int:
     """Run all flights, print what came out, and return the exit code.
+
+    *several*: a folder for each below *output*, and a list of what failed; default: if there are several.
 
     Without a *language*, messages follow the environment; products never do: same flight, same bytes.
     """
@@ -90,7 +114,7 @@ def run_flights(
     from dronesense.cli.talk import cautions, summary
 
     spoken = language or from_environment(os.environ)
-    several = len(flights) > 1
+    several = len(flights) > 1 if several is None else several
     targets = [_target(flight, output, several) for flight in flights]
     _refuse_shared(flights, targets)
     tasks = [
