@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -10,11 +11,13 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import click
 import jinja2
 import pytest
 
 import dronesense
-from dronesense.cli import products, run_cli, talk
+from dronesense.cli import failures, products, run_cli, talk
+from dronesense.errors import DronesenseError
 from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment, po
 from dronesense.writers import columns, words
 
@@ -218,3 +221,113 @@ def test_inspect_speaks_the_language(
     monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
     assert run_cli(["inspect", str(path), "--tz", "UTC"]) == 0
     assert "Трек:" in capsys.readouterr().out
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> str:
+    path = tmp_path / "site.geojson"
+    ring = [[9.0, 48.0], [9.004, 48.0], [9.004, 48.002], [9.0, 48.002], [9.0, 48.0]]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), "utf-8")
+    return str(path)
+
+
+PLAN = ["--fov-deg", "30", "--samples", "640", "--height", "60", "--speed", "5"]
+
+
+@pytest.mark.parametrize(
+    ("language", "swath", "rest"),
+    [("ru", "Ширина захвата: 32.15 м", "взлёт"), ("kk", "Қамту ені: 32.15 м", "жел")],
+)  # 2 * 60 m * tan(15 degrees) = 32.15 m
+def test_a_plan_is_told_in_the_language_and_written_in_english(
+    language: str, swath: str, rest: str, site: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leak = ["--gas", "CH4", "--rate", "1", "--limit-ppm", "1", "--wind", "3", "--stability", "D"]
+    assert run_cli(["plan", site, *PLAN, *leak, "-o", str(tmp_path / "a"), "--lang", language]) == 0
+    told = capsys.readouterr()
+    assert swath in told.out
+    assert rest in told.out
+    words = re.sub(r"/\S+|CH4|ppm|Briggs", "", told.out)
+    assert re.findall(r"[A-Za-z]{2,}", words) == []  # nothing is left in English
+    run_cli(["plan", site, *PLAN, *leak, "-o", str(tmp_path / "b")])
+    for name in ("plan.json", "plan.geojson", "plan.kml"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("language", "error", "fix"),
+    [
+        ("en", "Error: ", ". What to do: "),
+        ("ru", "Ошибка: ", ". Что делать: "),
+        ("kk", "Қате: ", ". Не істеу керек: "),
+    ],
+)
+def test_the_frame_of_an_error_speaks_and_its_message_names_keys(
+    language: str, error: str, fix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flight.toml"
+    path.write_text('[flight]\nid = "f"\nzone = "x"\n', "utf-8")
+    assert run_cli(["run", str(tmp_path), "--lang", language]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(error)
+    assert "zone" in told
+    mistaken = DronesenseError("latitude is 95.0", where="log.csv, row 7", fix="check the columns")
+    failures.explain(mistaken)
+    assert capsys.readouterr().err == f"{error}log.csv, row 7: latitude is 95.0{fix}check the columns\n"
+
+
+def test_usage_errors_and_files_follow_the_terminal_until_lang_is_said(
+    site: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    assert run_cli(["plan", site, "--speed", "5"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Использование: dronesense plan")
+    assert "Справка: 'dronesense plan --help'." in told
+    assert "\n\nОшибка: " in told
+    assert "--height" in told
+    assert run_cli(["plan", site, "--speed", "5", "--lang", "kk"]) == 2
+    assert "\nҚате: " in capsys.readouterr().err
+    assert failures.explain(PermissionError(13, "denied", "x.tif")) == failures.EXIT_IO
+    assert capsys.readouterr().err == "Қате: x.tif: denied. Ештеңе жартылай жазылып қалған жоқ.\n"
+    run_cli(["plugins"])  # the next call begins anew
+    capsys.readouterr()
+    failures.interrupted()
+    assert capsys.readouterr().err.startswith("Прервано")
+
+
+def test_usage_errors_in_english_are_those_of_click(site: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The peer: click's own words for the same mistake."""
+    from dronesense.cli import cli
+
+    arguments = ["plan", site, "--speed", "-1"]
+    with pytest.raises(click.UsageError) as caught:
+        cli.main(args=arguments, prog_name="dronesense", standalone_mode=False)
+    caught.value.show()
+    expected = capsys.readouterr().err
+    assert run_cli(arguments) == 2
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(("count", "ending"), [(1, "очаг без места не учтён"), (3, "очага"), (11, "очагов")])
+def test_a_merge_is_told_in_the_language(count: int, ending: str) -> None:
+    from dronesense.cli import spoken
+    from dronesense.cli.merge_command import _in_words
+
+    features = [{"properties": {"since": word}} for word in ("new", "not seen again", "new")]
+    told = {"notes": ["a: n"], "without_place": count, "places": 3, "runs": ["a", "b"], "repeated": 0}
+    spoken.begin({"LANG": "ru"})
+    try:
+        lines = _in_words(told, {"features": features})
+    finally:
+        spoken.begin({})
+    assert lines[0] == "Предупреждение: a: n"
+    assert lines[1].startswith(f"Предупреждение: {count} {ending}")
+    assert lines[2] == "мест: 3, обработок: 2, найдено несколькими: 0; 2 новое, 1 больше не замечено"
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "inspect", "demo", "plan", "merge", "calibrate boresight", "calibrate times"]
+)
+def test_commands_take_a_language(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli([*command.split(), "--help"]) == 0
+    assert "--lang [en|ru|kk]" in capsys.readouterr().out

@@ -15,7 +15,8 @@ from typing import Final
 import click
 
 from dronesense import __version__
-from dronesense.cli.failures import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, explain, report_bug
+from dronesense.cli import spoken
+from dronesense.cli.failures import EXIT_BUG, EXIT_USAGE, explain, explain_usage, interrupted, report_bug
 
 COMMANDS: Final = {
     "run": "Process flights: products with hotspots, scores and a run manifest.",
@@ -92,17 +93,16 @@ def main() -> None:
 
 def run_cli(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
+    spoken.begin(os.environ)
     try:
         result = cli.main(args=arguments, prog_name="dronesense", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return EXIT_USAGE
     except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
+        return explain_usage(error)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing was left half-written.", err=True)
-        return EXIT_INTERRUPTED
+        return interrupted()
     except OSError as error:
         return explain(error)
     except Exception as error:  # noqa: BLE001 - the outermost door: every other error is either the user's or a bug

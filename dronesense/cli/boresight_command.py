@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dronesense.cli import spoken
+
 if TYPE_CHECKING:
     from dronesense.geotag.boresight import Boresight
     from dronesense.model.tie_points import GroundControl, TiePoints
@@ -45,6 +47,7 @@ GROUPS = ("boresight", "lever", "time", "height")
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON of all that was found.",
 )
+@spoken.option
 @click.option("--json", "as_json", is_flag=True, help="The same on stdout.")
 def boresight(
     flight: Path, ties: Path | None, control: Path | None, asked: str, output: Path | None, as_json: bool
@@ -66,7 +69,7 @@ def boresight(
     parameters = [name for group in groups for name in solver.GROUPS[group]]
     given = strips_of(open_flight(flight))
     for warning in given.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"{spoken.messages().gettext('Warning')}: {warning}", err=True)
     names = [each.name for each in given.strips]
     measured = None if ties is None else tie_table.read_ties(ties, strips=names)
     surveyed = None if control is None else tie_table.read_control(control, strips=names)
@@ -137,34 +140,39 @@ def _in_words(found: Boresight, given: Strips) -> list[str]:
     from dronesense.geotag.boresight import PARAMETERS, UNITS
 
     units = dict(zip(PARAMETERS, UNITS, strict=True))
-    used = found.used
-    lines = [f"Not used: {path}: {reason}" for path, reason in given.skipped]
+    used, _ = found.used, spoken.messages().gettext
+    lines = [f"{_('Not used')}: {path}: {reason}" for path, reason in given.skipped]
     before, after, left = (
         np.median(each[used]) for each in (found.before_m, found.after_m, found.held_out_m)
     )
-    lines.append(
-        f"{int(used.sum())} of {len(used)} points used; median distance {before:.3g} m before, "
-        f"{after:.3g} m after, {left:.3g} m where a point was held out"
+    text = _(
+        "%(used)d of %(count)d points used; median distance %(before)s m before, %(after)s m after, "
+        "%(left)s m where a point was held out"
     )
+    counts = {"used": int(used.sum()), "count": len(used)}
+    lines.append(text % {**counts, "before": f"{before:.3g}", "after": f"{after:.3g}", "left": f"{left:.3g}"})
     if not after < NO_BETTER * before:
-        lines.append("what was assumed fits the points as well: there is nothing to change")
+        lines.append(_("what was assumed fits the points as well: there is nothing to change"))
+    text = _("%(name)s: %(value)s ± %(sigma)s %(unit)s to what was assumed")
     lines += [
-        f"{name}: {value:+.4g} ± {sigma:.2g} {units[name]} to what was assumed"
+        text % {"name": name, "value": f"{value:+.4g}", "sigma": f"{sigma:.2g}", "unit": units[name]}
         for name, value, sigma in zip(found.names, found.value, found.sigma, strict=True)
     ]
     correlation = found.correlation
     pairs = [(i, j) for i in range(len(found.names)) for j in range(i)]
+    text = _(
+        "%(one)s and %(other)s go together (correlation %(value)s): their sum or difference is known better "
+        "than each"
+    )
     lines += [
-        f"{found.names[j]} and {found.names[i]} go together (correlation {correlation[i, j]:+.2f}): "
-        "their sum or difference is known better than each"
+        text % {"one": found.names[j], "other": found.names[i], "value": f"{correlation[i, j]:+.2f}"}
         for i, j in pairs
         if abs(correlation[i, j]) >= TOLD_CORRELATION
     ]
     if found.scale > 1.0:
-        lines.append(
-            f"points differ {found.scale:.2g} times as much as stated: uncertainties are widened by it"
-        )
-    lines += [f"Note: {each}" for each in found.notes]
+        text = _("points differ %(times)s times as much as stated: uncertainties are widened by it")
+        lines.append(text % {"times": f"{found.scale:.2g}"})
+    lines += [f"{_('Note')}: {each}" for each in found.notes]
     return lines
 
 

@@ -8,6 +8,9 @@ from typing import Final
 
 import click
 
+from dronesense.cli import spoken
+from dronesense.languages import LANGUAGES
+
 TRUTH_NAME: Final = "truth.geojson"
 
 
@@ -16,8 +19,15 @@ TRUTH_NAME: Final = "truth.geojson"
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Another seed, another flight."
 )
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    is_eager=True,
+    callback=spoken.heard,
+    help="Language of messages, page and report; default: messages by LANG, page and report in English.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(folder: Path, seed: int, as_json: bool) -> int:
+def command(folder: Path, seed: int, lang: str | None, as_json: bool) -> int:
     """Write a synthetic flight into FOLDER (log, analyser, cubes, terrain, truth.geojson) and run it.
 
     A folder that already holds the flight of this seed is run again.
@@ -25,14 +35,16 @@ def command(folder: Path, seed: int, as_json: bool) -> int:
     from dronesense import synthetic
     from dronesense.cli.run_command import run_flights
 
+    _ = spoken.messages().gettext
     if not _holds(folder, seed):
         if folder.exists() and any(folder.iterdir()):
             raise click.UsageError(f"{folder} is not empty and holds another flight; name a new folder")
-        click.echo(f"Writing a synthetic flight (seed {seed}) to {folder} ...", err=True)
+        text = _("Writing a synthetic flight (seed %(seed)d) to %(folder)s ...")
+        click.echo(text % {"seed": seed, "folder": folder}, err=True)
         synthetic.write_flight(folder, seed=seed)
-    code = run_flights([folder], output=None, jobs=1, as_json=as_json)
+    code = run_flights([folder], output=None, jobs=1, as_json=as_json, language=lang)
     if not as_json:
-        click.echo(f"What was planted: {folder / TRUTH_NAME}")
+        click.echo(f"{_('What was planted')}: {folder / TRUTH_NAME}")
     return code
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.errors import DronesenseError, EvidenceError, ManifestError, PluginError
 
 EXIT_DONE: Final = 0
@@ -38,14 +39,52 @@ def exit_code(error: BaseException) -> int:
 
 
 def explain(error: BaseException) -> int:
-    """Tell what went wrong on stderr and return the exit code; says nothing about bugs."""
-    code = exit_code(error)
+    """Tell what went wrong on stderr and return the exit code; says nothing about bugs.
+
+    The words around an error are in the language of the call; what it says itself names keys, columns and
+    options and stays English.
+    """
+    code, _ = exit_code(error), spoken.messages().gettext
     if code == EXIT_IO and isinstance(error, OSError) and not isinstance(error, DronesenseError):
-        where = error.filename or "a file"
-        click.echo(f"Error: {where}: {error.strerror or error}. Nothing was left half-written.", err=True)
+        where = error.filename or _("a file")
+        click.echo(
+            f"{_('Error')}: {where}: {error.strerror or error}. {_('Nothing was left half-written.')}",
+            err=True,
+        )
     elif code != EXIT_BUG:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{_('Error')}: {_framed(error)}", err=True)
     return code
+
+
+def _framed(error: BaseException) -> str:
+    """Return an error as :class:`.DronesenseError` writes it, its frame translated."""
+    fix = error.fix if isinstance(error, DronesenseError) else None
+    if not isinstance(error, DronesenseError) or fix is None:
+        return str(error)
+    text = error.what if error.where is None else f"{error.where}: {error.what}"
+    return f"{text}. {spoken.messages().gettext('What to do')}: {fix}"
+
+
+def explain_usage(error: click.ClickException) -> int:
+    """Tell on stderr how the program was called wrongly and return the exit code."""
+    _ = spoken.messages().gettext
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(f"{_('Usage')}:{context.get_usage().partition(':')[2]}", err=True)
+        ways = context.command.get_help_option_names(context)
+        if ways:
+            command = f"{context.command_path} {max(ways, key=len)}"
+            click.echo(_("Try '%(command)s' for help.") % {"command": command}, err=True)
+        click.echo(err=True)
+    click.echo(f"{_('Error')}: {error.format_message()}", err=True)
+    return EXIT_USAGE
+
+
+def interrupted() -> int:
+    """Tell that a person stopped the program, and return the exit code."""
+    _ = spoken.messages().gettext
+    click.echo(_("Interrupted; nothing was left half-written."), err=True)
+    return EXIT_INTERRUPTED
 
 
 def report_bug(error: BaseException) -> None:
@@ -54,8 +93,7 @@ def report_bug(error: BaseException) -> None:
         "w", prefix="dronesense-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as stream:
         stream.write("".join(traceback.format_exception(error)))
-    click.echo(
-        f"Error: a bug in dronesense ({type(error).__name__}: {error}). "
-        f"Please report it with {Path(stream.name)}",
-        err=True,
-    )
+    _ = spoken.messages().gettext
+    text = _("a bug in dronesense (%(what)s). Please report it with %(file)s")
+    told = text % {"what": f"{type(error).__name__}: {error}", "file": Path(stream.name)}
+    click.echo(f"{_('Error')}: {told}", err=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED
 from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment, marked
 
@@ -34,7 +35,13 @@ TOLD_BELOW = ("warnings",)
 )
 @click.option("--tz", help='Zone of a single log in local time: "UTC", "+05:00", "Asia/Almaty".')
 @click.option("--source", help='Position source of a single log: "POS", "GPS[1]", ...')
-@click.option("--lang", type=click.Choice(LANGUAGES), help="Language of headings; default: by LANG.")
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    is_eager=True,
+    callback=spoken.heard,
+    help="Language of headings; default: by LANG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     path: Path,

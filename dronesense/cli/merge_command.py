@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE, EXIT_NOT_VERIFIED, explain
 
 
@@ -23,6 +26,7 @@ from dronesense.cli.failures import EXIT_DONE, EXIT_NOT_VERIFIED, explain
     help="Folder for campaign.geojson and campaign.json.",
 )
 @click.option("--unverified", is_flag=True, help="Also take products that were changed after their run.")
+@spoken.option
 @click.option("--json", "as_json", is_flag=True, help="campaign.json on stdout.")
 def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: bool) -> int:
     """Merge the hotspots of several RUNs: what was seen again, and what was not.
@@ -51,17 +55,26 @@ def command(runs: tuple[Path, ...], output: Path, unverified: bool, as_json: boo
     write_bytes(output / "campaign.geojson", layer)
     text = json.dumps(told, indent=2, allow_nan=False)
     write_bytes(output / "campaign.json", (text + "\n").encode("utf-8"))
-    for note in told["notes"]:
-        click.echo(f"Warning: {note}", err=True)
-    if told["without_place"]:
-        click.echo(f"Warning: {told['without_place']} hotspots have no place and are left out", err=True)
-    since: dict[str, int] = {}
-    for each in collection["features"]:
-        since[each["properties"]["since"]] = since.get(each["properties"]["since"], 0) + 1
-    parts = ", ".join(f"{count} {word}" for word, count in sorted(since.items()))
-    click.echo(
-        f"{told['places']} places of {len(told['runs'])} runs, {told['repeated']} found by several: {parts}",
-        err=True,
-    )
+    for line in _in_words(told, collection):
+        click.echo(line, err=True)
     click.echo(text if as_json else output / "campaign.geojson")
     return EXIT_DONE
+
+
+def _in_words(told: dict[str, Any], collection: dict[str, Any]) -> list[str]:
+    """Return what came of a merge, a line each; notes stand as in campaign.json."""
+    said = spoken.messages()
+    _ = said.gettext
+    lines = [f"{_('Warning')}: {note}" for note in told["notes"]]
+    if without := told["without_place"]:
+        text = said.ngettext(
+            "%(count)d hotspot has no place and is left out",
+            "%(count)d hotspots have no place and are left out",
+            without,
+        )
+        lines.append(f"{_('Warning')}: {text % {'count': without}}")
+    since = Counter(each["properties"]["since"] for each in collection["features"])
+    parts = ", ".join(f"{count} {_(word)}" for word, count in sorted(since.items()))
+    text = _("%(places)d places of %(runs)d runs, %(repeated)d found by several: %(parts)s")
+    counts = {"places": told["places"], "runs": len(told["runs"]), "repeated": told["repeated"]}
+    return [*lines, text % {**counts, "parts": parts}]

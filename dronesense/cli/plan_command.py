@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for plan.json, .geojson, .kml, .waypoints.",
 )
+@spoken.option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(site: Path, **options: Any) -> int:
     """Plan a flight over SITE (GeoJSON or KML polygons): what the camera and gas sensor will see, and legs.
@@ -144,7 +146,7 @@ def command(site: Path, **options: Any) -> int:
     for name, data in files.items():
         write_bytes(options["output"] / name, data)
     for warning in made.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"{spoken.messages().gettext('Warning')}: {warning}", err=True)
     if options["as_json"]:
         click.echo(json.dumps(made.summary, ensure_ascii=False))
         return EXIT_DONE
@@ -314,63 +316,79 @@ def _lines(told: dict[str, Any]) -> list[str]:
     lines = [*_camera_lines(told["camera"]), *_target_lines(told["target"])]
     if "terrain" in told:
         lines += _terrain_lines(told["terrain"])
-    laid, time = told["pattern"], told["time"]
-    apart = ""
+    _, laid, time = spoken.messages().gettext, told["pattern"], told["time"]
+    text = _("Legs: %(legs)d in %(strips)d strips, first heading %(heading)s degrees")
+    legs = {"legs": laid["legs"], "strips": laid["strips"], "heading": f"{laid['heading_deg']:.0f}"}
     if laid["spacing_m"] is not None:
-        apart = f", {laid['spacing_m']:.4g} m apart ({laid['overlap']:.0%} overlap)"
-    heading, minutes = laid["heading_deg"], time["flight_s"] / 60.0
-    lines.append(
-        f"Legs: {laid['legs']} in {laid['strips']} strips{apart}, first heading {heading:.0f} degrees"
-    )
-    lines.append(f"Way: {time['way_m']:.0f} m, {minutes:.1f} min with turns; not in it: {time['not_in_it']}")
+        text = _(
+            "Legs: %(legs)d in %(strips)d strips, %(spacing)s m apart (%(overlap)s overlap), first heading "
+            "%(heading)s degrees"
+        )
+        legs |= {"spacing": f"{laid['spacing_m']:.4g}", "overlap": f"{laid['overlap']:.0%}"}
+    way = {"way": f"{time['way_m']:.0f}", "minutes": f"{time['flight_s'] / 60.0:.1f}"}
+    way["rest"] = _(time["not_in_it"])
+    lines += [
+        text % legs,
+        _("Way: %(way)s m, %(minutes)s min with turns; not in it: %(rest)s") % way,
+    ]
     return [*lines, *_gas_lines(told["gas"])] if "gas" in told else lines
 
 
 def _camera_lines(camera: dict[str, Any]) -> list[str]:
-    line = camera["kind"] == "line"
-    across, along, edge = (camera[f"gsd_{name}_m"] for name in ("across", "along", "across_widest"))
-    step = camera["line_step_m" if line else "picture_step_m"]
-    kind, rate = "Lines" if line else "Pictures", camera["rate_hz"]
-    longest, blur = 1e3 * camera["longest_exposure_s"], 1e3 * camera["exposure_for_blur_s"]
-    share, fastest = camera["blur_share"], f"up to {camera['fastest_m_s']:.3g} m/s"
+    _, line = spoken.messages().gettext, camera["kind"] == "line"
+    pixel = {name: f"{camera[f'gsd_{name}_m']:.3g}" for name in ("across", "along")}
+    pixel |= {"edge": f"{camera['gsd_across_widest_m']:.3g}", "from": _(camera["gsd_along_from"])}
+    taken = {"rate": f"{camera['rate_hz']:.4g}", "why": _(camera["rate_is"])}
+    taken["step"] = f"{camera['line_step_m' if line else 'picture_step_m']:.3g}"
+    taken["fastest"] = f"{camera['fastest_m_s']:.3g}"
+    lines_text = _("Lines: %(rate)s a second (%(why)s), one each %(step)s m; up to %(fastest)s m/s")
+    pictures_text = _("Pictures: %(rate)s a second (%(why)s), one each %(step)s m; up to %(fastest)s m/s")
+    exposure = {"longest": f"{1e3 * camera['longest_exposure_s']:.3g}"}
+    exposure |= {"share": f"{camera['blur_share']:g}", "blur": f"{1e3 * camera['exposure_for_blur_s']:.3g}"}
     lines = [
-        f"Pixel on the ground: {across:.3g} m across ({edge:.3g} m at the edge), {along:.3g} m along, "
-        + camera["gsd_along_from"],
-        f"Swath: {camera['swath_m']:.4g} m",
-        f"{kind}: {rate:.4g} a second ({camera['rate_is']}), one each {step:.3g} m; {fastest}",
-        f"Exposure: at most {longest:.3g} ms (a blur of {share:g} pixel allows {blur:.3g} ms)",
+        _("Pixel on the ground: %(across)s m across (%(edge)s m at the edge), %(along)s m along, %(from)s")
+        % pixel,
+        _("Swath: %(width)s m") % {"width": f"{camera['swath_m']:.4g}"},
+        (lines_text if line else pictures_text) % taken,
+        _("Exposure: at most %(longest)s ms (a blur of %(share)s pixel allows %(blur)s ms)") % exposure,
     ]
     if line:
-        lines.append(f"Square pixels need {camera['rate_for_square_pixels_hz']:.4g} lines a second")
+        rate = {"rate": f"{camera['rate_for_square_pixels_hz']:.4g}"}
+        lines.append(_("Square pixels need %(rate)s lines a second") % rate)
     return lines
 
 
 def _target_lines(target: dict[str, Any]) -> list[str]:
-    side = target.get("side_m", target["full_pixel_side_m"])
-    lines = [f"Smallest target: {side:.3g} m square ({target['basis']})"]
-    return (
-        [*lines, f"Predicted on the background: {target['prediction']}"] if "prediction" in target else lines
-    )
+    _ = spoken.messages().gettext
+    side = {"side": f"{target.get('side_m', target['full_pixel_side_m']):.3g}", "basis": _(target["basis"])}
+    lines = [_("Smallest target: %(side)s m square (%(basis)s)") % side]
+    if "prediction" in target:
+        lines.append(_("Predicted on the background: %(text)s") % {"text": target["prediction"]})
+    return lines
 
 
 def _terrain_lines(told: dict[str, Any]) -> list[str]:
-    low, high = told["height_above_ground_m"]
-    small, large = told["gsd_across_m"]
-    lines = [f"Above the ground: {low:.0f} to {high:.0f} m, pixels {small:.3g} to {large:.3g} m"]
+    _ = spoken.messages().gettext
+    low, high = (f"{each:.0f}" for each in told["height_above_ground_m"])
+    small, large = (f"{each:.3g}" for each in told["gsd_across_m"])
+    text = _("Above the ground: %(low)s to %(high)s m, pixels %(small)s to %(large)s m")
+    lines = [text % {"low": low, "high": high, "small": small, "large": large}]
     if "overlap_at_highest_ground" in told:
-        lines.append(f"Overlap over the highest ground: {told['overlap_at_highest_ground']:.0%}")
+        share = {"share": f"{told['overlap_at_highest_ground']:.0%}"}
+        lines.append(_("Overlap over the highest ground: %(share)s") % share)
     return lines
 
 
 def _gas_lines(told: dict[str, Any]) -> list[str]:
-    needed = told["rate_found_9_in_10_kg_h"]
+    _, needed = spoken.messages().gettext, told["rate_found_9_in_10_kg_h"]
     spaced = ", ".join(f"{each['spacing_m']:g} m {each['chance']:.0%}" for each in told["chance_by_spacing"])
-    rate, limit, chance = told["rate_kg_h"], told["limit_ppm"], told["chance"]
-    nine = "no rate is met from 9 places in 10"
+    leak = {"rate": f"{told['rate_kg_h']:g}", "limit": f"{told['limit_ppm']:g}"}
+    leak["chance"] = f"{told['chance']:.0%}"
+    nine = _("Gas: no rate is met from 9 places in 10")
     if needed is not None:
-        nine = f"from 9 places in 10 it takes {needed:.3g} kg/h"
+        nine = _("Gas: from 9 places in 10 it takes %(rate)s kg/h") % {"rate": f"{needed:.3g}"}
     return [
-        f"Gas: a leak of {rate:g} kg/h is met above {limit:g} ppm from {chance:.0%} of the places",
-        f"Gas: {nine}",
-        f"Gas, endless legs across the wind, chance by spacing: {spaced}",
+        _("Gas: a leak of %(rate)s kg/h is met above %(limit)s ppm from %(chance)s of the places") % leak,
+        nine,
+        _("Gas, endless legs across the wind, chance by spacing: %(table)s") % {"table": spaced},
     ]

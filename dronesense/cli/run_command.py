@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED, explain
-from dronesense.languages import LANGUAGES, SOURCE, from_environment
+from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment
 
 if TYPE_CHECKING:
     from dronesense.cli.executors import Executor
@@ -57,6 +58,8 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
 @click.option(
     "--lang",
     type=click.Choice(LANGUAGES),
+    is_eager=True,
+    callback=spoken.heard,
     help="Language of messages, page and report; default: messages by LANG, page and report in English.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -113,7 +116,8 @@ def run_flights(
     from dronesense.cli.executors import Finished, Task
     from dronesense.cli.talk import cautions, summary
 
-    spoken = language or from_environment(os.environ)
+    tongue = language or from_environment(os.environ)
+    _ = catalog(tongue).gettext
     several = len(flights) > 1 if several is None else several
     targets = [_target(flight, output, several) for flight in flights]
     _refuse_shared(flights, targets)
@@ -123,7 +127,7 @@ def run_flights(
     ended: dict[int, Finished] = {}
     failed: list[dict[str, str | None]] = []
     codes: list[int] = []
-    for each in _executor(jobs, cluster, several, spoken).each(tasks):
+    for each in _executor(jobs, cluster, several, tongue).each(tasks):
         ended[each.number] = each
         flight = flights[each.number]
         if each.outcome is None:
@@ -134,12 +138,15 @@ def run_flights(
             failed.append(_told(flight, each.error))
         else:
             codes.append(EXIT_SOME_REJECTED if each.outcome.rejected else EXIT_DONE)
-            for line in cautions(each.outcome, language=spoken):
+            for line in cautions(each.outcome, language=tongue):
                 click.echo(f"{each.outcome.flight}: {line}" if several else line, err=True)
             if not as_json:
-                click.echo(summary(each.outcome, language=spoken))
+                click.echo(summary(each.outcome, language=tongue))
         if several:
-            click.echo(f"{len(ended)} of {len(flights)} flights, {len(failed)} failed: {flight}", err=True)
+            counts = {"done": len(ended), "count": len(flights), "failed": len(failed)}
+            click.echo(
+                f"{_('%(done)d of %(count)d flights, %(failed)d failed') % counts}: {flight}", err=True
+            )
     if several:
         order = {str(flight): number for number, flight in enumerate(flights)}
         failed.sort(key=lambda row: order[str(row["flight"])])
@@ -175,7 +182,7 @@ def _list_failed(failed: list[dict[str, str | None]], output: Path | None) -> No
     from dronesense.writers.atomic import write_bytes
 
     if failed:
-        click.echo(f"Failed: {', '.join(str(row['flight']) for row in failed)}", err=True)
+        click.echo(f"{spoken.messages().gettext('Failed')}: {', '.join(str(row['flight']) for row in failed)}", err=True)
     if output is None:
         return
     if failed:

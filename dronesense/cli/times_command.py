@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE, EXIT_SOME_REJECTED
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ NS_PER_S = 1e9
     show_default=True,
     help="Body axis about which turns move the ground across the line.",
 )
+@spoken.option
 def times(flight: Path, rate_hz: float, output: Path, axis: str) -> int:
     """Find when the lines of FLIGHT's push-broom cubes without stamps were taken.
 
@@ -52,21 +54,21 @@ def times(flight: Path, rate_hz: float, output: Path, axis: str) -> int:
     without = [each.cube for each in opened.cubes if each.cube.geometry is None]
     if not without:
         raise click.UsageError("every cube of the flight has times of its lines, or lies on a map grid")
-    refused = 0
+    refused, _ = 0, spoken.messages().gettext
     for cube in without:
         found, first = _offset(cube, opened.trajectory, rate_hz, axis)
         if not found.accepted:
             refused += 1
-            click.echo(f"Not found: {cube.path}: {found.reason}", err=True)
+            click.echo(f"{_('Not found')}: {cube.path}: {found.reason}", err=True)
             continue
         lines = cube.shape[0]
         stamps = [f"{i},{to_iso(first + round(i * NS_PER_S / rate_hz), 6)}" for i in range(lines)]
         path = output / f"{cube.name}.lines.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, ("\n".join(["line,utc", *stamps]) + "\n").encode("utf-8"))
-        click.echo(
-            f"{cube.path}: first line at {to_iso(first, 3)} ± {found.sigma_s:.2g} s: {found.reason}", err=True
-        )
+        at = {"time": to_iso(first, 3), "sigma": f"{found.sigma_s:.2g}"}
+        text = _("first line at %(time)s ± %(sigma)s s") % at
+        click.echo(f"{cube.path}: {text}: {found.reason}", err=True)
         click.echo(path)
     return EXIT_SOME_REJECTED if refused else EXIT_DONE
 

@@ -18,6 +18,7 @@ from dronesense import __version__, geodesy
 from dronesense.errors import EvidenceError, ManifestError, ReadError
 from dronesense.geotag.uncertainty import ce90, ellipse
 from dronesense.hotspots.campaign import LEVEL, Find, Place, places
+from dronesense.languages import marked
 from dronesense.writers import geojson, gpkg, layers, reviews
 from dronesense.writers.atomic import sha256_file
 
@@ -222,11 +223,13 @@ def _since(place: Place, last: int, key: tuple[str, str], runs: Sequence[Run]) -
     kind, target = key
     later = [run for run in runs[last + 1 :] if target in run.targets]
     if any(run.seen is not None and run.seen.covers(_circle(place)) for run in later if kind != "gas"):
-        return "not seen again"
+        return marked("not seen again")
     if last == len(runs) - 1:
-        return "repeated" if len(place.members) > 1 else "new"
+        return marked("repeated") if len(place.members) > 1 else marked("new")
     untold = kind == "gas" or any(run.seen is None for run in later)
-    return "not known whether looked at again" if later and untold else "not looked at again"
+    if later and untold:
+        return marked("not known whether looked at again")
+    return marked("not looked at again")
 
 
 def _circle(place: Place) -> shapely.Polygon:

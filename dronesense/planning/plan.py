@@ -10,6 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from dronesense.errors import CoverageError
 from dronesense.geodesy import to_lonlat
+from dronesense.languages import marked
 from dronesense.model import Terrain
 from dronesense.model.flight_plan import FlightPattern
 from dronesense.planning import gas, optics, pattern, relief
@@ -191,12 +192,12 @@ def _camera(seen: View, made: Sampling, wish: Wish) -> dict[str, Any]:
         "kind": seen.kind,
         "gsd_across_m": made.gsd_across_m,
         "gsd_along_m": made.gsd_along_m,
-        "gsd_along_from": "taken as the pixel across" if seen.square else "the camera",
+        "gsd_along_from": marked("taken as the pixel across") if seen.square else marked("the camera"),
         "gsd_across_widest_m": made.widest_m,
         "swath_m": made.swath_m,
         "line_step_m" if line else "picture_step_m": made.step_m,
         "rate_hz": made.rate_hz,
-        "rate_is": "as set" if wish.rate_hz else ("square pixels" if line else "the asked overlap"),
+        "rate_is": _rate_from(wish, line=line),
         "rate_for_square_pixels_hz": made.square_rate_hz,
         "fastest_m_s": made.fastest_m_s,
         "longest_exposure_s": made.longest_exposure_s,
@@ -208,6 +209,12 @@ def _camera(seen: View, made: Sampling, wish: Wish) -> dict[str, Any]:
     return told
 
 
+def _rate_from(wish: Wish, *, line: bool) -> str:
+    if wish.rate_hz:
+        return marked("as set")
+    return marked("square pixels") if line else marked("the asked overlap")
+
+
 def _target(made: Sampling, wish: Wish) -> dict[str, Any]:
     exposure = made.longest_exposure_s if wish.exposure_s is None else wish.exposure_s
     along = made.gsd_along_m + wish.speed_m_s * exposure
@@ -215,13 +222,15 @@ def _target(made: Sampling, wish: Wish) -> dict[str, Any]:
         "pixel_across_m": made.gsd_across_m,
         "pixel_along_with_blur_m": along,
         "full_pixel_side_m": optics.smallest_target_m(made.gsd_across_m, along),
-        "basis": "geometry: a square of this side fills one pixel wherever it falls; whether it differs from "
-        "its surroundings is not in this figure",
+        "basis": marked(
+            "geometry: a square of this side fills one pixel wherever it falls; whether it differs from its "
+            "surroundings is not in this figure"
+        ),
     }
     if wish.fill is not None:
         told["fill"] = wish.fill
         told["side_m"] = optics.smallest_target_m(made.gsd_across_m, along, fill=wish.fill)
-        told["basis"] = (
+        told["basis"] = marked(
             "geometry and the stated fill: a square of this side fills that share of one pixel wherever it "
             "falls; the fill holds for the signature, background and false-alarm rate it was found for"
         )
@@ -320,7 +329,7 @@ def _time(flown: FlightPattern, wish: Wish, warnings: list[str]) -> dict[str, An
         "data_m": data,
         "turns_s": turns,
         "flight_s": seconds,
-        "not_in_it": "take-off, the way to the first leg and back, wind",
+        "not_in_it": marked("take-off, the way to the first leg and back, wind"),
     }
     if wish.endurance_min is not None:
         usable = 60.0 * wish.endurance_min * (1.0 - RESERVE)
