@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from click.testing import CliRunner
 
 from dronesense.cli import cli
 from dronesense.errors import ReadError
+from dronesense.model import Hotspot
 from dronesense.writers import layers, spectra, view
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -106,9 +107,11 @@ def test_every_word_is_there_in_every_language() -> None:
         assert {key: sorted(re.findall(r"\{\d\}", text)) for key, text in table.items()} == places
         assert all(text.strip() for text in table.values())
     assert len({table["wording"] for table in strings.values()}) == len(strings)
+    hints = get_type_hints(Hotspot)
     script, skeleton = (page.joinpath(name).read_text("utf-8") for name in ("view.js", "view.html"))
     used = set(re.findall(r'\bsay\("(\w+)"', script)) | set(re.findall(r'data-text="(\w+)"', skeleton))
-    assert used <= set(places)
+    values = {*get_args(hints["kind"]), *get_args(hints["status"])} - {"rejected"}  # said by their name
+    assert used | values | {"_name"} == set(places)
 
 
 def test_same_layers_same_bytes_and_nothing_from_outside(made: layers.Layers) -> None:

@@ -181,7 +181,7 @@
       dot.style.background = colorOf(spot);
       const name = element("b", spot.target, { class: spot.status === "rejected" ? "rejected" : "" });
       const amount = spot.value === null ? "" : `${shortly(spot.value, 3)} ${spot.unit || ""}`.trim();
-      fill(row, [dot, name, element("span", [`${say("score")} ${shortly(spot.score)}`, amount, `± ${shortly(spot.ce90_m, 3)} m`, clock(spot.start)].filter(Boolean).join(" · "))]);
+      fill(row, [dot, name, element("span", [`${say("score")} ${shortly(spot.score)}`, amount, spot.ce90_m === null ? "" : `${say("error90")}: ${shortly(spot.ce90_m, 3)} m`, spot.n_passes ? `${say("passes")}: ${spot.n_passes}` : "", clock(spot.start)].filter(Boolean).join(" · "))]);
       row.addEventListener("click", () => choose(spot, true));
       return row;
     }));
