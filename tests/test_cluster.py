@@ -370,18 +370,20 @@ def test_without_workers_the_rest_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 def test_twenty_flights_while_a_worker_is_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flights = [write_gas_flight(tmp_path / "flights" / f"f{day:02d}", day=day) for day in range(20)]
-    out = tmp_path / "out"
+    out, over = tmp_path / "out", threading.Event()
     with cluster(tmp_path, workers=2) as made:
         victim = made.processes[-1]
 
         def strike() -> None:
             while len(list(out.glob("*/run.json"))) < 6:
-                time.sleep(0.05)
+                if over.wait(0.05):
+                    return
             victim.send_signal(signal.SIGKILL)
 
         killer = threading.Thread(target=strike)
         killer.start()
         code, _, said = run(capsys, *flights, "--cluster", made.address, "-o", out)
+        over.set()
         killer.join()
     assert victim.wait() == -signal.SIGKILL
     assert code == 0, said
