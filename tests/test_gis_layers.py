@@ -24,7 +24,7 @@ import shapely
 from shapely.geometry import box
 
 from dronesense.errors import CoverageError, ReadError
-from dronesense.model import GroundPicture, GroundRaster, HotspotLayer
+from dronesense.model import GroundPicture, GroundRaster, HotspotLayer, thumbnail
 from dronesense.writers import (
     columns,
     cot,
@@ -546,7 +546,7 @@ def test_kmz_same_bytes_and_no_machine_in_it(tmp_path: Path) -> None:
 
 def test_png_by_another_reader() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 4), dtype=np.uint8)
-    image = pytest.importorskip("PIL.Image").open(io.BytesIO(kmz.png(pixels)))
+    image = pytest.importorskip("PIL.Image").open(io.BytesIO(thumbnail.png(pixels)))
     assert np.array_equal(np.asarray(image), pixels)
 
 

@@ -19,7 +19,8 @@ import rasterio
 from click.testing import CliRunner
 
 from dronesense.cli import cli
-from dronesense.writers import drawing, kmz, layers, report, view
+from dronesense.model import thumbnail
+from dronesense.writers import drawing, layers, report, view
 from dronesense.writers.shrink import shrunk
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -55,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(1)
     noise = rng.integers(0, 255, (600, 500, 4), dtype=np.uint8)
     noise[..., 3] = 255
-    (made / "quicklooks" / "large.png").write_bytes(kmz.png(noise))
+    (made / "quicklooks" / "large.png").write_bytes(thumbnail.png(noise))
     return made
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
-from dronesense.errors import CoverageError
+from dronesense.errors import CoverageError, ReadError
+from dronesense.geodesy import to_grid, to_lonlat
 from dronesense.model import (
     Ambient,
     Bands,
     Flight,
     GasSeries,
+    GroundPicture,
+    Hotspot,
     HotspotLayer,
     ScoreMap,
     Signature,
     SpectralCube,
+    thumbnail,
 )
 from dronesense.model.showing import MAX_ROWS, card, table
 
@@ -134,3 +142,84 @@ def test_a_picture_is_small_and_stretched() -> None:
     picture = cube_of(values, center=[460.0, 550.0, 640.0]).rgb(max_side=3)
     assert picture.shape == (3, 2, 3)
     np.testing.assert_array_equal(picture[0, :, 0], [0.0, 1.0])
+
+
+# --- pictures -------------------------------------------------------------------------------------------
+
+
+def picture_in(shown: str) -> np.ndarray:
+    """Return the pixels of the image in HTML; the peer is Pillow."""
+    image = pytest.importorskip("PIL.Image")
+    url = shown.partition('src="data:image/png;base64,')[2].partition('"')[0]
+    return np.array(image.open(io.BytesIO(base64.b64decode(url))).convert("RGBA"))
+
+
+def test_a_cube_shows_its_colors() -> None:
+    values = np.zeros((4, 3, 6))
+    values[:2, 2], values[2:, 0] = 1.0, 1.0  # above red (650 nm), below blue (450 nm)
+    cube = cube_of(values, center=[450.0, 550.0, 650.0])
+    cube.source.valid[3, 5] = False  # type: ignore[attr-defined]
+    seen = picture_in(cube._repr_html_())
+    assert seen.shape == (4, 6, 4)
+    assert seen[0, 0].tolist() == [255, 0, 0, 255]
+    assert seen[3, 0].tolist() == [0, 0, 255, 255]
+    assert seen[3, 5, 3] == 0
+
+
+def test_pictures_stay_small_whatever_they_show() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (700, 500, 4)).astype(np.uint8)
+    assert len(thumbnail.image(noise)) <= thumbnail.MAX_URL_BYTES + 30
+    assert max(picture_in(thumbnail.image(noise)).shape) >= 64
+    flat = np.zeros((700, 500, 4), np.uint8)
+    assert max(picture_in(thumbnail.image(flat)).shape) == 140  # every fifth pixel: at most 160
+
+
+def test_a_cube_that_is_large_or_gone_is_shown_without_reading_it_all() -> None:
+    class Far:
+        shape = (100_000, 400, 1000)
+        asked = 0
+
+        def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+            self.asked += stop - start
+            return np.ones((stop - start, 400, 1000), np.float32), np.ones((stop - start, 1000), bool)
+
+    class Gone(Far):
+        def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+            raise ReadError("is gone", where="c.hdr")
+
+    bands = Bands(np.linspace(400.0, 900.0, 400), np.full(400, 5.0), np.ones(400, bool))
+    far, gone = (SpectralCube("c", source, bands, "counts", None, "", "c.hdr") for source in (Far(), Gone()))
+    assert "<img" in far._repr_html_()
+    assert 0 < far.source.asked * 400 * 1000 * 4 <= thumbnail.MAX_READ_BYTES * 1.1  # type: ignore[attr-defined]
+    assert "<img" not in gone._repr_html_()
+    assert "100000 rows" in gone._repr_html_()
+
+
+def hotspot_at(lon: float, lat: float, kind: Any) -> Hotspot:
+    none = float("nan")
+    return Hotspot(
+        "h", "t", kind, "ace", shapely.Point(lon, lat), lon, lat, none, 1.0, none, none, none, none, "1", 1.0,
+        1.0, 1.0, 0.0, 0, 1, 1, 1, none, ("a",),
+    )  # fmt: skip
+
+
+def test_a_layer_shows_where_its_hotspots_lie() -> None:
+    x, y = (float(each) for each in to_grid(9.0, 48.0, "EPSG:32632"))
+    green = np.zeros((4, 100, 100), np.uint8)
+    green[1], green[3] = 200, 255
+    picture = GroundPicture("c", green, (1.0, 0.0, x, 0.0, -1.0, y), "EPSG:32632", "true color")
+    lon, lat = to_lonlat([x + 25.0, x + 75.0], [y - 75.0, y - 25.0], "EPSG:32632")
+    spots = tuple(
+        hotspot_at(float(lon[k]), float(lat[k]), kind) for k, kind in enumerate(("spectral", "gas"))
+    )
+    seen = picture_in(HotspotLayer("f", spots, pictures=(picture,))._repr_html_())
+    assert max(seen.shape) <= 160
+    size = np.array(seen.shape[:2])
+    for kind, share in (("spectral", (0.75, 0.25)), ("gas", (0.25, 0.75))):  # down, right: north is up
+        at = np.argwhere((seen == thumbnail.KIND_COLORS[kind]).all(axis=2))
+        assert len(at) == 25
+        # the picture fills all but a margin of 5 % on each side
+        np.testing.assert_allclose(at.mean(axis=0) / size, np.array(share) / 1.1 + 0.05 / 1.1, atol=0.02)
+    assert (seen == (0, 200, 0, 255)).all(axis=2).mean() == pytest.approx(1.0 / 1.21, abs=0.03)
+    assert "<img" not in HotspotLayer("f", ())._repr_html_()
+    assert "<img" in HotspotLayer("f", spots[:1])._repr_html_()  # one place has no extent

@@ -226,7 +226,9 @@ class SpectralCube:
             "quantity": self.quantity,
             "steps": "; ".join(self.history),
         }
-        return showing.card(f"Cube {self.name}", facts)
+        from dronesense.model import thumbnail
+
+        return showing.card(f"Cube {self.name}", facts, below=thumbnail.of_cube(self))
 
     @property
     def shape(self) -> tuple[int, int, int]:

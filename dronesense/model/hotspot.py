@@ -417,7 +417,9 @@ class HotspotLayer:
         ]
         facts = {"hotspots": len(self), "are": "indications for a follow-up, not proof"}
         said = (*self.warnings, *(f"{path}: {why}" for path, why in self.rejected))
-        below = showing.table(headings, rows)
+        from dronesense.model import thumbnail
+
+        below = thumbnail.of_layer(self) + showing.table(headings, rows)
         return showing.card(f"Hotspots of {self.flight}", facts, warnings=said, below=below)
 
     def __iter__(self) -> Iterator[Hotspot]:

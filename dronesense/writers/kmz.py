@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from dronesense.geodesy import to_grid, to_lonlat
 from dronesense.model import GroundRaster, HotspotLayer
+from dronesense.model.thumbnail import png
 from dronesense.writers import columns, style, thinning
 from dronesense.writers import layers as layers_module
 from dronesense.writers.atomic import write_bytes
@@ -106,21 +105,6 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
             )
             archive.writestr(entry, data)
     return stream.getvalue()
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return red, green, blue, opacity (ny, nx, 4) as PNG (ISO/IEC 15948), every row without a filter."""
-    height, width, _ = pixels.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows.tobytes())),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
 
 
 def _hotspots(body: Element, layers: Layers) -> None:

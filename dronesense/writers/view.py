@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 import dronesense
 from dronesense.geodesy import places
 from dronesense.model import GroundPicture, GroundRaster
+from dronesense.model.thumbnail import png
 from dronesense.writers import columns, kmz, style, thinning
 from dronesense.writers import layers as layers_module
 from dronesense.writers.atomic import write_bytes
@@ -278,7 +279,7 @@ def _overlay(raster: GroundRaster) -> dict[str, Any] | None:
     return {
         "name": f"{raster.name.split('__')[0]}: {raster.description}",
         "unit": raster.unit,
-        "url": _data_url(kmz.png(style.colored(values))),
+        "url": _data_url(png(style.colored(values))),
         "bounds": [[south, west], [north, east]],
         "low": low,
         "high": high,
@@ -296,7 +297,7 @@ def _picture(picture: GroundPicture) -> dict[str, Any]:
     return {
         "name": picture.description.partition(";")[0],
         "unit": "",
-        "url": _data_url(kmz.png(rgba)),
+        "url": _data_url(png(rgba)),
         "bounds": [[south, west], [north, east]],
         "low": None,
         "high": None,
