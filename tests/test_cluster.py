@@ -299,6 +299,20 @@ def test_a_flight_that_needs_too_much_memory_is_ended(tmp_path: Path) -> None:
     assert "needed more than the 1 MB" in found["failure"]["what"]
 
 
+def test_memory_of_a_process_is_with_that_of_those_it_started() -> None:
+    big = "x = bytearray(60_000_000); print(1, flush=True); input()"
+    start = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {big!r}]).returncode)"
+    with subprocess.Popen(
+        [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        found = apart._memory_bytes(process.pid)
+        process.communicate(b"\n")
+    assert 60e6 < found < 120e6
+    assert apart._memory_bytes(process.pid) == 0
+
+
 def test_a_process_ends_with_its_worker(tmp_path: Path) -> None:
     """The pipe closes when the worker dies, whatever it dies of; until then the process waits for nothing."""
     job = json.dumps(apart.job_of(task(tmp_path))).encode() + b"\n"

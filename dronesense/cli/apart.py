@@ -136,14 +136,18 @@ def _ended_within(process: subprocess.Popen[bytes], limit_bytes: int | None) -> 
 
 
 def _memory_bytes(pid: int) -> int:
-    """Return the resident memory of a process that no file backs, B; 0 if it is gone."""
-    import psutil  # comes with distributed
+    """Return the resident memory that no file backs, B, of a process and those it started; 0 if gone."""
+    import psutil  # comes with the extra
 
+    total = 0
     try:
-        told = psutil.Process(pid).memory_info()
+        first = psutil.Process(pid)
+        for each in (first, *first.children(recursive=True)):
+            told = each.memory_info()
+            total += told.rss - getattr(told, "shared", 0)
     except psutil.Error:
-        return 0
-    return int(told.rss - getattr(told, "shared", 0))
+        return total
+    return total
 
 
 def _too_large(job: Job, limit_bytes: int) -> DronesenseError:

@@ -182,7 +182,10 @@ def _list_failed(failed: list[dict[str, str | None]], output: Path | None) -> No
     from dronesense.writers.atomic import write_bytes
 
     if failed:
-        click.echo(f"{spoken.messages().gettext('Failed')}: {', '.join(str(row['flight']) for row in failed)}", err=True)
+        click.echo(
+            f"{spoken.messages().gettext('Failed')}: {', '.join(str(row['flight']) for row in failed)}",
+            err=True,
+        )
     if output is None:
         return
     if failed:
