@@ -223,15 +223,23 @@ def test_inspect_speaks_the_language(
     assert "Трек:" in capsys.readouterr().out
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> str:
-    path = tmp_path / "site.geojson"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("site") / "site.geojson"
     ring = [[9.0, 48.0], [9.004, 48.0], [9.004, 48.002], [9.0, 48.002], [9.0, 48.0]]
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), "utf-8")
     return str(path)
 
 
 PLAN = ["--fov-deg", "30", "--samples", "640", "--height", "60", "--speed", "5"]
+LEAK = ["--gas", "CH4", "--rate", "1", "--limit-ppm", "1", "--wind", "3", "--stability", "D"]
+
+
+@pytest.fixture(scope="module")
+def english_plan(site: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("english")
+    assert run_cli(["plan", site, *PLAN, *LEAK, "-o", str(folder), "--lang", "en"]) == 0
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -239,18 +247,22 @@ PLAN = ["--fov-deg", "30", "--samples", "640", "--height", "60", "--speed", "5"]
     [("ru", "Ширина захвата: 32.15 м", "взлёт"), ("kk", "Қамту ені: 32.15 м", "жел")],
 )  # 2 * 60 m * tan(15 degrees) = 32.15 m
 def test_a_plan_is_told_in_the_language_and_written_in_english(
-    language: str, swath: str, rest: str, site: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    language: str,
+    swath: str,
+    rest: str,
+    site: str,
+    english_plan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    leak = ["--gas", "CH4", "--rate", "1", "--limit-ppm", "1", "--wind", "3", "--stability", "D"]
-    assert run_cli(["plan", site, *PLAN, *leak, "-o", str(tmp_path / "a"), "--lang", language]) == 0
+    assert run_cli(["plan", site, *PLAN, *LEAK, "-o", str(tmp_path), "--lang", language]) == 0
     told = capsys.readouterr()
     assert swath in told.out
     assert rest in told.out
     words = re.sub(r"/\S+|CH4|ppm|Briggs", "", told.out)
     assert re.findall(r"[A-Za-z]{2,}", words) == []  # nothing is left in English
-    run_cli(["plan", site, *PLAN, *leak, "-o", str(tmp_path / "b")])
     for name in ("plan.json", "plan.geojson", "plan.kml"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (english_plan / name).read_bytes()
 
 
 @pytest.mark.parametrize(
