@@ -126,7 +126,9 @@ class _Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._owner != os.getpid():  # after a fork: the process belongs to the parent
             self._process, self._owner = None, os.getpid()
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # it died by itself
+        if self._process is None:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
                 [sys.executable, "-I", "-c", START, *sys.path],
                 stdin=subprocess.PIPE,
