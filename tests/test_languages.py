@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +27,8 @@ OTHERS = [language for language in LANGUAGES if language != SOURCE]
 PLACEHOLDER = re.compile(r"%(?:\(\w+\)[sd]|.)")
 
 
-def used() -> set[str]:
+@cache
+def used() -> frozenset[str]:
     """Return every message id: of the template, of calls in the code, and headings of columns."""
     template = PACKAGE.joinpath("writers", "page", "report.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(extensions=["jinja2.ext.i18n"])
@@ -43,7 +45,7 @@ def used() -> set[str]:
                 if name in ("_", "gettext", "ngettext", "marked"):
                     constants = [each.value for each in node.args if isinstance(each, ast.Constant)]
                     ids |= {text for text in constants if isinstance(text, str)}
-    return ids
+    return frozenset(ids)
 
 
 def entries(language: str) -> po.Catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import struct
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SIDES: Final = (160, 120, 90, 64)
 """Longest side, pixels: the first whose picture is small enough."""
+LEVELS: Final = (255, 51, 17)
+"""Steps between dark and bright: divisors of 255, so that black, white and not seen stay what they are."""
 MAX_URL_BYTES: Final = 30_000
 """Of a picture as text: notebooks keep it."""
 MAX_READ_BYTES: Final = 64 * 1024 * 1024
@@ -103,19 +106,26 @@ def of_layer(layer: HotspotLayer) -> str:
 
 
 def image(pixels: Pixels) -> str:
-    """Return pixels (ny, nx, 4) as an HTML image of at most :data:`MAX_URL_BYTES`, thinned until they fit.
+    """Return pixels (ny, nx, 4) as an HTML image; fewer shades, then fewer pixels, until it is small enough.
 
     Examples
     --------
     >>> image(np.zeros((1, 1, 4), np.uint8))[:32]
     '<img alt="" src="data:image/png;'
     """
-    for side in SIDES:
-        step = -(-max(pixels.shape[:2]) // side)
-        url = "data:image/png;base64," + base64.b64encode(png(pixels[::step, ::step])).decode("ascii")
+    for side, levels in itertools.product(SIDES, LEVELS):
+        small = np.rint(_thinned(pixels, side) * (levels / 255.0)) * (255.0 / levels)
+        url = "data:image/png;base64," + base64.b64encode(png(small.astype(np.uint8))).decode("ascii")
         if len(url) <= MAX_URL_BYTES:
             break
     return f'<img alt="" src="{url}">'
+
+
+def _thinned(pixels: Pixels, side: int) -> Pixels:
+    """Return every n-th pixel, n >= 1 and not always whole, so that the longest side has at most *side*."""
+    step = max(1.0, max(pixels.shape[:2]) / side)
+    row, col = (np.arange(max(1, int(length / step))) * step for length in pixels.shape[:2])
+    return pixels[np.ix_(row.astype(np.intp), col.astype(np.intp))]
 
 
 def _everything(layer: HotspotLayer) -> tuple[Floats, Floats]:
