@@ -60,6 +60,7 @@ def job_of(task: Task) -> Job:
         "flight": str(task.flight.resolve()),
         "directory": str(task.directory.resolve()),
         "language": task.language,
+        "again": task.again,
         "version": __version__,
         "settings": {name: os.environ.get(name) for name in SETTINGS},
     }
@@ -162,7 +163,9 @@ def answer_of(job: Job) -> Answer:
     """Process the flight of *job* in this process; every error becomes part of the answer."""
     try:
         _refuse_other_machine(job)
-        outcome = process_one(Path(job["flight"]), Path(job["directory"]), job["language"])
+        outcome = process_one(
+            Path(job["flight"]), Path(job["directory"]), job["language"], bool(job.get("again"))
+        )
     except Exception as error:  # noqa: BLE001 - the door of this process: errors travel as JSON
         return {"failure": _failure(error)}
     return {"outcome": outcome.to_json()}

@@ -27,11 +27,14 @@ class Task:
         For its products.
     language : str
         Of page and report.
+    again : bool
+        Also when the products of a finished run are up to date.
     """
 
     flight: Path
     directory: Path
     language: str = SOURCE
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,11 @@ class InProcess:
             try:
                 with Talk(language=self.language) as talk:
                     outcome = make_products(
-                        task.flight, task.directory, progress=talk.progress, language=task.language
+                        task.flight,
+                        task.directory,
+                        progress=talk.progress,
+                        language=task.language,
+                        again=task.again,
                     )
             except Exception as error:  # noqa: BLE001 - whoever asked decides what an error means
                 yield Finished(number, error=error)
@@ -105,11 +112,11 @@ class Processes:
         """Yield how each of *tasks* ended."""
         from dronesense.cli.parallel import each_in_a_process
 
-        given = [(task.flight, task.directory, task.language) for task in tasks]
+        given = [(task.flight, task.directory, task.language, task.again) for task in tasks]
         for number, outcome, error in each_in_a_process(process_one, given, jobs=self.jobs):
             yield Finished(number, outcome, error)
 
 
-def process_one(flight: Path, directory: Path, language: str) -> Outcome:
+def process_one(flight: Path, directory: Path, language: str, again: bool) -> Outcome:
     """Make the products of one flight, quietly."""
-    return make_products(flight, directory, language=language)
+    return make_products(flight, directory, language=language, again=again)

@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +58,8 @@ class Outcome:
         What to know before trusting the layer.
     rejected, ignored : list of (path, reason)
         What was not looked at.
+    up_to_date : bool
+        Nothing was done: the products of an earlier run say all of it.
     """
 
     flight: str
@@ -69,6 +71,7 @@ class Outcome:
     warnings: list[str]
     rejected: list[tuple[str, str]]
     ignored: list[tuple[str, str]]
+    up_to_date: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome for ``--json``."""
@@ -76,12 +79,18 @@ class Outcome:
 
 
 def make_products(
-    path: Path, directory: Path, *, progress: Progress = no_progress, language: str = SOURCE
+    path: Path,
+    directory: Path,
+    *,
+    progress: Progress = no_progress,
+    language: str = SOURCE,
+    again: bool = False,
 ) -> Outcome:
     """Open the flight at *path*, process it, and put its products into *directory*.
 
     The folder appears complete or not at all; an older run's products stay until the new ones are whole.
-    *language* is that of page and report; data files know none.
+    *language* is that of page and report; data files know none. Nothing is done, unless *again*, when the
+    products of a finished run are there and a new one would only repeat them.
 
     Raises
     ------
@@ -91,6 +100,7 @@ def make_products(
         If the disk says no.
     """
     from dronesense import evidence
+    from dronesense.evidence import fresh
     from dronesense.writers.atomic import lock, staging
 
     started = dt.datetime.now(dt.UTC)
@@ -105,6 +115,10 @@ def make_products(
             where=directory.parent,
             fix="name another folder with -o DIR",
         )
+    if not again:
+        told, _ = fresh.sealed(flight, directory, inputs, language=language)
+        if told is not None:
+            return _up_to_date(told, directory)
     with lock(directory), staging(directory) as folder:
         layer = process(flight, progress=progress)
         statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
@@ -112,7 +126,13 @@ def make_products(
         _write(flight, layer, folder, progress)
         _pages(flight, layer, folder, inputs, language)
         manifest = evidence.run_manifest(
-            flight, layer, folder, started=started, finished=dt.datetime.now(dt.UTC), inputs=inputs
+            flight,
+            layer,
+            folder,
+            started=started,
+            finished=dt.datetime.now(dt.UTC),
+            inputs=inputs,
+            language=language,
         )
         evidence.write(manifest, folder / evidence.RUN_NAME)
         files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())
@@ -129,6 +149,26 @@ def make_products(
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),
+    )
+
+
+def _up_to_date(told: Mapping[str, Any], directory: Path) -> Outcome:
+    """Return what the finished run in *directory* had to tell, by its manifest."""
+    from dronesense.evidence import RUN_NAME
+    from dronesense.writers import layers, words
+
+    layer = layers.from_path(directory)
+    return Outcome(
+        flight=str(told["flight"]),
+        run_id=str(told["run_id"]),
+        directory=str(directory),
+        files=sorted([RUN_NAME, *(str(row["path"]) for row in told["outputs"])]),
+        hotspots=[{"id": each["id"], **each["properties"]} for each in layer.features],
+        statements={key: value for key, value in told["statements"].items() if key not in words.UNTOLD},
+        warnings=list(told["warnings"]),
+        rejected=[(row["path"], row["reason"]) for row in told["rejected"]],
+        ignored=[(row["path"], row["reason"]) for row in told["not_looked_at"]],
+        up_to_date=True,
     )
 
 

@@ -62,6 +62,7 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
     callback=spoken.heard,
     help="Language of messages, page and report; default: messages by LANG, page and report in English.",
 )
+@click.option("--again", is_flag=True, help="Also where the products of a finished run are up to date.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     flights: tuple[Path, ...],
@@ -70,6 +71,7 @@ def command(
     jobs: int,
     cluster: str | None,
     lang: str | None,
+    again: bool,
     as_json: bool,
 ) -> int:
     """Process each FLIGHT: a folder, with or without flight.toml, or a TOML file.
@@ -88,6 +90,7 @@ def command(
         as_json=as_json,
         language=lang,
         cluster=cluster,
+        again=again,
         several=len(given) > 1 or listed is not None,
     )
 
@@ -105,6 +108,7 @@ def run_flights(
     as_json: bool,
     language: str | None = None,
     cluster: str | None = None,
+    again: bool = False,
     several: bool | None = None,
 ) -> int:
     """Run all flights, print what came out, and return the exit code.
@@ -122,7 +126,8 @@ def run_flights(
     targets = [_target(flight, output, several) for flight in flights]
     _refuse_shared(flights, targets)
     tasks = [
-        Task(flight, target, language or SOURCE) for flight, target in zip(flights, targets, strict=True)
+        Task(flight, target, language or SOURCE, again)
+        for flight, target in zip(flights, targets, strict=True)
     ]
     ended: dict[int, Finished] = {}
     failed: list[dict[str, str | None]] = []

@@ -22,6 +22,7 @@ import numpy as np
 from dronesense import __version__
 from dronesense.errors import EvidenceError, ReadError
 from dronesense.evidence import custody, environment
+from dronesense.languages import SOURCE
 from dronesense.model import Flight, HotspotLayer, IngestReport, InputFile
 from dronesense.timescale import to_iso
 from dronesense.writers import fingerprint, ogr, raster
@@ -132,6 +133,7 @@ def run_manifest(
     finished: dt.datetime | None = None,
     inputs: tuple[HashedInput, ...] | None = None,
     software: Mapping[str, str] | None = None,
+    language: str = SOURCE,
 ) -> dict[str, Any]:
     """Return the run manifest, JSON-ready; see ``docs/products.md``.
 
@@ -147,6 +149,8 @@ def run_manifest(
         From :func:`hash_inputs` before the run, so that an input that changed meanwhile is noticed.
     software : mapping of str to str, optional
         Further versions.
+    language : str
+        Of page and report.
 
     Raises
     ------
@@ -166,8 +170,9 @@ def run_manifest(
         "parameters": flight.settings,
         "calibration": _calibration(flight),
         "versions": versions() | dict(software or {}),
+        "language": language,
         "environment": environment.describe(DISTRIBUTIONS),
-        "custody": _custody(flight.root),
+        "custody": custody_state(flight.root),
         "hotspots": len(layer),
         "warnings": layer.warnings,
         "rejected": [{"path": path, "reason": reason} for path, reason in layer.rejected],
@@ -281,7 +286,7 @@ def _output_row(path: Path, directory: Path) -> dict[str, object]:
     return row if content is None else row | {"content_sha256": content}
 
 
-def _custody(root: Path) -> dict[str, object] | None:
+def custody_state(root: Path) -> dict[str, object] | None:
     """Return where the custody log of the flight stood when the run ended; None: there is none."""
     path = root / custody.NAME
     if not path.is_file():

@@ -1,0 +1,138 @@
+"""A run that would only repeat a finished one does nothing and says so; any difference makes it run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dronesense import evidence
+from dronesense.cli import cli
+from dronesense.cli.products import make_products
+from dronesense.evidence import fresh
+from dronesense.manifest import open_flight
+
+_SPEC = importlib.util.spec_from_file_location("test_cluster", Path(__file__).with_name("test_cluster.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_CLUSTER = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_CLUSTER)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flight: Path = _CLUSTER.write_gas_flight(tmp_path_factory.mktemp("made") / "one")
+    make_products(flight, flight / "products")
+    return flight
+
+
+@pytest.fixture
+def flight(done: Path, tmp_path: Path) -> Path:
+    """A flight with its products, to be spoiled; elsewhere than where it was run."""
+    return Path(shutil.copytree(done, tmp_path / "one"))
+
+
+def why(flight: Path, *, language: str = "en") -> str | None:
+    """Return why the flight would be run again; None: it would not."""
+    opened = open_flight(flight)
+    told, reason = fresh.sealed(opened, flight / "products", evidence.hash_inputs(opened), language=language)
+    return None if told is not None else reason
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_an_unchanged_flight_is_up_to_date_and_nothing_is_touched(flight: Path) -> None:
+    before = state(flight)
+    assert why(flight) is None
+    found = CliRunner().invoke(cli, ["run", str(flight), "--json"])
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert told["up_to_date"] is True
+    assert state(flight) == before
+    said = CliRunner().invoke(cli, ["run", str(flight)])
+    assert "Up to date: nothing has changed since this run" in said.stdout
+
+
+def test_what_it_tells_is_what_the_run_told(flight: Path) -> None:
+    again = make_products(flight, flight / "products", again=True)
+    told = make_products(flight, flight / "products")
+    assert (again.up_to_date, told.up_to_date) == (False, True)
+    one, other = (json.loads(json.dumps(each.to_json())) for each in (again, told))
+    for each in (one, other):
+        del each["up_to_date"]
+    assert one == other
+
+
+def test_again_runs_anew(flight: Path) -> None:
+    before = (flight / "products" / "run.json").stat().st_mtime_ns
+    found = CliRunner().invoke(cli, ["run", str(flight), "--again", "--json"])
+    assert json.loads(found.stdout)["up_to_date"] is False
+    assert (flight / "products" / "run.json").stat().st_mtime_ns > before
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def other_versions(flight: Path) -> None:
+    path = flight / "products" / "run.json"
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    told["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(told), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda f: edit(f / "raw/gas.csv", "\n", "\n\n"), "gas.csv has changed"),
+        (lambda f: edit(f / "flight.toml", "height_m = 200.0", "height_m = 201.0"), "has changed"),
+        (other_versions, "another version of numpy"),
+        (lambda f: (f / "products/hotspots.geojson").unlink(), "not as it wrote them"),
+        (lambda f: edit(f / "products/hotspots.geojson", "{", " {"), "not as it wrote them"),
+        (lambda f: shutil.rmtree(f / "products"), ""),
+    ],
+)
+def test_any_difference_makes_it_run(flight: Path, spoil: Any, reason: str) -> None:
+    spoil(flight)
+    found = why(flight)
+    assert found is not None
+    assert reason in found
+    assert make_products(flight, flight / "products").up_to_date is False
+    assert why(flight) is None
+
+
+@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ('{"schema": "2"}', "schema"), (None, "")])
+def test_a_folder_without_a_sound_manifest_is_not_up_to_date(
+    flight: Path, text: str | None, reason: str
+) -> None:
+    path = flight / "products" / "run.json"
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    found = why(flight)
+    assert found is not None
+    assert reason in found
+
+
+def test_another_language_makes_it_run(flight: Path) -> None:
+    assert why(flight, language="ru") == "page and report are wanted in another language"
+    make_products(flight, flight / "products", language="ru")
+    assert why(flight, language="ru") is None
+
+
+def test_decisions_and_touched_files_do_not(flight: Path) -> None:
+    os.utime(flight / "raw" / "gas.csv", (1.0, 1.0))  # the same bytes, copied with another date
+    (flight / "products" / "hotspots.reviews.jsonl").write_text("", encoding="utf-8")
+    assert why(flight) is None
