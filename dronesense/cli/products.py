@@ -60,6 +60,8 @@ class Outcome:
         What was not looked at.
     up_to_date : bool
         Nothing was done: the products of an earlier run say all of it.
+    renewed : str
+        Why the products of an earlier run were not enough; empty where there were none.
     """
 
     flight: str
@@ -72,6 +74,7 @@ class Outcome:
     rejected: list[tuple[str, str]]
     ignored: list[tuple[str, str]]
     up_to_date: bool = False
+    renewed: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome for ``--json``."""
@@ -115,27 +118,29 @@ def make_products(
             where=directory.parent,
             fix="name another folder with -o DIR",
         )
-    if not again:
-        told, _ = fresh.sealed(flight, directory, inputs, language=language)
+    with lock(directory):
+        told, reason = (None, "") if again else fresh.sealed(flight, directory, inputs, language=language)
         if told is not None:
             return _up_to_date(told, directory)
-    with lock(directory), staging(directory) as folder:
-        layer = process(flight, progress=progress)
-        statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
-        layer = dataclasses.replace(layer, statements=statements)
-        _write(flight, layer, folder, progress)
-        _pages(flight, layer, folder, inputs, language)
-        manifest = evidence.run_manifest(
-            flight,
-            layer,
-            folder,
-            started=started,
-            finished=dt.datetime.now(dt.UTC),
-            inputs=inputs,
-            language=language,
-        )
-        evidence.write(manifest, folder / evidence.RUN_NAME)
-        files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())
+        with staging(directory) as folder:
+            layer = process(flight, progress=progress)
+            statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
+            layer = dataclasses.replace(layer, statements=statements)
+            _write(flight, layer, folder, progress)
+            _pages(flight, layer, folder, inputs, language)
+            manifest = evidence.run_manifest(
+                flight,
+                layer,
+                folder,
+                started=started,
+                finished=dt.datetime.now(dt.UTC),
+                inputs=inputs,
+                language=language,
+            )
+            evidence.write(manifest, folder / evidence.RUN_NAME)
+            files = sorted(
+                each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()
+            )
     from dronesense.writers import words
     from dronesense.writers.geojson import properties
 
@@ -149,6 +154,7 @@ def make_products(
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),
+        renewed=reason,
     )
 
 

@@ -84,6 +84,8 @@ def summary(outcome: Outcome, *, language: str = SOURCE) -> str:
     lines = [title % {"flight": outcome.flight, "count": count}, ""]
     if outcome.up_to_date:
         lines += [_("Up to date: nothing has changed since this run; --again runs it anew."), ""]
+    if outcome.renewed:
+        lines += [f"{_('Run anew')}: {outcome.renewed}", ""]
     if count:
         lines += [*_listed(outcome, _), ""]
     told = words.statements(outcome.statements, translate=_)
