@@ -4,6 +4,7 @@ VENV ?= .venv
 JOBS ?= 2
 UPGRADE ?=
 RUNS ?= 1000000
+TESTS ?=
 FUZZED ?= $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
@@ -22,8 +23,8 @@ demo: $(VENV)/run.stamp ## install what is locked, write a synthetic flight to f
 test: check ## every check and every test but the slow ones
 	$(PYTEST)
 
-pytest: $(VENV)/dev.stamp ## every test but the slow ones, without the checks
-	$(PYTEST)
+pytest: $(VENV)/dev.stamp ## every test but the slow ones, without the checks (TESTS='-m "not slow and not once"')
+	$(PYTEST) $(TESTS)
 
 test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random examples
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m slow

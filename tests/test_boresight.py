@@ -312,6 +312,7 @@ def write_folder(folder: Path, flight: object, pictures: list[np.ndarray]) -> No
     (folder / "flight.toml").write_text(text, encoding="utf-8")
 
 
+@pytest.mark.once
 def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boresight_command, "ROUNDS", 2)
     flight = flights.make(10, errors=False, relief_m=0.0)

@@ -158,6 +158,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, said.out, said.err
 
 
+@pytest.mark.once
 def test_the_bytes_of_a_local_run_and_a_list_of_what_failed(
     tmp_path: Path, two: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_the_reach_is_the_gap_between_lines_by_hand() -> None:
     assert (label.tolist(), reach) == ([-1], 0.0)
 
 
+@pytest.mark.once
 def test_a_fast_analyser_counts_no_more_than_a_slow_one() -> None:
     label, _ = clusters.plumes(crossings(), np.full(5, 0.1))
     dense = [

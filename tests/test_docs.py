@@ -128,6 +128,7 @@ def test_readme_opens_with_demo_and_test() -> None:
 
 
 @pytest.mark.xdist_group("workplace")  # one process makes the demo once
+@pytest.mark.once
 def test_readme_commands_in_their_order(workplace: Path) -> None:
     """inspect, init, run on a folder of raw files: each ends well and leaves what the README says."""
     raw_before = {

@@ -150,6 +150,7 @@ def share_passing(spectrum: np.ndarray, fill: float, *, local: bool) -> float:
     return float(np.mean([fit.feasible[0] for fit in fits]))
 
 
+@pytest.mark.once
 def test_what_is_around_tells_mixed_look_alikes_apart_that_the_scene_cannot() -> None:
     spectrum = look_alike(5.0, 550.0)  # the scene holds a feature at 550 nm of its own, this ground does not
     assert share_passing(spectrum, 0.4, local=False) > 0.5

@@ -86,6 +86,7 @@ def test_a_wrong_background_is_covered_by_its_part_of_the_budget() -> None:
     assert wrong.rate_kg_h - right.rate_kg_h == pytest.approx(wrong.budget_kg_h["background"], rel=1e-3)
 
 
+@pytest.mark.once
 def test_the_stated_uncertainty_covers_the_truth() -> None:
     rng = np.random.default_rng(6)
     x, y, z = curtain()

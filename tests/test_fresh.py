@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dronesense import evidence
 from dronesense.cli import cli
 from dronesense.cli.products import make_products
+from dronesense.errors import EvidenceError
 from dronesense.evidence import fresh
 from dronesense.manifest import open_flight
 
@@ -131,6 +132,19 @@ def test_another_language_makes_it_run(flight: Path) -> None:
     assert why(flight, language="ru") == "page and report are wanted in another language"
     make_products(flight, flight / "products", language="ru")
     assert why(flight, language="ru") is None
+
+
+def test_a_disk_without_room_is_refused_before_any_work(
+    flight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000_000))
+    with pytest.raises(
+        EvidenceError, match=r"0\.01 GB are free on the disk; the products may take up to 0\.05"
+    ):
+        make_products(flight, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+    assert make_products(flight, flight / "products").up_to_date  # which needs no room
 
 
 def test_decisions_and_touched_files_do_not(flight: Path) -> None:

@@ -128,6 +128,7 @@ def test_the_share_by_chance_is_that_of_unrelated_places() -> None:
     assert math.isnan(fusion.chance_share([sector], []))
 
 
+@pytest.mark.once
 def test_a_run_fuses_what_lies_upwind_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A synthetic flight: with winds from two sides, sectors meet some and all of the strips."""
     folder = synthetic.write_flight(tmp_path / "flight", seed=0)

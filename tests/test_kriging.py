@@ -51,6 +51,7 @@ def simulated(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray,
     return x, y, np.linalg.cholesky(cov) @ rng.normal(size=n)
 
 
+@pytest.mark.once
 def test_the_stated_uncertainty_covers_and_neighbors_suffice() -> None:
     rng = np.random.default_rng(2)
     variogram = Variogram("exponential", 2.0, 30.0, 0.2)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WATCH = """
 import json, os, sys
 sockets, read = [], set()
@@ -31,6 +33,7 @@ INSTALLED = ("/usr/", "/lib/", "/etc/", "/proc/", "/sys/", "/dev/")
 """What the system brings: libraries, time zones, fonts, what processors there are."""
 
 
+@pytest.mark.once
 def test_a_run_opens_no_socket_and_reads_nothing_else(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

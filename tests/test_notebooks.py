@@ -38,6 +38,7 @@ def test_nothing_is_stored(path: Path) -> None:
             assert cell.execution_count is None
 
 
+@pytest.mark.once
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jupyter_client and pyzmq, not ours
 @pytest.mark.parametrize(
     "path",

@@ -49,6 +49,7 @@ def test_flights_of_one_name_do_not_replace_each_other(tmp_path: Path, flight: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.once
 def test_what_failed_is_in_the_list(tmp_path: Path, flight: Path) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()

@@ -148,6 +148,7 @@ def sites(draw: st.DrawFn) -> shapely.Polygon:
 
 @given(shape=sites(), heading=st.one_of(st.none(), st.floats(0.0, 359.0)), spacing=st.floats(5.0, 20.0))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.once
 def test_swaths_cover_any_site_with_the_overlap(
     shape: shapely.Polygon, heading: float | None, spacing: float
 ) -> None:

@@ -62,6 +62,15 @@ def test_files_say_the_same_as_rasterio_does(tmp_path: Path) -> None:
         assert not hasattr(other, "nothing_of_that_name")
 
 
+def test_relative_paths_are_those_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = write(tmp_path / "a.tif")
+    with raster.opened(tmp_path / "a.tif"):
+        pass
+    monkeypatch.chdir(tmp_path)  # the decoder started elsewhere
+    with raster.opened(Path("a.tif")) as dataset:
+        np.testing.assert_array_equal(dataset.read(), values)
+
+
 def test_a_decoder_that_dies_costs_its_file_and_no_other(tmp_path: Path) -> None:
     write(tmp_path / "a.tif")
     values = write(tmp_path / "b.tif", 1)

@@ -214,6 +214,7 @@ def on_grid(terrain: Terrain, transform: tuple[float, ...], shape: tuple[int, in
     return np.asarray(map_coordinates(terrain.height_m, at, order=1, cval=np.nan))
 
 
+@pytest.mark.once
 def test_a_strip_made_by_inverse_projection_lies_where_it_came_from() -> None:
     offsets, correlation = report(made_up(np.random.default_rng(4)), 80.0)
     assert np.median(np.hypot(*offsets.T)) <= 0.1
@@ -270,6 +271,7 @@ def drape(folder: Path, name: str, gsd: float, box: tuple[float, float, float, f
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # frames, not maps
+@pytest.mark.once
 def test_a_strip_over_the_surface_of_odm(shared_data: Path, record_property: Any) -> None:
     folder = shared_data / "georef" / "orthority" / "odm"
     photo = drape(folder, "100_0005_0018", 0.25, (292_776.0, 2_730_998.0, 292_866.0, 2_731_088.0))

@@ -237,6 +237,7 @@ def chilbolton(shared_data):
     return folder, layout["sources"], sensor, mirrors
 
 
+@pytest.mark.once
 def test_chilbolton_source_1(shared_data):
     folder, truth, sensor, mirrors = chilbolton(shared_data)
     value = np.loadtxt(folder / "CH4_measurements_source_1.csv", skiprows=1).reshape(7, -1)
@@ -308,6 +309,7 @@ def shares(name, seeds):
     return np.mean([source_scenes.outcome(name, seed).held for seed in seeds], axis=0)
 
 
+@pytest.mark.once
 def test_regions_hold_the_truth_in_a_few_scenes():
     # Four of eight 90 % regions or more: a calibrated inversion fails in 1 of 2000 sets.
     held = shares("puffs", range(4))

@@ -8,6 +8,7 @@ import hashlib
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from dronesense.evidence import HashedInput
     from dronesense.writers.view import About
 
+LEAST_FREE: Final = 50_000_000
+"""Bytes that are free before a run: pages, layers, quicklooks."""
+SCORE_BYTES: Final = 16
+PICTURE_BYTES: Final = 8
+SAMPLE_BYTES: Final = 1000
+"""A gas sample in tables, layers and pages."""
 FOLDERS: Final = ("scores", "mosaics", "gas", "quicklooks")
 """Of the products, made when there is something for them."""
 Progress = Callable[[str, int, int], None]
@@ -122,6 +129,7 @@ def make_products(
         told, reason = (None, "") if again else fresh.sealed(flight, directory, inputs, language=language)
         if told is not None:
             return _up_to_date(told, directory)
+        _refuse_full(flight, directory.parent)
         with staging(directory) as folder:
             layer = process(flight, progress=progress)
             statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
@@ -156,6 +164,25 @@ def make_products(
         ignored=list(flight.ignored),
         renewed=reason,
     )
+
+
+def _refuse_full(flight: Flight, folder: Path) -> None:
+    """Refuse a disk that the products may not fit on, before any work is done.
+
+    Scores and their mosaics on the ground take up to :data:`SCORE_BYTES` for each pixel and rule, a cube in
+    color :data:`PICTURE_BYTES`; all else is small.
+    """
+    rules = sum(rule.lane in ("spectral", "column") for rule in flight.rules)
+    pixels = sum(given.cube.shape[0] * given.cube.shape[2] for given in flight.cubes)
+    samples = sum(len(series) for gas in flight.gas for series in gas.series)
+    wanted = LEAST_FREE + pixels * (SCORE_BYTES * rules + PICTURE_BYTES) + samples * SAMPLE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise EvidenceError(
+            f"{free / 1e9:.2g} GB are free on the disk; the products may take up to {wanted / 1e9:.2g} GB",
+            where=folder,
+            fix="make room, or name a folder on another disk with -o DIR",
+        )
 
 
 def _up_to_date(told: Mapping[str, Any], directory: Path) -> Outcome:

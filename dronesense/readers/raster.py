@@ -249,7 +249,7 @@ def opened(path: Path) -> Iterator[Any]:
     from rasterio.errors import CRSError
 
     number = _WORKER.number()
-    about, _ = _asked(path, {"do": "open", "number": number, "path": os.fspath(path)})
+    about, _ = _asked(path, {"do": "open", "number": number, "path": str(path.absolute())})
     start = _WORKER.starts
     try:
         crs = rasterio.CRS.from_wkt(about["crs"]) if about["crs"] else None

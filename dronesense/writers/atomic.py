@@ -115,7 +115,7 @@ def staging(directory: Path) -> Iterator[Path]:
         If the disk is full, or the folder cannot be written.
     """
     directory = directory.resolve()  # behind a link, the folder that it points to is swapped; the link stays
-    fresh, old = (directory.with_name(f".{directory.name}.{state}") for state in ("new", "old"))
+    fresh, old = _beside(directory)
     _recover(directory, old)
     _refuse_foreign(directory)
     _remove(fresh)
@@ -135,6 +135,8 @@ def staging(directory: Path) -> Iterator[Path]:
 def lock(directory: Path) -> Iterator[None]:
     """Keep every other run away from *directory* (which need not exist) while the block runs.
 
+    What a run that was killed left beside it is put back or removed.
+
     The lock is the operating system's on ``.<name>.lock`` beside the folder: it ends with the process,
     however that ends.
 
@@ -153,6 +155,9 @@ def lock(directory: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()).encode())
         stream.flush()
+        fresh, old = _beside(directory)
+        _recover(directory, old)
+        _remove(fresh)
         yield
     finally:
         if os.name != "nt":
@@ -215,6 +220,11 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def _beside(directory: Path) -> tuple[Path, Path]:
+    """Return where new products grow, and where the old ones are for the moment of the swap."""
+    return directory.with_name(f".{directory.name}.new"), directory.with_name(f".{directory.name}.old")
 
 
 def _recover(directory: Path, old: Path) -> None:
