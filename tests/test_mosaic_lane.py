@@ -53,6 +53,7 @@ def test_the_better_known_strip_is_shown_and_named(account: Account) -> None:
     np.testing.assert_array_equal(value.values[0], np.repeat([1.0, 2.0], [60, COLS]))
     np.testing.assert_array_equal(number.values[0], np.repeat([1.0, 2.0], [60, COLS]))
     np.testing.assert_allclose(ce90.values[0], np.repeat([0.3, 0.2], [60, COLS]))
+    assert number.description == "number of the strip that is shown: 1 a, 2 b"
     assert account.all_warnings() == []
     (told,) = account.overlaps
     assert told["strips"] == "a and b"

@@ -23,6 +23,8 @@ SHIFT_UPSAMPLING: Final = 50
 """The offset is found to this fraction of a cell."""
 MAX_SHIFT_SHARE: Final = 0.25
 """An offset beyond this share of the overlap's side is chance."""
+MAX_NAMED: Final = 20
+"""Strips whose names stand in the description of a band."""
 MIN_PEAK: Final = 12.0
 """Standard deviations by which the peak of a correlation stands out. Of 1,600 pairs of unrelated pictures
 with texture up to 4 pixels wide the highest had 9; of 400 blurred over 8 pixels, 2 % had more than 12."""
@@ -149,11 +151,17 @@ def mosaic(strips: Sequence[Strip], *, name: str = "mosaic") -> Mosaic:
     ]
     return Mosaic(
         raster("", value, first.unit, first.description),
-        raster("__strip", number, "1", "number of the strip that is shown"),
+        raster("__strip", number, "1", f"number of the strip that is shown{_numbered(strips)}"),
         raster("__ce90", best, "m", "radius that holds the true place with 90 %"),
         tuple(each.name for each in strips),
         tuple(pair for pair in pairs if pair.cells),
     )
+
+
+def _numbered(strips: Sequence[Strip]) -> str:
+    """Return which number is which strip, as far as a description holds it."""
+    named = ", ".join(f"{number} {each.name}" for number, each in enumerate(strips[:MAX_NAMED], start=1))
+    return f": {named}{', ...' if len(strips) > MAX_NAMED else ''}"
 
 
 def _together(
