@@ -112,6 +112,20 @@ def test_a_bump_is_followed_and_the_ground_beside_it_is_not() -> None:
     assert 0.05 < share < both(terrain, camera("straight"), 0.05)[1]
 
 
+def test_ground_that_ends_within_the_strip() -> None:
+    terrain = ground("smooth")
+    for cut in range(70, 95, 3):  # the last pixels that meet the ground are nodes now and then
+        a, b, c, d, e, f = terrain.transform
+        for columns, left in ((slice(cut, None), cut), (slice(None, -cut), 0)):
+            place = (a, b, c + left * a, d, e, f)
+            part = Terrain(
+                np.array(terrain.height_m)[:, columns], place, terrain.crs, terrain.sigma_m, "half"
+            )
+            off, share = both(part, camera("straight"), 0.02)
+            assert off.max() <= 0.02
+            assert share > 0.3
+
+
 def test_terrain_in_another_projection_and_of_fine_cells() -> None:
     off, share = both(ground("smooth", crs="EPSG:25832"), camera("straight"), 0.01)
     assert off.max() <= 0.01

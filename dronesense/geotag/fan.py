@@ -243,7 +243,7 @@ def _filled(coarse: _Coarse, good: Truths, share: Floats, ray: dict[str, Any]) -
         full[:, :whole] = inner.reshape(len(full), whole)
         if whole < cols - 1:
             full[:, whole : cols - 1] = values[:, -2, None] + change[:, -1:] * last_share
-        full[:, -1] = values[:, -1]
+        full[:, nodes] = values  # also beside one that met no ground
         result.append(full)
     x, y = result
     line, interval = np.nonzero(~good)
