@@ -29,7 +29,7 @@ from dronesense.pipeline import cube_quality, plume_lane, radiometry
 from dronesense.pipeline import ground as grounds
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
-from dronesense.pipeline.mosaic_lane import StripView
+from dronesense.pipeline.mosaic_lane import MAX_STRIP_CELLS, StripView
 from dronesense.pipeline.picture import ground_picture
 from dronesense.pipeline.site import Site
 
@@ -185,13 +185,12 @@ def _follow(
             finds.rasters.append(raster)
     if not finds.pictures:
         with account.rejecting(f"{cube.path} (picture on the ground)"):
-            picture = ground_picture(cube, ground)
+            picture, bright = ground_picture(cube, ground)
             finds.pictures.append(picture)
-            quality = ground.quality()
+            small = bright.values.size <= MAX_STRIP_CELLS
+            quality = ground.quality() if small else None
             if quality is not None and given.instrument is not None:
-                ce90, zenith = quality
-                if ce90.shape == picture.rgba.shape[1:]:  # large pictures are thinned
-                    finds.strip = StripView(cube.name, given.instrument.id, picture, ce90, zenith)
+                finds.strip = StripView(cube.name, given.instrument.id, bright, *quality)
 
 
 def _placed(ground: Ground, detections: Sequence[Detection], account: Account) -> list[Sighting]:

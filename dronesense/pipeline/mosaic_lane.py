@@ -10,14 +10,14 @@ import numpy as np
 
 from dronesense.geotag import mosaic
 from dronesense.geotag.glt import MAX_CELLS
-from dronesense.model import GroundPicture, GroundRaster
+from dronesense.model import GroundRaster
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Plane
 
 DOUBTFUL: Final = 1.5
 """Strips farther apart than this many times their CE90s together: 1 pair in 170 when these are right."""
-LUMA: Final = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
+MAX_STRIP_CELLS: Final = 10_000_000
+"""Larger strips are left out: three planes of each are held until the end of the run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +28,15 @@ class StripView:
     ----------
     name, camera : str
         Of cube and instrument.
-    picture : GroundPicture
-        Of the whole strip, in full resolution.
+    bright : GroundRaster
+        Its brightness.
     ce90_m, zenith_deg : (ny, nx) float32
         On the grid of the strip's rasters.
     """
 
     name: str
     camera: str
-    picture: GroundPicture
+    bright: GroundRaster
     ce90_m: Plane
     zenith_deg: Plane
 
@@ -62,7 +62,7 @@ def _of_one_grid(strips: Sequence[StripView]) -> list[list[StripView]]:
     """Return strips with cells of one size and one CRS together, if their mosaic is not too large."""
     groups: dict[tuple[float, str], list[StripView]] = {}
     for each in strips:
-        groups.setdefault((each.picture.transform[0], each.picture.crs), []).append(each)
+        groups.setdefault((each.bright.transform[0], each.bright.crs), []).append(each)
     return [group for group in groups.values() if _cells(group) <= MAX_CELLS // 4]
 
 
@@ -70,20 +70,12 @@ def _cells(strips: Sequence[StripView]) -> float:
     """Return how many cells a mosaic would have."""
     boxes = []
     for each in strips:
-        a, _, c, _, e, f = each.picture.transform
+        a, _, c, _, e, f = each.bright.transform
         rows, cols = each.ce90_m.shape
         boxes.append((c, f + e * rows, c + a * cols, f))
     west, south, east, north = np.array(boxes).T
-    gsd = strips[0].picture.transform[0]
+    gsd = strips[0].bright.transform[0]
     return float((east.max() - west.min()) * (north.max() - south.min()) / gsd**2)
-
-
-def _brightness(view: StripView) -> GroundRaster:
-    """Return the brightness of a strip's picture, 0 to 255."""
-    red, green, blue, opacity = view.picture.rgba.astype(np.float32)
-    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    values = np.where(opacity > 0.0, luma, np.float32(np.nan)).astype(np.float32)
-    return GroundRaster(view.name, values, view.picture.transform, view.picture.crs, "1", "brightness")
 
 
 def _strip(view: StripView, values: GroundRaster) -> mosaic.Strip:
@@ -92,9 +84,8 @@ def _strip(view: StripView, values: GroundRaster) -> mosaic.Strip:
 
 def _compare(group: Sequence[StripView], account: Account) -> None:
     """Tell how far apart strips show the same ground."""
-    bright = [_brightness(each) for each in group]
     stated = {each.name: float(np.nanmedian(each.ce90_m)) for each in group}
-    made = mosaic.mosaic([_strip(view, values) for view, values in zip(group, bright, strict=True)])
+    made = mosaic.mosaic([_strip(view, view.bright) for view in group])
     for pair in made.overlaps:
         east, north = pair.offset_m
         expected = float(np.hypot(stated[pair.first], stated[pair.second]))
