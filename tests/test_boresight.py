@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import tomllib
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
+import dronesense as ds
 from dronesense import geodesy
 from dronesense.cli import boresight_command, cli
 from dronesense.errors import CalibrationError, ReadError
@@ -318,8 +320,10 @@ def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest
     flight = flights.make(10, errors=False, relief_m=0.0)
     folder = tmp_path / "flight"
     write_folder(folder, flight, flights.pictures(flight, np.random.default_rng(10)))
+    record = folder / "calibration" / "records" / "scanner" / "mount.toml"
+    command = ["calibrate", "boresight", str(folder)]
     done = CliRunner().invoke(
-        cli, ["calibrate", "boresight", str(folder), "-o", str(tmp_path / "found.json")]
+        cli, [*command, "-o", str(tmp_path / "found.json"), "--record", str(tmp_path / "mount.toml")]
     )
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "found.json").read_text("utf-8"))
@@ -328,17 +332,43 @@ def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest
     assert told["distance_m"]["after"]["median"] < 0.1 < 1.0 < told["distance_m"]["before"]["median"]
     mount = tomllib.loads(done.stdout)["mount"]
     assert list(mount["boresight_deg"].values()) == pytest.approx(told["mount"]["boresight_deg"], abs=1e-4)
-    # What is printed, put where it belongs, leaves nothing to be found.
+    monkeypatch.setattr(boresight_command, "ROUNDS", 1)
+    # The record, put where runs look, leaves nothing to be found.
+    record.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "mount.toml", record)
+    refused = CliRunner().invoke(cli, [*command, "--record", str(record)])
+    assert refused.exit_code == 2
+    assert "--force" in refused.output
+    opened = ds.open_flight(folder)
+    assert [each.path for each in opened.inputs if each.role == "calibration record"] == [
+        str(record.relative_to(folder))
+    ]
+    late = told["parameters"]["time"]["change"]
+    first = opened.cubes[0].cube.geometry.time[0] - flight.strips[0].line_time[0]
+    assert first == pytest.approx(1e9 * late, abs=2e3)
+    assert (
+        opened.cubes[0].cube.history[-1]
+        == f"mount: of the record mount.toml, which adds {round(late, 6):+g} s to the times"
+    )
+    _nothing_is_left(command)
+    again = CliRunner().invoke(cli, [*command, "--record", str(record), "--force"])
+    assert again.exit_code == 0, again.output
+    kept = tomllib.loads(record.read_text("utf-8"))
+    assert kept["time_offset_s"] == pytest.approx(flight.time_s, abs=0.005)  # all of it, not the last change
+    # So do the printed lines in the files of camera and flight.
+    record.unlink()
     camera = folder / "calibration" / "instruments" / "scanner.toml"
     head = camera.read_text("utf-8").split("[mount]")[0]
     camera.write_text(head + done.stdout, encoding="utf-8")
     manifest = folder / "flight.toml"
-    late = told["parameters"]["time"]["change"]
     manifest.write_text(
         manifest.read_text("utf-8").replace("[terrain]", f"clock_offset_s = {-late:.4f}\n[terrain]"), "utf-8"
     )
-    monkeypatch.setattr(boresight_command, "ROUNDS", 1)
-    again = CliRunner().invoke(cli, ["calibrate", "boresight", str(folder), "--json"])
+    _nothing_is_left(command)
+
+
+def _nothing_is_left(command: list[str]) -> None:
+    again = CliRunner().invoke(cli, [*command, "--json"])
     assert again.exit_code == 0, again.output
     left = json.loads(again.stdout)
     assert left["distance_m"]["before"]["median"] < 0.04

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dronesense.errors import ManifestError
-from dronesense.model import CameraCalibration, GasCalibration
+from dronesense.manifest.catalog import Catalog
+from dronesense.model import CameraCalibration, GasCalibration, Mount
 from dronesense.readers import record
+from dronesense.writers import record as writer
 
 GAS = """schema = 1
 instrument = "example-analyser"
@@ -145,6 +148,64 @@ def test_camera_from_csv(read, tmp_path):
     np.testing.assert_array_equal(camera.dark, [[10, 11, 12], [20, 21, 22]])
     np.testing.assert_array_equal(camera.bad_pixels, [[False, True, False], [False, False, False]])
     assert camera.gain is None
+
+
+MOUNT = """schema = 1
+instrument = "cam"
+valid_from = 2026-06-10T00:00:00Z
+time_offset_s = 0.0203
+[mount]
+rotation = "nadir"
+boresight_deg = { roll = 0.7, pitch = -0.4, yaw = 1.1 }
+sigma = { boresight_deg = 0.02 }
+"""
+
+
+def test_mount_and_detector_are_of_different_days(tmp_path):
+    """The newest record of each counts; a later one that says nothing of the mount does not undo it."""
+    folder = tmp_path / "records" / "cam"
+    folder.mkdir(parents=True)
+    (folder / "dark.csv").write_text("band,0\n0,10\n")
+    (folder / "a.toml").write_text(CAMERA)
+    (folder / "b.toml").write_text(MOUNT)
+    (folder / "c.toml").write_text(CAMERA.replace("06-01T", "06-20T"))
+    catalog, day = Catalog(tmp_path), 86_400_000_000_000
+    before, between, after = (catalog.record("cam", start=JUNE_FIRST + n * day) for n in (5, 12, 25))
+    assert (before.mount, Path(before.path).name) == (None, "a.toml")
+    for found, name in ((between, "a.toml"), (after, "c.toml")):
+        assert (Path(found.path).name, Path(found.mount_path).name) == (name, "b.toml")
+        assert found.mount == Mount("nadir", (0.7, -0.4, 1.1), sigma_boresight_deg=0.02)
+        assert (found.time_offset_s, found.dark.tolist()) == (0.0203, [[10.0]])
+    alone = read_back(tmp_path, replace(after, time_offset_s=-0.5))
+    assert (alone.mount, alone.time_offset_s, alone.of_detector) == (after.mount, -0.5, False)
+
+
+def read_back(folder: Path, camera: CameraCalibration) -> CameraCalibration:
+    path = folder / "again.toml"
+    path.write_text(writer.mount_record(camera, remarks=["two\nlines"]), encoding="utf-8")
+    found = record.read(path)
+    assert isinstance(found, CameraCalibration)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("0.0203", "nan", "time_offset_s.*must be finite"),
+        ("[mount]\n", "", "rotation"),
+        ("roll = 0.7", "roll = inf", "key mount"),
+        ("boresight_deg = 0.02", "boresight_deg = -0.02", "key mount.sigma"),
+        ("[mount]", "[species.CH4]\nzero = 0.0\n[mount]", "both a camera's and an analyser's"),
+    ],
+)
+def test_mounts_with_mistakes(read, old, new, match):
+    with pytest.raises(ManifestError, match=match):
+        read(MOUNT.replace(old, new))
+
+
+def test_a_time_offset_without_a_mount_is_refused(read):
+    with pytest.raises(ManifestError, match="belongs to a mount"):
+        read(MOUNT.partition("[mount]")[0])
 
 
 def test_camera_from_envi_with_hash(read, tmp_path):

@@ -47,15 +47,30 @@ GROUPS = ("boresight", "lever", "time", "height")
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON of all that was found.",
 )
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a dated record, which runs use from this flight on: "
+    "calibration/records/INSTRUMENT/DATE.toml in the flight folder or beside it.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing record.")
 @spoken.option
 @click.option("--json", "as_json", is_flag=True, help="The same on stdout.")
 def boresight(
-    flight: Path, ties: Path | None, control: Path | None, asked: str, output: Path | None, as_json: bool
+    flight: Path,
+    ties: Path | None,
+    control: Path | None,
+    asked: str,
+    output: Path | None,
+    record: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Find how the push-broom camera of FLIGHT sits in the aircraft.
 
     From tie points between its strips, which are found by themselves where no --ties and no --control are
-    given. Prints the [mount] lines for the camera's instrument file; changes nothing.
+    given. Prints the [mount] lines for the camera's instrument file; changes nothing, but for the record that
+    --record asks for.
     """
     from dronesense.geotag import boresight as solver
     from dronesense.manifest import open_flight
@@ -67,6 +82,8 @@ def boresight(
     if unknown := [each for each in groups if each not in GROUPS]:
         raise click.UsageError(f'--solve knows {", ".join(GROUPS)}, not "{unknown[0]}"')
     parameters = [name for group in groups for name in solver.GROUPS[group]]
+    if record is not None and record.exists() and not force:
+        raise click.UsageError(f"{record} exists; use --force to replace it, or name another file")
     given = strips_of(open_flight(flight))
     for warning in given.warnings:
         click.echo(f"{spoken.messages().gettext('Warning')}: {warning}", err=True)
@@ -81,6 +98,8 @@ def boresight(
     text = json.dumps(told, indent=2, allow_nan=False)
     if output is not None:
         write_bytes(output, (text + "\n").encode("utf-8"))
+    if record is not None:
+        write_bytes(record, _record(found, given).encode("utf-8"))
     for line in _in_words(found, given):
         click.echo(line, err=True)
     click.echo(text if as_json else "\n".join(_mount_lines(found)))
@@ -178,28 +197,46 @@ def _in_words(found: Boresight, given: Strips) -> list[str]:
 
 def _mount_lines(found: Boresight) -> list[str]:
     """Return what to put into the instrument file, and into flight.toml."""
-    mount = found.mount
-    roll, pitch, yaw = mount.boresight_deg
-    x, y, z = mount.lever_arm_m
-    angle, arm = mount.sigma_boresight_deg, mount.sigma_lever_arm_m
-    lines = [
-        "[mount]",
-        f'rotation = "{mount.rotation}"',
-        *([f"tilt_deg = {mount.tilt_deg!r}"] if mount.tilt_deg else []),
-        f"boresight_deg = {{ roll = {roll:.4f}, pitch = {pitch:.4f}, yaw = {yaw:.4f} }}",
-        f"lever_arm_m = [{x:.4f}, {y:.4f}, {z:.4f}]",
-        f"sigma = {{ boresight_deg = {angle:.4f}, lever_arm_m = {arm:.4f} }}",
-    ]
+    from dronesense.writers.record import mount_lines
+
+    lines = mount_lines(found.mount)
     late, sigma = found.of("time")
     if "time" in found.names:
         lines += [
-            f"# Lines were taken {late:+.4f} ± {sigma:.4f} s after their stamps. In flight.toml:",
+            f"# Lines were taken {late:+.4f} ± {sigma:.4f} s after their stamps: time_offset_s of a dated",
+            "# record (--record), or, for the whole track and all that goes by it, in flight.toml:",
             f"# [track] clock_offset_s = {-late:.4f}",
         ]
     if "height" in found.names:
         up, sigma = found.of("height")
         lines.append(f"# Heights of the track need {up:+.3f} ± {sigma:.3f} m to agree with the terrain.")
     return lines
+
+
+def _record(found: Boresight, given: Strips) -> str:
+    """Return a dated record of the mount, valid from the start of the track."""
+    import numpy as np
+
+    from dronesense.model import CameraCalibration
+    from dronesense.writers.record import mount_record
+
+    left = float(np.nanmedian(found.held_out_m[found.used]))
+    names = ", ".join(each.name for each in given.strips)
+    late, sigma = found.of("time")
+    note = f"boresight from {names}: {int(found.used.sum())} points, held-out distance {left:.3g} m (median)"
+    if "time" in found.names:
+        note += f", time offset ± {sigma:.4f} s"
+    first = min(int(each.trajectory.time[0]) for each in given.strips)  # runs compare it with that
+    made = CameraCalibration(
+        given.instrument.id,
+        first,
+        note=note,
+        mount=found.mount,
+        time_offset_s=round(given.time_offset_s + (late if "time" in found.names else 0.0), 6),
+    )
+    return mount_record(
+        made, remarks=[f"dronesense calibrate boresight, residuals {found.scale:.2g} times as stated"]
+    )
 
 
 def _as_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dronesense.errors import ManifestError, did_you_mean
@@ -66,10 +67,28 @@ class Catalog:
         return instrument_reader.read(files[name])
 
     def record(self, instrument: str, *, start: int) -> GasCalibration | CameraCalibration | None:
-        """Return the newest record of *instrument* that is valid at *start* (UTC ns), or None."""
+        """Return the newest record of *instrument* that is valid at *start* (UTC ns), or None.
+
+        What a camera's detector does and how it is mounted change on different days: the newest record that
+        says one is taken together with the newest that says the other.
+        """
         records = [record_reader.read(path) for path in self._files(f"records/{instrument}/*.toml")]
         valid = [record for record in records if record.valid_from <= start]
-        return max(valid, key=lambda record: record.valid_from, default=None)
+        newest = max(valid, key=lambda record: record.valid_from, default=None)
+        if not isinstance(newest, CameraCalibration):
+            return newest
+        cameras = [record for record in valid if isinstance(record, CameraCalibration)]
+        cameras.sort(key=lambda record: record.valid_from, reverse=True)
+        detector = next((record for record in cameras if record.of_detector), newest)
+        mounted = next((record for record in cameras if record.mount is not None), None)
+        if mounted is None or mounted is detector:
+            return detector
+        return replace(
+            detector,
+            mount=mounted.mount,
+            time_offset_s=mounted.time_offset_s,
+            mount_path=mounted.path,
+        )
 
     def sheets(self, instrument: Instrument) -> tuple[dict[str, Sheets], dict[Path, str]]:
         """Return what the corrections of *instrument* need, by species; and the files of that, with roles.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,10 @@ from dronesense.manifest.schema import CubeTable, PanelTable, TargetTable
 from dronesense.model import (
     CameraCalibration,
     CubeInput,
+    Frame,
     IngestReport,
     Instrument,
+    LineScan,
     Panel,
     Signature,
     SpectralCube,
@@ -27,6 +29,7 @@ from dronesense.model import (
 from dronesense.readers import captures, light_csv
 
 NS_PER_US: Final = 1000
+NS_PER_S: Final = 1_000_000_000
 
 
 @dataclass
@@ -82,6 +85,7 @@ class CubeOpener:
             file = self._one(table.irradiance, "[[cube]] irradiance")
             light, report = light_csv.read(file, label=self.label(file))
             self.used(file, "irradiance", report)
+        cube, instrument = _mounted(cube, instrument, record)
         return CubeInput(
             cube,
             instrument,
@@ -177,6 +181,26 @@ class CubeOpener:
             )
         reflectance = self._one(table.reflectance, "[[cube]] empirical_line.reflectance")
         return Panel(own, self.signature(reflectance, "target reflectance"), table.rows, table.samples)
+
+
+def _mounted(
+    cube: SpectralCube, instrument: Instrument | None, record: CameraCalibration | None
+) -> tuple[SpectralCube, Instrument | None]:
+    """Return the camera as a record says it sits, and the cube with times corrected as the record says."""
+    if instrument is None or record is None or record.mount is None:
+        return cube, instrument
+    name = Path(record.mount_path or record.path).name
+    offset, geometry = record.time_offset_s, cube.geometry
+    history = f"mount: of the record {name}"
+    if offset and isinstance(geometry, (LineScan, Frame)):
+        late = round(offset * NS_PER_S)
+        if isinstance(geometry, LineScan):
+            geometry = LineScan(geometry.time + late)
+        else:
+            geometry = Frame(geometry.time + late)
+        history += f", which adds {offset:+g} s to the times"
+    moved = replace(cube, geometry=geometry, history=(*cube.history, history))
+    return moved, replace(instrument, mount=record.mount)
 
 
 def _ns(unix_s: float) -> int:

@@ -317,6 +317,8 @@ class Opener:
             self._used(Path(record.path), "calibration record")
             if isinstance(record, GasCalibration) and record.after is not None:
                 self._used(Path(record.after.path), "calibration record")
+            if isinstance(record, CameraCalibration) and record.mount_path:
+                self._used(Path(record.mount_path), "calibration record")
         return record
 
     def _gas(self, table: GasTable, path: Path, start: int | None) -> GasInput:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.model.checks import freeze
+from dronesense.model.instrument import Mount
 from dronesense.model.radiometry import Radiometry
 
 
@@ -150,6 +151,12 @@ class CameraCalibration:
         True center wavelength of each element minus that of its band, nm.
     dark_between : {"nearest", "interpolate", "linear"}
         How the dark signal is brought to another exposure; anything but the nearest only where stated.
+    mount : Mount or None
+        How the camera sits in the aircraft since then; None: as its instrument file says.
+    time_offset_s : float
+        To be added to the times of lines and pictures, s.
+    mount_path : str
+        The record that says so, if it is another one than `path`.
     """
 
     instrument: str
@@ -162,10 +169,19 @@ class CameraCalibration:
     radiometry: Radiometry | None = None
     smile_nm: NDArray[np.float64] | None = None
     dark_between: Literal["nearest", "interpolate", "linear"] = "nearest"
+    mount: Mount | None = None
+    time_offset_s: float = 0.0
+    mount_path: str = ""
 
     def __post_init__(self) -> None:
         freeze(self, np.float64, (None, None), "dark", "gain", "smile_nm")
         freeze(self, np.bool_, (None, None), "bad_pixels")
+
+    @property
+    def of_detector(self) -> bool:
+        """Whether it says anything of the detector: a record of a new mount alone does not."""
+        parts = (self.dark, self.gain, self.bad_pixels, self.radiometry, self.smile_nm)
+        return any(each is not None for each in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Strips:
     crs: str
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    time_offset_s: float = 0.0
 
     def pictures(self) -> list[Picture]:
         """Read the strips as pictures, some lines at a time."""
@@ -52,6 +53,7 @@ def strips_of(flight: Flight) -> Strips:
     account = Account(flight)
     site = Site(flight, account)
     strips, cubes, skipped, cameras = [], [], [], {}
+    time_offset_s = 0.0
     for given in flight.cubes:
         scan = given.cube.geometry
         if not isinstance(scan, LineScan):
@@ -60,6 +62,7 @@ def strips_of(flight: Flight) -> Strips:
             skipped.append((given.cube.path, "its optics and mount are not known"))
         else:
             cameras[given.instrument.id] = given.instrument
+            time_offset_s = 0.0 if given.calibration is None else given.calibration.time_offset_s
             strips.append(Strip(given.cube.name, scan.time, site.trajectory))
             cubes.append(given.cube)
     if not strips:
@@ -81,6 +84,7 @@ def strips_of(flight: Flight) -> Strips:
         site.crs,
         tuple(skipped),
         tuple(account.warnings),
+        time_offset_s,
     )
 
 

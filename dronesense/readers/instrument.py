@@ -96,7 +96,7 @@ def read(path: Path) -> Instrument:
             where=f"{path}, key id",
             fix="give both the same name: instruments and their records are found by it",
         )
-    return Instrument(entry.id, entry.kind, spec, _mount(path, entry.mount), str(path))
+    return Instrument(entry.id, entry.kind, spec, mount_of(path, entry.mount), str(path))
 
 
 def header_matches(instrument: Instrument, path: Path) -> bool:
@@ -167,7 +167,14 @@ def with_clock(
     return replace(instrument, spec=replace(spec, time=time))
 
 
-def _mount(path: Path, mount: MountKeys) -> Mount:
+def mount_of(path: Path, mount: MountKeys) -> Mount:
+    """Return the mount that a ``[mount]`` table of *path* describes.
+
+    Raises
+    ------
+    ManifestError
+        If a number is not finite, or an uncertainty negative.
+    """
     angles = mount.boresight_deg
     numbers = [angles.roll, angles.pitch, angles.yaw, mount.tilt_deg, *mount.lever_arm_m]
     sigmas = [mount.sigma.boresight_deg, mount.sigma.lever_arm_m]

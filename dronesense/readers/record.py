@@ -18,6 +18,8 @@ from dronesense.model import CameraCalibration, GasCalibration, Response, Specie
 from dronesense.model.radiometry import DarkFrame, Radiometry
 from dronesense.plugins import read_head
 from dronesense.readers import envi, hyspex_block, icp, toml
+from dronesense.readers.instrument import mount_of
+from dronesense.readers.instrument_keys import MountKeys
 from dronesense.readers.table import read_table
 from dronesense.units import convert
 
@@ -75,10 +77,12 @@ class _Record(_Strict, frozen=True):
     gain_unit: str | None = None
     gain_sigma: float | None = None
     dark_between: Literal["nearest", "interpolate", "linear"] = "nearest"
+    mount: MountKeys | None = None
+    time_offset_s: float | None = None
 
 
 def read(path: Path) -> GasCalibration | CameraCalibration:
-    """Read a calibration record; one with ``dark``, ``gain``, ``bad_pixels`` or ``pack`` is a camera's.
+    """Read a calibration record; one with ``dark``, ``gain``, ``pack``, ``mount`` ... is a camera's.
 
     Parameters
     ----------
@@ -103,7 +107,8 @@ def read(path: Path) -> GasCalibration | CameraCalibration:
         )
     valid_from = (entry.valid_from - UNIX_EPOCH) // timedelta(microseconds=1) * 1000
     files = {"dark": entry.dark, "gain": entry.gain, "bad_pixels": entry.bad_pixels, "smile": entry.smile}
-    if entry.pack is not None or any(file is not None for file in files.values()):
+    of_camera = (entry.pack, entry.mount, entry.time_offset_s, *files.values())
+    if any(each is not None for each in of_camera):
         if entry.species or entry.response != _Response() or entry.after is not None:
             raise ManifestError(
                 "holds both a camera's and an analyser's keys", where=path, fix="make two records"
@@ -314,8 +319,22 @@ def _camera(
         path=str(path),
         smile_nm=arrays.get("smile"),
         dark_between=entry.dark_between,
+        mount=None if entry.mount is None else mount_of(path, entry.mount),
+        time_offset_s=_time_offset_s(path, entry),
     )
     return replace(camera, radiometry=_radiometry(path, entry, camera))
+
+
+def _time_offset_s(path: Path, entry: _Record) -> float:
+    given = entry.time_offset_s
+    if given is None:
+        return 0.0
+    where = f"{path}, key time_offset_s"
+    if entry.mount is None:
+        raise ManifestError("belongs to a mount", where=where, fix="add [mount], found together with it")
+    if not math.isfinite(given):
+        raise ManifestError(f"must be finite, not {given}", where=where)
+    return given
 
 
 def _gain_in_watts(
