@@ -8,7 +8,8 @@ TESTS ?=
 FUZZED ?= $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
-LOCKED = $(PIP) install --quiet --require-hashes --only-binary :all:
+# Modules are compiled when they are first imported: most of what is installed never is.
+LOCKED = $(PIP) install --quiet --no-compile --require-hashes --only-binary :all:
 PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
