@@ -219,6 +219,15 @@ def test_numbers_in_other_files_are_not_followed(tmp_path):
         read(path, order="lbs")
 
 
+def test_names_that_are_no_text(tmp_path):
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        file[b"wavelength_\xff"] = np.arange(3.0)
+        file[b"map\xfe"] = np.zeros((2, 1, 2))
+        file["cube"].attrs[b"note\xff"] = np.bytes_(b"a\xff")
+    np.testing.assert_array_equal(read(path, dataset="cube")[0].bands.center_nm, NM)
+
+
 def test_line_times_beside_the_file(tmp_path):
     path = write(tmp_path / "x.h5")
     rows = "\n".join(f"{k},2026-06-14T05:00:0{k}Z" for k in range(7))

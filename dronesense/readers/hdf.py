@@ -6,11 +6,11 @@ are told by dimension names, else by the number of wavelengths. See ``docs/forma
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,6 +30,7 @@ from dronesense.model import (
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
 from dronesense.readers import line_times as line_time_files
+from dronesense.readers.decoder import MAX_BLOCK_BYTES, Decoder, Held
 from dronesense.readers.envi_keys import NM_FROM, NM_PER_UNIT
 from dronesense.readers.tally import Tally
 from dronesense.units import convert
@@ -47,10 +48,11 @@ FILL_KEYS: Final = ("_FillValue", "missing_value", "data_ignore_value", "Data_Ig
 SCALE_KEYS: Final = ("scale_factor", "Scale_Factor")
 ONE_IS_MUCH_LARGER: Final = 4.0
 """A dataset this many times larger than every other of three dimensions is the cube."""
-MAX_BANDS: Final = 100_000
-"""A longer vector is no list of wavelengths."""
+MOST_PER_STORED_BYTE: Final = 2000
+"""Decoded bytes for each stored one beyond which a file is refused: deflate packs 1032 into one at most."""
 AXES: Final = "lbs"
 """Letters of the option `order`: line, band, sample."""
+DECODER: Final = Decoder("hdf", "HDF5")
 
 
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
@@ -79,6 +81,8 @@ class HdfSource:
         ``value = scale * number + offset``.
     saturation : float
         Number from which a pixel is saturated; inf for none.
+    chunks : tuple of int
+        Size of the dataset's chunks; empty if it lies in one piece.
     """
 
     path: Path
@@ -90,6 +94,7 @@ class HdfSource:
     scale: float = 1.0
     offset: float = 0.0
     saturation: float = math.inf
+    chunks: tuple[int, ...] = ()
 
     def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity.
@@ -103,10 +108,13 @@ class HdfSource:
         """
         if not 0 <= start < stop <= self.shape[0]:
             raise ValueError(f"rows {start}:{stop} are not within 0:{self.shape[0]}")
-        part = [slice(None)] * 3
-        part[self.axes[0]] = slice(start, stop)
-        with _opened(self.path) as file:
-            raw = file[self.dataset][tuple(part)].transpose(self.axes)
+        window = [(0, 0)] * 3
+        for axis, span in zip(
+            self.axes, ((start, stop), (0, self.shape[1]), (0, self.shape[2])), strict=True
+        ):
+            window[axis] = span
+        with _opened(self.path) as held:
+            raw = _part(held, self.dataset, window, self.chunks).transpose(self.axes)
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.ascontiguousarray(raw, dtype=np.float32)
             used = raw[:, self.good]
@@ -123,32 +131,36 @@ class HdfSource:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open *path* with h5py; what goes wrong in it is the file's fault and is said so.
+def _opened(path: Path) -> Iterator[Held]:
+    """Open *path* with h5py, in a process of its own; what goes wrong in it is the file's fault.
 
     Raises
     ------
     ReadError
         If h5py is not installed, or the file cannot be read.
     """
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError as error:
+    if importlib.util.find_spec("h5py") is None:
         raise ReadError(
             "reading HDF5 and NetCDF-4 needs h5py, which is not installed",
             where=path,
             fix='pip install "dronesense[hdf]"',
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except ReadError:
-        raise
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        text = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise ReadError(
-            f"cannot be read as HDF5 ({text})", where=path, fix="copy it again from the card: it may be cut"
-        ) from error
+        )
+    with DECODER.opened(path) as held:
+        yield held
+
+
+def _part(
+    held: Held, dataset: str, window: Sequence[tuple[int, int]], chunks: tuple[int, ...] = ()
+) -> NDArray[Any]:
+    """Return a part of a dataset; whole chunks are decoded for it."""
+    steps = chunks or (1,) * len(window)
+    decoded = [
+        -(-stop // step) * step - start // step * step
+        for (start, stop), step in zip(window, steps, strict=True)
+    ]
+    shape = tuple(stop - start for start, stop in window)
+    request = {"do": "read", "dataset": dataset, "window": window}
+    return held.ask(request, [shape], decoded_bytes=8 * math.prod(decoded))[1][0]
 
 
 @dataclass(slots=True)
@@ -158,9 +170,11 @@ class _Plan:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    attributes: dict[str, Any]
+    chunks: tuple[int, ...]
+    attributes: dict[str, dict[str, Any]]
+    """For each its first value as ``text``, its ``numbers`` (None where it holds none) and their ``rank``."""
     dimensions: list[str]
-    vectors: dict[str, tuple[NDArray[np.float64], str]] = field(default_factory=dict)
+    vectors: dict[str, tuple[NDArray[np.float64], str]]
 
 
 def read(
@@ -210,10 +224,9 @@ def read(
     del track
     path = Path(path)
     tally = Tally()
-    with _opened(path) as file:
-        plan = _plan(file, path, dataset)
-    count = _wavelength_counts(plan)
-    axes = _axes(plan, order, count, path, tally)
+    with _opened(path) as held:
+        plan = _plan(held, dataset)
+    axes = _axes(plan, order, path, tally)
     shape = cast("tuple[int, int, int]", tuple(plan.shape[axis] for axis in axes))
     bands = _bands(plan, shape[1], tally)
     quantity, factor = _quantity(plan, path, tally)
@@ -236,6 +249,7 @@ def read(
         scale=scale * factor,
         offset=offset * factor,
         saturation=_saturation(instrument, shape[2], path) if quantity == "counts" else math.inf,
+        chunks=plan.chunks,
     )
     cube = SpectralCube(
         name=name,
@@ -256,45 +270,61 @@ def read(
     return cube, tally.report(f"HDF5 {plan.dtype.name}", shape[0], companions=companions, details=details)
 
 
-def _plan(file: Any, path: Path, wanted: str | None) -> _Plan:
+def _plan(held: Held, wanted: str | None) -> _Plan:
     """Choose the dataset and gather what describes it, and all vectors that may be wavelengths."""
-    cubes: dict[str, Any] = {}
-    vectors: dict[str, tuple[NDArray[np.float64], str]] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if not hasattr(item, "ndim") or item.dtype.kind not in "iuf":  # a group, or no numbers
-            return
-        if item.ndim == 3 and 0 not in item.shape:
-            cubes[name] = item
-        elif item.ndim == 1 and item.size <= MAX_BANDS and _is_word(name, (*WAVELENGTH_WORDS, *FWHM_WORDS)):
-            vectors[name] = (np.asarray(item[()], dtype=np.float64), _text(item.attrs.get("units", "")))
-
-    file.visititems(visit)
-    name = _choose(cubes, path, wanted)
-    item = cubes[name]
-    if item.external or item.is_virtual:
+    inside, _ = held.ask({"do": "list"})
+    name = _choose({each: tuple(shape) for each, shape in inside["cubes"].items()}, held.path, wanted)
+    about, _ = held.ask({"do": "tell", "dataset": name})
+    if about["elsewhere"]:
         raise ReadError(
-            f"the numbers of {name} lie in other files", where=path, fix="copy them into one file"
+            f"the numbers of {name} lie in other files", where=held.path, fix="copy them into one file"
         )
-    attributes = {key: _plain(value) for key, value in item.attrs.items()}
-    for parent in (item.parent, file):
-        for key, value in parent.attrs.items():
-            attributes.setdefault(key, _plain(value))
-    for key, value in attributes.items():
-        numbers = np.asarray(value)
-        if (
-            numbers.ndim == 1
-            and numbers.dtype.kind in "iuf"
-            and _is_word(key, (*WAVELENGTH_WORDS, *FWHM_WORDS))
-        ):
-            vectors.setdefault(
-                key, (numbers.astype(np.float64), _text(attributes.get("wavelength_units", "")))
-            )
-    dimensions = [_dimension(item, axis) for axis in range(3)]
-    return _Plan(name, tuple(item.shape), item.dtype, attributes, dimensions, vectors)
+    plan = _Plan(
+        name,
+        tuple(about["shape"]),
+        np.dtype(about["dtype"]),
+        tuple(about["chunks"] or ()),
+        about["attributes"],
+        about["dimensions"],
+        {},
+    )
+    _check_size(plan, about["stored"], held.path)
+    spectral = (*WAVELENGTH_WORDS, *FWHM_WORDS)
+    for each, vector in inside["vectors"].items():
+        if _is_word(each, spectral):
+            numbers = _part(held, each, [(0, vector["size"])])
+            plan.vectors[each] = (numbers.astype(np.float64), vector["unit"])
+    for key, value in plan.attributes.items():
+        if value["numbers"] is not None and value["rank"] == 1 and _is_word(key, spectral):
+            unit = _text(plan.attributes, "wavelength_units")
+            plan.vectors.setdefault(key, (np.array(value["numbers"], dtype=np.float64), unit))
+    return plan
 
 
-def _choose(cubes: dict[str, Any], path: Path, wanted: str | None) -> str:
+def _check_size(plan: _Plan, stored: int, path: Path) -> None:
+    """Refuse a dataset that says it is far larger than what is stored of it, and chunks that take all memory.
+
+    Raises
+    ------
+    ReadError
+        If so.
+    """
+    item = plan.dtype.itemsize
+    if (chunk := math.prod(plan.chunks) * item) > MAX_BLOCK_BYTES and plan.chunks:
+        raise ReadError(
+            f"has chunks of {chunk} bytes in {plan.name} (at most {MAX_BLOCK_BYTES})",
+            where=path,
+            fix="write it again with smaller chunks: h5repack -l CHUNK=64x64x64",
+        )
+    if (claimed := math.prod(plan.shape) * item) > MOST_PER_STORED_BYTE * stored:
+        raise ReadError(
+            f"says that {plan.name} has {claimed} bytes, but holds {stored} for it",
+            where=path,
+            fix="copy it again from the card; if it stays, it was never filled",
+        )
+
+
+def _choose(cubes: dict[str, tuple[int, ...]], path: Path, wanted: str | None) -> str:
     if wanted is not None:
         wanted = wanted.strip("/")
         if wanted not in cubes:
@@ -308,9 +338,11 @@ def _choose(cubes: dict[str, Any], path: Path, wanted: str | None) -> str:
         return wanted
     if not cubes:
         raise ReadError("holds no dataset of numbers with three dimensions: no cube", where=path)
-    by_size = sorted(cubes, key=lambda each: (-int(cubes[each].size), each))
-    if len(by_size) > 1 and cubes[by_size[0]].size < ONE_IS_MUCH_LARGER * cubes[by_size[1]].size:
-        listed = ", ".join(f"{each} {cubes[each].shape}" for each in by_size)
+    by_size = sorted(cubes, key=lambda each: (-math.prod(cubes[each]), each))
+    if len(by_size) > 1 and (
+        math.prod(cubes[by_size[0]]) < ONE_IS_MUCH_LARGER * math.prod(cubes[by_size[1]])
+    ):
+        listed = ", ".join(f"{each} {cubes[each]}" for each in by_size)
         raise ReadError(
             f"holds several datasets that may be the cube: {listed}",
             where=path,
@@ -319,21 +351,9 @@ def _choose(cubes: dict[str, Any], path: Path, wanted: str | None) -> str:
     return by_size[0]
 
 
-def _dimension(item: Any, axis: int) -> str:
-    """Return the name of an axis: its label, or that of its scale (NetCDF-4)."""
-    dimension = item.dims[axis]
-    if dimension.label:
-        return str(dimension.label)
-    return str(dimension[0].name).rpartition("/")[2] if len(dimension) else ""
-
-
-def _plain(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _text(value: Any) -> str:
-    array = np.asarray(value).ravel()
-    return str(_plain(array[0])).strip() if array.size else ""
+def _text(attributes: dict[str, dict[str, Any]], *keys: str) -> str:
+    """Return the first of the attributes that is there, as text."""
+    return next((str(attributes[key]["text"]) for key in keys if key in attributes), "")
 
 
 def _is_word(name: str, words: tuple[str, ...]) -> bool:
@@ -346,20 +366,15 @@ def _is_word(name: str, words: tuple[str, ...]) -> bool:
     )
 
 
-def _first(attributes: dict[str, Any], keys: tuple[str, ...], default: float) -> float:
+def _first(attributes: dict[str, dict[str, Any]], keys: tuple[str, ...], default: float) -> float:
     for key in keys:
-        if key in attributes:
-            number = np.asarray(attributes[key]).ravel()
-            if number.size == 1 and number.dtype.kind in "iuf":
-                return float(number[0])
+        numbers = attributes[key]["numbers"] if key in attributes else None
+        if numbers is not None and len(numbers) == 1:
+            return float(numbers[0])
     return default
 
 
-def _wavelength_counts(plan: _Plan) -> set[int]:
-    return {len(numbers) for name, (numbers, _) in plan.vectors.items() if _is_word(name, WAVELENGTH_WORDS)}
-
-
-def _axes(plan: _Plan, order: str | None, counts: set[int], path: Path, tally: Tally) -> tuple[int, int, int]:
+def _axes(plan: _Plan, order: str | None, path: Path, tally: Tally) -> tuple[int, int, int]:
     """Return which axis holds lines, bands, samples.
 
     Raises
@@ -373,6 +388,7 @@ def _axes(plan: _Plan, order: str | None, counts: set[int], path: Path, tally: T
         return order.index("l"), order.index("b"), order.index("s")
     bands = [axis for axis in range(3) if _is_word(plan.dimensions[axis], BAND_WORDS)]
     if len(bands) != 1:
+        counts = {len(each) for name, (each, _) in plan.vectors.items() if _is_word(name, WAVELENGTH_WORDS)}
         bands = [axis for axis in range(3) if plan.shape[axis] in counts]
         if len(bands) == 1:
             tally.assumptions.append(f"axis {bands[0]} holds the bands: it is as long as the wavelengths")
@@ -422,18 +438,16 @@ def _bands(plan: _Plan, count: int, tally: Tally) -> Bands:
 
 def _quantity(plan: _Plan, path: Path, tally: Tally) -> tuple[CubeQuantity, float]:
     """Return the quantity, and the factor that brings radiance to W/(m2 sr nm)."""
-    stated = _text(plan.attributes.get("quantity", "")).lower()
+    stated = _text(plan.attributes, "quantity").lower()
     if stated and stated not in CUBE_QUANTITIES:
         raise ReadError(
             f'unknown quantity "{stated}"', where=path, fix=f"one of {', '.join(CUBE_QUANTITIES)}"
         )
-    unit = _text(plan.attributes.get("units", plan.attributes.get("Units", "")))
+    unit = _text(plan.attributes, "units", "Units")
     factor = _radiance_factor(unit)
     quantity = cast("CubeQuantity", stated)
     if not stated:
-        words = " ".join(
-            [plan.name, *(_text(plan.attributes.get(key, "")) for key in ("long_name", "standard_name"))]
-        )
+        words = f"{plan.name} {_text(plan.attributes, 'long_name')} {_text(plan.attributes, 'standard_name')}"
         whole = plan.dtype.kind in "iu" and _first(plan.attributes, SCALE_KEYS, 1.0) == 1.0
         quantity = "counts" if whole else "radiance"
         if factor is not None or "radiance" in words.lower():
@@ -467,14 +481,10 @@ def _fills(plan: _Plan) -> tuple[float, ...]:
         value = _first(plan.attributes, (key,), math.nan)
         if math.isnan(value) or value in found:
             continue
-        if plan.dtype.kind == "f" or (value.is_integer() and _holds(plan.dtype, value)):
+        limits = None if plan.dtype.kind == "f" else np.iinfo(plan.dtype)
+        if limits is None or (value.is_integer() and limits.min <= value <= limits.max):
             found.append(value)
     return tuple(found)
-
-
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
 
 
 def _saturation(instrument: Instrument | None, samples: int, path: Path) -> float:

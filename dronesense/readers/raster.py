@@ -1,19 +1,14 @@
 """The one place where readers open rasters: hardened against hostile and misled files.
 
 The GTiff driver alone, no sidecar files, blocks capped, and all decoding in a process of its own
-(:mod:`dronesense.readers.raster_worker`) with limits of memory and time: a file that crashes the decoder, or
+(:mod:`dronesense.readers.decoder`) with limits of memory and time: a file that crashes the decoder, or
 keeps it busy without end, costs this file and not the run. That no data are cut off, ``tiff_directory.check``
 sees beforehand.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,158 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
+from dronesense.readers.decoder import MAX_BLOCK_BYTES, Decoder, Held
 
-MAX_BLOCK_BYTES: Final = 256 << 20
-"""Decoded size of one strip or tile beyond which a file is refused: a 5 kB file can ask for 2 GB."""
-PATIENCE_S: Final = 60.0
-"""Time that the decoder has for a request, and one second more ..."""
-BYTES_PER_S: Final = 2_000_000
-"""... for so many decoded bytes: a thirtieth of what a slow card gives."""
-START: Final = """import sys
-sys.path[:] = sys.argv[1:]
-from dronesense.readers import raster_worker
-raster_worker.main()"""
+DECODER: Final = Decoder("raster", "GeoTIFF")
 
 Window = tuple[tuple[int, int], tuple[int, int]]
-
-
-class _BrokenError(Exception):
-    """The decoding process is gone."""
-
-
-class _Worker:
-    """The decoding process, started when it is first needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
-        self._numbers = 0
-        self.starts = 0
-        """How often it has been started: numbers given before are those of a process that is gone."""
-
-    def holds(self, start: int) -> bool:
-        """Return whether the process of that start is still there."""
-        with self._lock:
-            process = self._process
-            return start == self.starts and process is not None and process.poll() is None
-
-    def number(self) -> int:
-        """Return a number for a file to open."""
-        with self._lock:
-            self._numbers += 1
-            return self._numbers
-
-    def ask(
-        self,
-        request: dict[str, Any],
-        expected: Sequence[tuple[Any, ...]] = (),
-        *,
-        patience_s: float = PATIENCE_S,
-    ) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-        """Return the answer to a request with its arrays, of the shapes *expected*.
-
-        Raises
-        ------
-        _BrokenError
-            If the process died, took too long, or answered something else.
-        """
-        from dronesense.readers.raster_worker import receive, send
-
-        with self._lock:
-            process = self._running()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            late = threading.Event()
-            clock = threading.Timer(patience_s, _end, (process, late))
-            clock.daemon = True
-            clock.start()
-            try:
-                send(process.stdin, request)  # type: ignore[arg-type]
-                answer = receive(process.stdout)  # type: ignore[arg-type]
-                arrays = [] if "error" in answer else self._arrays(process.stdout, answer, expected)
-            except (EOFError, OSError, ValueError, TypeError, KeyError) as error:
-                self.stop()
-                raise _BrokenError(
-                    f"it took more than {patience_s:.0f} s" if late.is_set() else "it crashed"
-                ) from error
-            finally:
-                clock.cancel()
-            return answer, arrays
-
-    @staticmethod
-    def _arrays(
-        stream: Any, answer: dict[str, Any], expected: Sequence[tuple[Any, ...]]
-    ) -> list[NDArray[Any]]:
-        told = [(kind, tuple(shape)) for kind, shape in answer["arrays"]]
-        if [shape for _, shape in told] != list(expected):
-            raise ValueError(f"arrays of {told} in place of {expected}")
-        found = []
-        for kind, shape in told:
-            if np.dtype(kind).kind not in "biufc":
-                raise TypeError(kind)
-            array = np.empty(shape, dtype=kind)
-            rest = array.reshape(-1).view(np.uint8).data
-            while rest:
-                count = stream.readinto(rest)
-                if not count:
-                    raise EOFError
-                rest = rest[count:]
-            found.append(array)
-        return found
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._owner != os.getpid():  # after a fork: the process belongs to the parent
-            self._process, self._owner = None, os.getpid()
-        if self._process is not None and self._process.poll() is not None:
-            self.stop()  # it died by itself
-        if self._process is None:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
-                [sys.executable, "-I", "-c", START, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                close_fds=True,
-            )
-            self.starts += 1
-        return self._process
-
-    def stop(self) -> None:
-        """End the process; the next request starts another."""
-        with self._lock:
-            process, self._process = self._process, None
-            if process is None or self._owner != os.getpid():
-                return
-            process.kill()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
-            process.wait()
-
-
-def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
-    """End a process that takes too long."""
-    late.set()
-    process.kill()
-
-
-_WORKER: Final = _Worker()
-atexit.register(_WORKER.stop)
 
 
 @dataclass(slots=True, eq=False)
 class Raster:
     """An open file: what it says of itself, and its pixels; like a dataset of rasterio."""
 
-    path: Path
-    about: dict[str, Any]
-    number: int
-    start: int
+    held: Held
     crs: Any
     transform: Any
+    about: dict[str, Any] = field(init=False)
     dtypes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.about = self.held.about
         self.dtypes = tuple(self.about["dtypes"])
 
     def __getattr__(self, name: str) -> Any:
@@ -206,40 +68,8 @@ class Raster:
         return bottom - top, right - left
 
     def _ask(self, request: dict[str, Any], expected: list[tuple[int, ...]]) -> list[NDArray[Any]]:
-        if not _WORKER.holds(self.start):
-            raise ReadError(
-                "cannot be read on: its decoder was ended, by this file or by another one",
-                where=self.path,
-                fix="run it alone",
-            )
         count = sum(int(np.prod(shape)) for shape in expected) * 8
-        answer, arrays = _asked(
-            self.path, {**request, "number": self.number}, expected, PATIENCE_S + count / BYTES_PER_S
-        )
-        del answer
-        return arrays
-
-
-def _asked(
-    path: Path,
-    request: dict[str, Any],
-    expected: Sequence[tuple[Any, ...]] = (),
-    patience_s: float = PATIENCE_S,
-) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    """Return the worker's answer; whatever it or GDAL says against the file becomes a ReadError."""
-    try:
-        answer, arrays = _WORKER.ask(request, expected, patience_s=patience_s)
-    except _BrokenError as error:
-        raise ReadError(
-            f"cannot be read as GeoTIFF: its decoder was ended ({error})",
-            where=path,
-            fix="copy it again from the card; if it stays, leave the file out and tell who wrote it",
-        ) from error
-    if "error" in answer:
-        raise ReadError(
-            f"cannot be read as GeoTIFF ({answer['error']})", where=path, fix="copy it again from the card"
-        )
-    return answer, arrays
+        return self.held.ask(request, expected, decoded_bytes=count)[1]
 
 
 @contextmanager
@@ -248,17 +78,12 @@ def opened(path: Path) -> Iterator[Any]:
     import rasterio
     from rasterio.errors import CRSError
 
-    number = _WORKER.number()
-    about, _ = _asked(path, {"do": "open", "number": number, "path": str(path.absolute())})
-    start = _WORKER.starts
-    try:
-        crs = rasterio.CRS.from_wkt(about["crs"]) if about["crs"] else None
-        yield Raster(path, about, number, start, crs, rasterio.Affine(*about["transform"]))
-    except CRSError as error:
-        raise ReadError(f"has a CRS that cannot be read ({error})", where=path) from error
-    finally:
-        if _WORKER.holds(start):
-            _asked(path, {"do": "close", "number": number})
+    with DECODER.opened(path) as held:
+        try:
+            crs = rasterio.CRS.from_wkt(held.about["crs"]) if held.about["crs"] else None
+            yield Raster(held, crs, rasterio.Affine(*held.about["transform"]))
+        except CRSError as error:
+            raise ReadError(f"has a CRS that cannot be read ({error})", where=path) from error
 
 
 def check(path: Path, dataset: Any) -> None:

@@ -1,4 +1,4 @@
-"""Foreign rasters are decoded in a process of their own: what kills it costs one file."""
+"""Foreign rasters and HDF5 files are decoded in processes of their own: what kills one costs one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dronesense.errors import ReadError
-from dronesense.readers import raster, raster_worker
+from dronesense.readers import decoder, decoder_process, hdf, raster
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="stops and limits processes as POSIX does")
 
@@ -35,7 +35,7 @@ def write(path: Path, seed: int = 0, *, bands: int = 3) -> np.ndarray:
 
 
 def worker_process() -> subprocess.Popen[bytes]:
-    process = raster._WORKER._running()
+    process = raster.DECODER._running()
     assert process.pid != os.getpid()
     return process
 
@@ -89,7 +89,7 @@ def test_a_decoder_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch: py
     values = write(tmp_path / "a.tif")
     with raster.opened(tmp_path / "a.tif") as dataset:
         os.kill(worker_process().pid, signal.SIGSTOP)
-        monkeypatch.setattr(raster, "PATIENCE_S", 0.3)
+        monkeypatch.setattr(decoder, "PATIENCE_S", 0.3)
         start = time.monotonic()
         with pytest.raises(ReadError, match="took more than"):
             dataset.read()
@@ -133,25 +133,25 @@ def test_its_memory_is_limited_and_it_leaves_no_core_file(tmp_path: Path) -> Non
     with raster.opened(tmp_path / "a.tif"):
         limits = Path(f"/proc/{worker_process().pid}/limits").read_text()
     lines = {line[:26].strip(): line[26:].split() for line in limits.splitlines()}
-    assert lines["Max address space"][:2] == [str(raster_worker.MEMORY_BYTES)] * 2
+    assert lines["Max address space"][:2] == [str(decoder_process.MEMORY_BYTES)] * 2
     assert lines["Max core file size"][:2] == ["0", "0"]
 
 
 def test_arrays_of_another_shape_are_refused() -> None:
     stream = io.BytesIO()
-    raster_worker.send(stream, {}, np.zeros((3, 4), np.uint8))
+    decoder_process.send(stream, {}, np.zeros((3, 4), np.uint8))
     stream.seek(0)
-    answer = raster_worker.receive(stream)
+    answer = decoder_process.receive(stream)
     with pytest.raises(ValueError, match="in place of"):
-        raster._Worker._arrays(stream, answer, [(4, 3)])
+        decoder.received(stream, answer, [(4, 3)])
     stream.seek(0)
-    raster_worker.receive(stream)
-    (found,) = raster._Worker._arrays(stream, answer, [(3, 4)])
+    decoder_process.receive(stream)
+    (found,) = decoder.received(stream, answer, [(3, 4)])
     assert found.shape == (3, 4)
     with pytest.raises(EOFError):
-        raster_worker.receive(io.BytesIO(b"\x01\x02"))
+        decoder_process.receive(io.BytesIO(b"\x01\x02"))
     with pytest.raises(EOFError, match="a message of"):
-        raster_worker.receive(io.BytesIO((1 << 40).to_bytes(8, "little")))
+        decoder_process.receive(io.BytesIO((1 << 40).to_bytes(8, "little")))
 
 
 def test_it_ends_with_this_process(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_it_ends_with_this_process(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from dronesense.readers import raster\n"
         "with raster.opened(Path(sys.argv[1])) as file: file.read()\n"
-        "print(raster._WORKER._running().pid)"
+        "print(raster.DECODER._running().pid)"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.tif")],
@@ -176,3 +176,103 @@ def test_it_ends_with_this_process(tmp_path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the decoder outlived its run")
+
+
+CUBE = np.arange(9 * 4 * 6, dtype=np.uint16).reshape(9, 4, 6)
+
+
+def write_hdf(path: Path) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("cube", data=CUBE, chunks=(2, 4, 6), compression="gzip")
+    return path
+
+
+def cube_of(path: Path):
+    return hdf.read(path, label=path.name, name="x", order="lbs", line_times="none")[0]
+
+
+@posix
+def test_a_crash_of_the_hdf5_library_costs_its_file_and_no_other(tmp_path: Path) -> None:
+    cube, other = cube_of(write_hdf(tmp_path / "bad.h5")), cube_of(write_hdf(tmp_path / "good.h5"))
+    values = write(tmp_path / "a.tif")
+    process = hdf.DECODER._running()
+    assert process.pid not in (os.getpid(), worker_process().pid)
+    with raster.opened(tmp_path / "a.tif") as dataset, hdf._opened(tmp_path / "bad.h5") as held:
+        os.kill(process.pid, signal.SIGSEGV)
+        process.wait()
+        with pytest.raises(ReadError, match=r"bad\.h5: cannot be read on: its decoder was ended"):
+            held.ask({"do": "list"})
+        np.testing.assert_array_equal(dataset.read(), values)  # it has another decoder
+    np.testing.assert_array_equal(other.source.read(0, 9)[0], CUBE)
+    np.testing.assert_array_equal(cube.source.read(3, 5)[0], CUBE[3:5])  # it was not this file's fault
+
+
+@posix
+def test_a_decoder_that_crashes_or_hangs_in_the_middle_of_a_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cube = cube_of(write_hdf(tmp_path / "bad.h5"))
+    send = decoder.send
+    for sign, text in ((signal.SIGSEGV, "it crashed"), (signal.SIGSTOP, "it took more than")):
+
+        def hit(stream, message, sign=sign):  # as if the read itself had done it
+            if message["do"] == "read":
+                os.kill(hdf.DECODER._running().pid, sign)
+            send(stream, message)
+
+        monkeypatch.setattr(decoder, "send", hit)
+        monkeypatch.setattr(decoder, "PATIENCE_S", 1.0)
+        start = time.monotonic()
+        with pytest.raises(
+            ReadError, match=f"cannot be read as HDF5: its decoder was ended .{text}"
+        ) as error:
+            list(cube.blocks())
+        assert "bad.h5" in str(error.value)
+        assert time.monotonic() - start < 20.0
+        monkeypatch.undo()
+        np.testing.assert_array_equal(cube.source.read(0, 9)[0], CUBE)
+
+
+def test_sizes_that_nothing_stored_bears_out_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "size.h5", "w") as file:
+        file.create_dataset("cube", shape=(10**6, 10**6, 10**6), dtype="<f4", chunks=(1, 8, 8))[0, 0, 0] = 1.0
+    with pytest.raises(
+        ReadError, match=r"size\.h5: says that cube has 4000000000000000000 bytes, but holds 256"
+    ):
+        cube_of(tmp_path / "size.h5")
+    with h5py.File(tmp_path / "chunk.h5", "w") as file:
+        file.create_dataset("cube", shape=(8, 4, 1 << 26), dtype="u1", chunks=(2, 4, 1 << 26))
+    with pytest.raises(ReadError, match=r"chunk\.h5: has chunks of 536870912 bytes"):
+        cube_of(tmp_path / "chunk.h5")
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="address space is limited on Linux")
+def test_a_bomb_meets_the_limit_of_memory_and_the_decoder_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    good = cube_of(write_hdf(tmp_path / "good.h5"))
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("cube", shape=(8, 4, 1 << 31), dtype="u1", chunks=(1, 1, 1 << 31))
+    monkeypatch.setattr(hdf, "_check_size", lambda *_: None)
+    bomb = cube_of(tmp_path / "bomb.h5")
+    before = hdf.DECODER._running().pid
+    with pytest.raises(ReadError, match=r"bomb\.h5: cannot be read as HDF5 .*allocate"):
+        bomb.source.read(0, 1)
+    assert hdf.DECODER._running().pid == before
+    np.testing.assert_array_equal(good.source.read(0, 9)[0], CUBE)
+
+
+def test_the_hdf5_library_is_not_in_this_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dronesense.readers import hdf\n"
+        "cube = hdf.read(Path(sys.argv[1]), label='x', name='x', order='lbs', line_times='none')[0]\n"
+        "print(int(cube.source.read(0, 9)[0].sum()), 'h5py' in sys.modules)"
+    )
+    path = str(write_hdf(tmp_path / "x.h5"))
+    told = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout.split() == [str(int(CUBE.sum())), "False"]
