@@ -27,11 +27,13 @@ from dronesense.geotag.orientation import (
     ENU_TO_NED,
     axis_rotation,
     matrix_to_wxyz,
+    poses_of,
     rotation_gimbal_to_ned,
 )
 from dronesense.geotag.poses import Poses, interpolate
 from dronesense.geotag.terrain import HIT, NO_TRAJECTORY, NOT_DOWN, Hits, intersect, surface_of
 from dronesense.model import FrameCamera, GroundPoints, Instrument, Mount, Terrain, Trajectory
+from dronesense.model.orientation import PictureOrientation
 
 GIMBAL_SIGMA_DEG: Final = 1.0
 """Standard uncertainty of the angles that a camera's gimbal writes, about each axis, degrees.
@@ -133,6 +135,40 @@ def picture(
         "mount": instrument.mount,
         "terrain": terrain,
         "crs": crs,
+    }
+
+
+def adjusted(
+    orientation: PictureOrientation, instrument: Instrument, *, time: int, terrain: Terrain, crs: str
+) -> dict[str, Any]:
+    """Return what :func:`locate_frame_pixels` and its kin ask of a picture that an adjustment placed.
+
+    Its rays are followed in the plane of the map where pose, ground and result have one CRS.
+
+    Raises
+    ------
+    CoverageError
+        If the lens is not known.
+    """
+    if not isinstance(instrument.spec, FrameCamera):
+        raise TypeError(f"{instrument.id} is no frame camera")
+    optics(instrument.spec)
+    table = orientation.table
+    poses = poses_of(
+        table,
+        std_m=(orientation.sigma_m,) * 3,
+        std_deg=(orientation.sigma_deg,) * 3,
+        time=np.array([time], dtype=np.int64),
+    )
+    metric = geodesy.check_crs(crs)
+    of_map = [geodesy.check_crs(each) for each in (table.crs, terrain.crs) if each]
+    return {
+        "camera": instrument.spec,
+        "poses": poses,
+        "mount": _LEVEL,
+        "terrain": terrain,
+        "crs": crs,
+        "plane": bool(table.crs) and all(each == metric for each in of_map),
     }
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from dronesense import plugins
 from dronesense.errors import ManifestError
+from dronesense.manifest import orientations
 from dronesense.manifest.discover import CUBE
-from dronesense.manifest.schema import CubeTable, PanelTable, TargetTable
+from dronesense.manifest.schema import CubeTable, PanelTable, PosesTable, TargetTable
 from dronesense.model import (
     CameraCalibration,
     CubeInput,
@@ -26,6 +27,7 @@ from dronesense.model import (
     SpectralCube,
     TrackOptions,
 )
+from dronesense.model.orientation import OrientationTable
 from dronesense.readers import captures, light_csv
 
 NS_PER_US: Final = 1000
@@ -59,6 +61,7 @@ class CubeOpener:
     signature: Callable[[Path, str], Signature]
     track: TrackOptions
     seen: dict[Path, SpectralCube] = field(default_factory=dict)
+    poses: dict[Path, OrientationTable] = field(default_factory=dict)
 
     def read(
         self,
@@ -86,6 +89,11 @@ class CubeOpener:
             light, report = light_csv.read(file, label=self.label(file))
             self.used(file, "irradiance", report)
         cube, instrument = _mounted(cube, instrument, record)
+        orientation = None
+        if table.poses is not None and isinstance(cube.geometry, Frame):
+            file, adjusted = self._poses(table.poses)
+            orientation = orientations.of_picture(cube, adjusted, table.poses, source=file)
+            instrument = orientations.camera_of(orientation, instrument, cube)
         return CubeInput(
             cube,
             instrument,
@@ -94,7 +102,18 @@ class CubeOpener:
             panels=tuple(self._panel(each, instrument) for each in table.panels()),
             targets=tuple(self._target(each, table, cube, instrument) for each in table.empirical_line or ()),
             light=light,
+            orientation=orientation,
         )
+
+    def _poses(self, given: PosesTable) -> tuple[Path, OrientationTable]:
+        """Return where an adjustment put the pictures; all pictures of a table share one reading."""
+        file = self._one(given.path, "[[cube]] poses.path")
+        if file not in self.poses:
+            self.poses[file] = orientations.read(file, given)
+            self.used(file, "picture orientations", None)
+            if file.name == orientations.COLMAP_NAME:
+                self.used(file.with_name("cameras.txt"), "picture orientations", None)
+        return file, self.poses[file]
 
     def _one(self, pattern: str, key: str) -> Path:
         found = self.paths(pattern, key)

@@ -138,6 +138,24 @@ class TargetTable(RegionTable, kw_only=True):
             raise ValueError("a target in the cube itself needs rows and samples")
 
 
+class PosesTable(Table):
+    """``poses = {...}`` of a cube: where an adjustment of its pictures lies, and how good it is."""
+
+    path: str
+    sigma_m: float
+    sigma_deg: float
+    crs: str = ""
+    origin: list[float] | None = None
+    height_ref: Literal["ellipsoid", "egm96"] = "ellipsoid"
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_m", "sigma_deg"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be > 0, not {getattr(self, name)}")
+        if self.origin is not None and len(self.origin) not in (2, 3):
+            raise ValueError(f"origin must be [x, y] or [x, y, height], not {self.origin}")
+
+
 class CubeTable(Table):
     """``[[cube]]``."""
 
@@ -151,6 +169,7 @@ class CubeTable(Table):
     panel: PanelTable | list[PanelTable] | None = None
     empirical_line: list[TargetTable] | None = None
     irradiance: str | None = None
+    poses: PosesTable | None = None
 
     def __post_init__(self) -> None:
         if self.empirical_line is not None and len(self.empirical_line) < MIN_TARGETS:

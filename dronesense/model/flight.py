@@ -14,6 +14,7 @@ from dronesense.model.cube import SpectralCube
 from dronesense.model.gas import GasSeries
 from dronesense.model.gas_tables import Sheets
 from dronesense.model.instrument import Instrument
+from dronesense.model.orientation import PictureOrientation
 from dronesense.model.radiometry import LightSeries
 from dronesense.model.report import IngestReport
 from dronesense.model.signature import Signature
@@ -122,6 +123,8 @@ class CubeInput:
         Targets on the ground for an empirical line; their cube may be this one.
     light : LightSeries or None
         What a light sensor on the roof wrote.
+    orientation : PictureOrientation or None
+        Of a picture that an adjustment placed; then the track does not count.
     """
 
     cube: SpectralCube
@@ -131,6 +134,7 @@ class CubeInput:
     panels: tuple[Panel, ...] = ()
     targets: tuple[Panel, ...] = ()
     light: LightSeries | None = None
+    orientation: PictureOrientation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,3 +63,27 @@ class OrientationTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureOrientation:
+    """Where one picture was taken and how it was turned, as an adjustment found it.
+
+    Parameters
+    ----------
+    table : OrientationTable
+        Of this picture alone; heights above the ellipsoid.
+    sigma_m, sigma_deg : float
+        Standard uncertainty of place and attitude about each axis.
+    source : str
+        File it was read from.
+    """
+
+    table: OrientationTable
+    sigma_m: float
+    sigma_deg: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.table) != 1:
+            raise ValueError(f"must be of one picture, not of {len(self.table)}")

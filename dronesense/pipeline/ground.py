@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -93,6 +93,12 @@ def check(given: CubeInput, flight: Flight) -> None:
         return
     if given.instrument is None:
         raise CoverageError("its optics and mount are not known", fix="set instrument in [[cube]]")
+    if given.orientation is not None:
+        if flight.terrain is None and flight.trajectory is None:
+            raise CoverageError(
+                "the height of the ground is not known", fix="name a height model in [terrain]"
+            )
+        return
     track = flight.trajectory
     if track is None:
         raise CoverageError("there is no track for it", fix="name the flight log in [track]")
@@ -187,30 +193,36 @@ class _Lines(_Traced):
 
 
 class _Picture(_Traced):
-    """A picture of a frame camera, at the pose of the track when it was taken."""
+    """A picture of a frame camera: at the pose of the track at its time, or where an adjustment put it."""
 
     def __init__(self, given: CubeInput, cube: SpectralCube, frame: Frame, site: Site) -> None:
         if given.instrument is None:
             raise CoverageError("its optics and mount are not known", fix="set instrument in [[cube]]")
         self._shape = (cube.shape[0], cube.shape[2])
-        self._rig, self._clock_sigma_s = given.instrument.id, site.trajectory.clock.sigma_s
+        self._rig, self._clock_sigma_s = given.instrument.id, 0.0
         self._where, self._crs = site.terrain.source, site.crs
-        self._taken: dict[str, Any] = {
-            "time": frame.time,
-            "trajectory": site.trajectory,
-            "instrument": given.instrument,
-            "terrain": site.terrain,
-            "crs": site.crs,
-            "gimbal_deg": _gimbal_deg(given.cube),
-        }
+        ground: dict[str, Any] = {"terrain": site.terrain, "crs": site.crs}
+        if given.orientation is not None:
+            adjusted = frames.adjusted(given.orientation, given.instrument, time=frame.time, **ground)
+            self._sight: Callable[[Floats], dict[str, Any]] = lambda _: adjusted
+            return
+        self._clock_sigma_s = site.trajectory.clock.sigma_s
+        self._sight = partial(
+            frames.picture,
+            time=frame.time,
+            trajectory=site.trajectory,
+            instrument=given.instrument,
+            gimbal_deg=_gimbal_deg(given.cube),
+            **ground,
+        )
 
     def points(self, pixels: Floats) -> GroundPoints:
         return frames.locate_frame_pixels(
-            pixels, rig=self._rig, clock_sigma_s=self._clock_sigma_s, **frames.picture(pixels, **self._taken)
+            pixels, rig=self._rig, clock_sigma_s=self._clock_sigma_s, **self._sight(pixels)
         )
 
     def corners(self, pixels: Floats) -> Floats:
-        return frames.frame_footprints(pixels, **frames.picture(pixels, **self._taken))
+        return frames.frame_footprints(pixels, **self._sight(pixels))
 
     @cached_property
     def _table(self) -> glt.Lookup:
@@ -231,7 +243,7 @@ class _Picture(_Traced):
             count = min(FRAME_ROWS, rows - first)
             row, col = np.divmod(np.arange(count * cols), cols)
             pixels = np.column_stack([row + first, col]).astype(np.float64)
-            x, y = frames.frame_places(pixels, **frames.picture(pixels, **self._taken))
+            x, y = frames.frame_places(pixels, **self._sight(pixels))
             yield first, x.reshape(count, cols), y.reshape(count, cols)
 
 

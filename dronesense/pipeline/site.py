@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dronesense import geodesy
 from dronesense.errors import CoverageError
 from dronesense.geotag import datum
+from dronesense.geotag.orientation import poses_of
 from dronesense.model import Flight, MapGrid, Terrain, Trajectory, Wind
 from dronesense.pipeline.account import Account
 
@@ -46,10 +47,13 @@ class Site:
     @cached_property
     def terrain(self) -> Terrain:
         """The flight's terrain, or the height of the take-off place, with a warning."""
+        terrain = self._flight.terrain
+        if terrain is not None and self._flight.trajectory is None:
+            return terrain
         trajectory = self.trajectory
-        if self._flight.terrain is not None:
-            self._account.warnings += datum.datum_check(trajectory, self._flight.terrain)
-            return self._flight.terrain
+        if terrain is not None:
+            self._account.warnings += datum.datum_check(trajectory, terrain)
+            return terrain
         known = trajectory.height_m[np.isfinite(trajectory.height_m)]
         if not known.size:
             raise CoverageError(
@@ -98,6 +102,9 @@ def _work_crs(flight: Flight) -> str:
         track = flight.trajectory
         return geodesy.utm_crs(float(np.median(track.lon)), float(np.median(track.lat)))
     for given in flight.cubes:
+        if given.orientation is not None:
+            poses = poses_of(given.orientation.table)
+            return geodesy.utm_crs(float(poses.lon[0]), float(poses.lat[0]))
         grid = given.cube.geometry
         if isinstance(grid, MapGrid):
             rows, _, cols = given.cube.shape

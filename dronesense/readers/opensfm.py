@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from dronesense import geodesy
 from dronesense.errors import ReadError
 from dronesense.model import FrameCamera, lens
 from dronesense.model.orientation import OrientationTable
@@ -27,7 +28,7 @@ def read(path: Path, *, crs: str = "", origin: tuple[float, float] | None = None
         OpenDroneMap: projected CRS along whose axes the reconstruction lies; empty: a tangent plane at the
         reference, as OpenSfM itself has it.
     origin : (x, y) or None
-        Place of its zero in `crs`; needed with it.
+        Place of its zero in `crs`; None: that of its reference.
 
     Raises
     ------
@@ -50,7 +51,8 @@ def read(path: Path, *, crs: str = "", origin: tuple[float, float] | None = None
         raise ReadError(f"is no reconstruction of OpenSfM that is complete: {error}", where=path) from error
     if crs:
         if origin is None:
-            raise ReadError("its zero in the CRS is not told", where=path, fix="give origin = (x, y)")
+            x, y = geodesy.to_grid(*reference[:2], crs)
+            origin = (float(x), float(y))
         reference = (*origin, reference[2])
     return OrientationTable(
         names, "world_to_camera", place, turn, crs=crs, origin=reference, camera=camera, cameras=cameras
