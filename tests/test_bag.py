@@ -137,7 +137,7 @@ def test_links_are_not_followed_into_a_bag(run: verify.Sealed, tmp_path: Path) -
 
 
 def test_time_stamp_request_is_what_openssl_makes(run: verify.Sealed, tmp_path: Path) -> None:
-    assert run_cli(["evidence", "timestamp", str(run.folder)]) == 0
+    assert run_cli(["evidence", "timestamp", "request", str(run.folder)]) == 0
     data = (run.folder / "run.json.tsq").read_bytes()
     assert len(data) == 69
     assert hashlib.sha256(run.data).digest() in data

@@ -25,12 +25,12 @@ def pack(run: Path, output: Path) -> int:
 
     A run that does not verify is refused.
     """
-    from dronesense.evidence import bag, custody, signature, verify
+    from dronesense.evidence import bag, custody, signature, timestamp, verify
 
     sealed = verify.open_run(run)
     log = sealed.folder.resolve().parent / custody.NAME
     checks = [verify.integrity(sealed), verify.completeness(sealed), verify.chain(sealed, log)]
-    checks.append(signature.signature(sealed))
+    checks += [signature.signature(sealed), timestamp.timestamp(sealed)]
     problems = [problem for each in checks if each.passed is False for problem in each.problems]
     if problems:
         raise EvidenceError(
@@ -70,7 +70,7 @@ def log(note: str, flight: Path, actor: str, subjects: tuple[Path, ...]) -> int:
     chain = custody.append(
         flight / custody.NAME,
         "note",
-        utc=dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        utc=_now(),
         actor=actor,
         tool=f"dronesense {__version__}",
         subject_sha256=tuple(sha256_file(path) for path in subjects),
@@ -93,10 +93,15 @@ def keygen(key: Path, ask: bool) -> int:
     return 0
 
 
-@command.command("timestamp")
+@command.group("timestamp")
+def timestamp() -> None:
+    """Have run.json stamped by an authority (RFC 3161), which is asked elsewhere: no network is used here."""
+
+
+@timestamp.command("request")
 @click.argument("run", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-def timestamp(run: Path) -> int:
-    """Write run.json.tsq: a request (RFC 3161) to have the hash of run.json stamped, later and online."""
+def request(run: Path) -> int:
+    """Write run.json.tsq: a request to have the hash of run.json stamped, later and online."""
     import secrets
 
     from dronesense.evidence import timestamp as stamps
@@ -104,7 +109,45 @@ def timestamp(run: Path) -> int:
     from dronesense.writers.atomic import write_bytes
 
     sealed = verify.open_run(run)
-    target = sealed.folder / "run.json.tsq"
+    target = sealed.folder / stamps.REQUEST_NAME
     write_bytes(target, stamps.request(sealed.data, nonce=secrets.token_bytes(stamps.NONCE_BYTES)))
     click.echo(target)
     return 0
+
+
+@timestamp.command("attach")
+@click.argument("run", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.argument("answer", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--actor", default="", help="Who fetched it.")
+def attach(run: Path, answer: Path, actor: str) -> int:
+    """Keep an authority's answer FILE as run.json.tsr, if it is for this run.json and this request.
+
+    A line goes into the custody log. The authority's signature and certificate are not checked here.
+    """
+    from dronesense import __version__
+    from dronesense.evidence import custody, verify
+    from dronesense.evidence import timestamp as stamps
+    from dronesense.writers.atomic import MANIFEST_NAME, lock, sha256_file
+
+    sealed = verify.open_run(run)
+    with lock(sealed.folder):
+        stamp = stamps.attach(sealed, answer)
+    kept = sealed.folder / stamps.NAME
+    chain = custody.append(
+        sealed.folder.resolve().parent / custody.NAME,
+        "timestamp",
+        utc=_now(),
+        actor=actor,
+        tool=f"dronesense {__version__}",
+        subject_sha256=(sha256_file(sealed.folder / MANIFEST_NAME), sha256_file(kept)),
+        note=f"run.json: an authority's time stamp of {stamp.words}",
+    )
+    click.echo(f"{kept}: states {stamp.words}")
+    click.echo(f"Line {len(chain.entries)} of the custody log; head code {chain.head}")
+    click.echo(f"Note: {stamps.LIMITS}")
+    return 0
+
+
+def _now() -> str:
+    """Return the time of this machine's clock."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -45,9 +45,9 @@ def command(
 ) -> int:
     """Hold the products in RUN against run.json; changes nothing. Exit code 7: something does not fit.
 
-    Bytes, missing and added files, the custody log and the signature are checked where they are there.
+    Bytes, missing and added files, custody log, signature and time stamp are checked where they are there.
     """
-    from dronesense.evidence import custody, signature, verify
+    from dronesense.evidence import custody, signature, timestamp, verify
 
     sealed = verify.open_run(run)
     source = sealed.folder.resolve().parent if flight is None else flight
@@ -56,7 +56,7 @@ def command(
     if raw:
         verdicts.append(verify.inputs(sealed, folder, places=_calibrations()))
     verdicts.append(verify.chain(sealed, folder / custody.NAME, heads=heads, required=log))
-    verdicts.append(signature.signature(sealed, trusted=trusted))
+    verdicts += [signature.signature(sealed, trusted=trusted), timestamp.timestamp(sealed)]
     if rerun:
         verdicts.append(_again(sealed, source))
     passed = all(each.passed is not False for each in verdicts)

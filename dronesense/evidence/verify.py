@@ -2,7 +2,8 @@
 
 Each verdict answers one thing: are the bytes those of the run (INTEGRITY), is anything missing or added
 (COMPLETENESS), are the raw files those that went in (INPUTS), does the custody log hang together (CHAIN),
-and does a second run come out the same (REPRODUCED). Who vouches for it is in :mod:`.signature`.
+and does a second run come out the same (REPRODUCED). Who vouches for it is in :mod:`.signature`,
+who saw it when in :mod:`.timestamp`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Verdict:
     Parameters
     ----------
     name : str
-        ``INTEGRITY``, ``COMPLETENESS``, ``INPUTS``, ``CHAIN``, ``SIGNATURE`` or ``REPRODUCED``.
+        ``INTEGRITY``, ``COMPLETENESS``, ``INPUTS``, ``CHAIN``, ``SIGNATURE``, ``TIMESTAMP`` or
+        ``REPRODUCED``.
     passed : bool or None
         None: not asked, or nothing to judge.
     word : str
