@@ -310,3 +310,20 @@ def test_every_key_is_documented_and_nothing_else(manifest: dict[str, Any]) -> N
     text = PRODUCTS.read_text("utf-8").split("## `run.json`")[1]
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     assert documented == set(manifest)
+
+
+def test_products_that_were_hashed_are_not_hashed_again(
+    flight: Flight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = products(tmp_path / "products")
+    first = evidence.run_manifest(flight, LAYER, folder)
+    (folder / "report.html").write_bytes(b"<p>new</p>")
+    calls: list[str] = []
+    whole = manifest_module.sha256_file
+    monkeypatch.setattr(manifest_module, "sha256_file", lambda path: calls.append(path.name) or whole(path))
+    second = evidence.run_manifest(
+        flight, LAYER, folder, inputs=evidence.hash_inputs(flight), outputs=first["outputs"]
+    )
+    assert [name for name in calls if (folder / name).is_file()] == ["report.html"]
+    monkeypatch.undo()
+    assert second["outputs"] == evidence.run_manifest(flight, LAYER, folder)["outputs"]

@@ -135,7 +135,7 @@ def make_products(
             statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
             layer = dataclasses.replace(layer, statements=statements)
             _write(flight, layer, folder, progress)
-            _pages(flight, layer, folder, inputs, language)
+            hashed = _pages(flight, layer, folder, inputs, language)
             manifest = evidence.run_manifest(
                 flight,
                 layer,
@@ -144,6 +144,7 @@ def make_products(
                 finished=dt.datetime.now(dt.UTC),
                 inputs=inputs,
                 language=language,
+                outputs=hashed,
             )
             evidence.write(manifest, folder / evidence.RUN_NAME)
             files = sorted(
@@ -289,8 +290,8 @@ def _write(flight: Flight, layer: HotspotLayer, folder: Path, progress: Progress
 
 def _pages(
     flight: Flight, layer: HotspotLayer, folder: Path, inputs: tuple[HashedInput, ...], language: str
-) -> None:
-    """Write the map page, and the report of all products in *folder* with their hashes."""
+) -> list[dict[str, Any]]:
+    """Write the map page, and the report of all products in *folder* with their hashes; return these."""
     from dronesense import evidence
     from dronesense.writers import layers, report, view
 
@@ -298,15 +299,18 @@ def _pages(
     about = _about(flight, layer, folder)
     overlays = view.ground_overlays(tables)
     view.write(tables, folder / view.NAME, about=about, overlays=overlays, language=language)
+    manifest = evidence.run_manifest(flight, layer, folder, inputs=inputs, language=language)
     report.write(
         tables,
         folder / report.NAME,
         about=about,
-        manifest=evidence.run_manifest(flight, layer, folder, inputs=inputs),
+        manifest=manifest,
         quicklooks=sorted((folder / "quicklooks").glob("*.png")),
         overlays=overlays,
         language=language,
     )
+    hashed: list[dict[str, Any]] = manifest["outputs"]
+    return hashed
 
 
 def _about(flight: Flight, layer: HotspotLayer, folder: Path) -> About:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -134,6 +135,7 @@ def run_manifest(
     inputs: tuple[HashedInput, ...] | None = None,
     software: Mapping[str, str] | None = None,
     language: str = SOURCE,
+    outputs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the run manifest, JSON-ready; see ``docs/products.md``.
 
@@ -151,6 +153,9 @@ def run_manifest(
         Further versions.
     language : str
         Of page and report.
+    outputs : sequence of mapping
+        Rows of an earlier manifest of the same folder: products that nobody wrote to since are not hashed
+        again.
 
     Raises
     ------
@@ -161,12 +166,17 @@ def run_manifest(
     """
     inputs = hash_inputs(flight) if inputs is None else inputs
     _unchanged(flight, inputs)
+    hashed = {row["path"]: dict(row) for row in outputs}
+    rows = [
+        hashed.get(path.relative_to(directory).as_posix()) or _output_row(path, directory)
+        for path in _files(directory)
+    ]
     manifest = {
         "schema": MANIFEST_SCHEMA,
         "run_id": run_id(flight, inputs),
         "flight": flight.id,
         "inputs": [_input_row(each) for each in inputs],
-        "outputs": [_output_row(path, directory) for path in _files(directory)],
+        "outputs": rows,
         "parameters": flight.settings,
         "calibration": _calibration(flight),
         "versions": versions() | dict(software or {}),
@@ -204,6 +214,11 @@ def encode(manifest: Mapping[str, Any]) -> bytes:
 
 def versions() -> dict[str, str]:
     """Return the versions of what can change a result."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for name in DISTRIBUTIONS:
         try:
