@@ -13,7 +13,7 @@ LOCKED = $(PIP) install --quiet --no-compile --require-hashes --only-binary :all
 PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest test-slow fuzz check format bench docs smoke lock clean
+.PHONY: help demo test pytest test-slow fuzz check format bench docs smoke lock sbom clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -63,6 +63,9 @@ IN_RUN = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements/r
 lock: $(VENV)/dev.stamp ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt $(IN_RUN) --output-file requirements/dev.txt
+
+sbom: $(VENV)/run.stamp ## what the program is made of, as CycloneDX 1.6: build/sbom.cdx.json
+	$(VENV)/bin/dronesense evidence sbom requirements/run.txt -o build/sbom.cdx.json
 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)

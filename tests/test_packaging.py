@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,41 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
+
+
+SOURCES = ("dronesense", "calibration", "tests", "docs")
+LOOSE = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
+
+
+@pytest.mark.once
+def test_wheel_and_sdist_built_elsewhere_and_later_are_the_same_bytes(tmp_path: Path) -> None:
+    """Another folder, other permissions and times of files, umask, time zone, language and order of sets."""
+    first, second = tmp_path / "a", tmp_path / "another place/b"
+    names = [f"{top}/{name}" for top in SOURCES for name in files_below(ROOT / top)]
+    texts = {name: (ROOT / name).read_bytes() for name in (*LOOSE, *names)}
+    for folder, mode, stamp, order in ((first, 0o644, 1.7e9, 1), (second, 0o600, 1.1e9, -1)):
+        for name in list(texts)[::order]:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(texts[name])
+            path.chmod(mode)
+            os.utime(path, (stamp, stamp))
+    plain = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    built = []
+    for folder, mask, more in (
+        (first, 0o022, {"TZ": "UTC", "PYTHONHASHSEED": "1"}),
+        (second, 0o077, {"TZ": "Asia/Almaty", "LC_ALL": "C", "PYTHONHASHSEED": "2"}),
+    ):
+        build = [sys.executable, "-P", "-m", "hatchling", "build", "-d", str(folder / "dist")]
+        limits = {} if os.name == "nt" else {"umask": mask}
+        done = subprocess.run(
+            build, cwd=folder, env=plain | more, capture_output=True, text=True, check=False, **limits
+        )
+        assert done.returncode == 0, done.stderr
+        built.append({path.name: path.read_bytes() for path in (folder / "dist").iterdir()})
+    kinds = {name.rpartition(".")[2] for name in built[0]}
+    assert kinds == {"whl", "gz"}
+    assert built[0] == built[1]
 
 
 def files_below(folder: Path) -> list[str]:

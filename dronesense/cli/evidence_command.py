@@ -1,4 +1,4 @@
-"""``dronesense evidence pack``, ``log``, ``keygen`` and ``timestamp``."""
+"""``dronesense evidence pack``, ``log``, ``keygen``, ``timestamp`` and ``sbom``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dronesense.errors import EvidenceError
 
 @click.group("evidence")
 def command() -> None:
-    """Pack a run for a case file, keep the custody log, make keys."""
+    """Pack a run for a case file, keep the custody log, make keys, say what the program is made of."""
 
 
 @command.command("pack")
@@ -145,6 +145,26 @@ def attach(run: Path, answer: Path, actor: str) -> int:
     click.echo(f"{kept}: states {stamp.words}")
     click.echo(f"Line {len(chain.entries)} of the custody log; head code {chain.head}")
     click.echo(f"Note: {stamps.LIMITS}")
+    return 0
+
+
+@command.command("sbom")
+@click.argument("lock", metavar="LOCK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON to write."
+)
+def sbom(lock: Path, output: Path) -> int:
+    """Write what the program is made of: the packages of LOCK (requirements/run.txt) as CycloneDX 1.6.
+
+    With the hashes of the lock, the licenses of what is installed, and the files of others in the page.
+    """
+    from dronesense.evidence import sbom as bills
+    from dronesense.writers.atomic import write_bytes
+
+    pins = bills.read_lock(lock)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(output, bills.encode(bills.bill(pins, bills.vendored())))
+    click.echo(f"{output}: {len(pins)} packages")
     return 0
 
 
