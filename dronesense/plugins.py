@@ -42,6 +42,15 @@ def origin(group: str, name: str) -> str:
     return "unknown" if dist is None else f"{dist.name} {dist.version}"
 
 
+def declared() -> list[tuple[str, str, str, str]]:
+    """Return group, name, target and origin of every plug-in that is installed, sorted."""
+    return sorted(
+        (group, name, entry.value, origin(group, name))
+        for group in GROUPS
+        for name, entry in _entries(group).items()
+    )
+
+
 def find(group: str, name: str) -> Any:
     """Load the plug-in *name* of *group*.
 

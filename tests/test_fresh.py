@@ -96,12 +96,20 @@ def other_versions(flight: Path) -> None:
     path.write_text(json.dumps(told), encoding="utf-8")
 
 
+def other_code(flight: Path) -> None:
+    path = flight / "products" / "run.json"
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    told["environment"]["code_sha256"] = "0" * 64
+    path.write_text(json.dumps(told), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (lambda f: edit(f / "raw/gas.csv", "\n", "\n\n"), "gas.csv has changed"),
         (lambda f: edit(f / "flight.toml", "height_m = 200.0", "height_m = 201.0"), "has changed"),
         (other_versions, "another version of numpy"),
+        (other_code, "files of dronesense or its plug-ins have changed"),
         (lambda f: (f / "products/hotspots.geojson").unlink(), "not as it wrote them"),
         (lambda f: edit(f / "products/hotspots.geojson", "{", " {"), "not as it wrote them"),
         (lambda f: shutil.rmtree(f / "products"), ""),

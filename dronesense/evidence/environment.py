@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
+
+from dronesense import plugins
+from dronesense.manifest.catalog import shipped_folder
 
 THREAD_SETTINGS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that decide how many threads add up numbers, and with that their last bits."""
+PACKAGE: Final = Path(__file__).parents[1]
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
@@ -29,7 +35,7 @@ def describe(distributions: tuple[str, ...]) -> dict[str, Any]:
         "blas": _blas(),
         "threads": {name: os.environ.get(name) for name in THREAD_SETTINGS},
         "records_sha256": {name: _record_sha256(name) for name in distributions},
-        "code_sha256": _code_sha256(),
+        "code_sha256": code_sha256(),
     }
 
 
@@ -64,11 +70,28 @@ def _record_sha256(name: str) -> str | None:
 
 
 @cache
-def _code_sha256() -> str:
-    """Return one hash over the names and bytes of our own modules: an editable install has no true RECORD."""
-    root = Path(__file__).parents[1]
+def code_sha256() -> str:
+    """Return one hash over our own files and the installed plug-ins; the same from wheel and checkout.
+
+    An editable install has no true RECORD. Besides the modules count the calibrations, tables, languages,
+    page parts and grids that come with the package: all of them shape products.
+    """
+    return _sha256_of({"": PACKAGE, "calibration": shipped_folder()}, plugins.declared())
+
+
+def _sha256_of(folders: Mapping[str, Path], declared: Sequence[Sequence[str]]) -> str:
+    """Return a hash over names and bytes of all files in *folders*, and over what is *declared*."""
+    found: dict[str, Path] = {}
+    for top, folder in folders.items():
+        for path in folder.rglob("*"):
+            name = PurePosixPath(top, path.relative_to(folder).as_posix())
+            if (
+                not any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+                and path.is_file()
+            ):
+                found[name.as_posix()] = path
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-        name = path.relative_to(root).as_posix().encode()
-        digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for written, path in sorted(found.items()):
+        digest.update(written.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    digest.update(json.dumps(declared).encode())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dronesense.errors import DronesenseError
-from dronesense.evidence import manifest, verify
+from dronesense.evidence import environment, manifest, verify
 from dronesense.evidence.manifest import HashedInput
 from dronesense.model import Flight
 
@@ -31,8 +31,8 @@ def sealed(
     Returns
     -------
     manifest : mapping or None
-        ``run.json`` when inputs, settings, versions, language and custody are those of the run in *directory*
-        and all its products are as it wrote them; else None.
+        ``run.json`` when inputs, settings, versions, code, language and custody are those of the run in
+        *directory* and all its products are as it wrote them; else None.
     reason : str
         Why it is None, in words; empty where there was no run.
     """
@@ -47,6 +47,7 @@ def sealed(
         _other_inputs(told, inputs)
         or _other_work(told, flight, inputs)
         or _other_versions(told)
+        or _other_code(told)
         or _other_pages(told, flight, language)
         or _other_products(run)
     )
@@ -78,6 +79,13 @@ def _other_versions(told: Mapping[str, Any]) -> str:
         return "it does not say what it was made with"
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return f"it was made with another version of {', '.join(changed)}" if changed else ""
+
+
+def _other_code(told: Mapping[str, Any]) -> str:
+    """Compare our files: a version says little where the program is changed in place."""
+    before = told.get("environment")
+    same = isinstance(before, dict) and before.get("code_sha256") == environment.code_sha256()
+    return "" if same else "files of dronesense or its plug-ins have changed"
 
 
 def _other_pages(told: Mapping[str, Any], flight: Flight, language: str) -> str:
