@@ -43,8 +43,10 @@ format: $(VENV)/dev.stamp ## put the code into the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(VENV)/dev.stamp ## run every command and load every TOML block of the documentation
-	$(VENV)/bin/pytest tests/test_docs.py
+docs: $(VENV)/dev.stamp ## run what the documentation says, make its pictures, build it as a site in build/site
+	$(VENV)/bin/pytest tests/test_docs.py tests/test_tutorials.py tests/test_howto.py tests/test_site.py
+	$(VENV)/bin/python docs/pictures.py
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(VENV)/dev.stamp ## speed and memory beside peers, then what was found and missed over many made-up flights
 	@for script in benchmarks/bench_*.py benchmarks/seeds.py; do echo "$$script"; $(VENV)/bin/python "$$script" || exit 1; done

@@ -39,7 +39,7 @@
   // --- map -----------------------------------------------------------------------------------------------
 
   const map = L.map("map", { preferCanvas: true, attributionControl: false, zoomSnap: 0.25, maxZoom: 26, keyboard: false });
-  const layers = L.control.layers({}, {}, { collapsed: false });
+  const layers = L.control.layers({}, {}, { collapsed: map.getSize().x < 700 });
   const ground = L.layerGroup().addTo(map);
   const marks = L.layerGroup().addTo(map);
   const selection = L.layerGroup().addTo(map);

@@ -1,0 +1,67 @@
+"""The commands of the how-to pages run, in their order, on small flights."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dronesense.cli import cli
+
+FOLDER = Path(__file__).parents[1] / "docs" / "howto"
+ELSEWHERE = {"mount.md": ("test_boresight.py", '"calibrate", "boresight"', '"--record"')}
+"""Pages whose command needs a flight of its own, and the test that runs it."""
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(page: str) -> list[str]:
+    lines = (FOLDER / page).read_text("utf-8").splitlines()
+    return [line for line in lines if line.startswith("dronesense ")]
+
+
+def test_no_page_is_forgotten() -> None:
+    assert {page.name for page in FOLDER.glob("*.md")} == {*PAGES, *ELSEWHERE, "terrain.md"}
+    assert commands("terrain.md") == []
+    for page, (test, *words) in ELSEWHERE.items():
+        text = Path(__file__).with_name(test).read_text("utf-8")
+        assert all(word in text for word in words), page
+        (command,) = commands(page)
+        assert shlex.split(command)[1:3] == ["calibrate", "boresight"]
+
+
+PAGES = ("clocks.md", "threshold.md", "analyser.md", "dates.md", "hand-over.md", "scripts.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = _load("test_cluster").write_gas_flight
+    write(tmp_path / "FLIGHT")
+    write(tmp_path / "OTHER", day=1)
+    monkeypatch.chdir(tmp_path)
+    if page == "hand-over.md":
+        pytest.importorskip("cryptography")
+        assert CliRunner().invoke(cli, ["run", "FLIGHT"]).exit_code == 0
+    given = commands(page)
+    assert given
+    for command in given:
+        done = CliRunner().invoke(cli, shlex.split(command)[1:])
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
+        if "--json" in command:
+            assert isinstance(json.loads(done.stdout), dict)
+    if page == "dates.md":
+        assert (tmp_path / "CAMPAIGN" / "campaign.geojson").is_file()
+    if page == "hand-over.md":
+        assert (tmp_path / "case.zip").stat().st_size > 0
