@@ -6,6 +6,7 @@
       ManifestError            flight.toml, an instrument or a calibration record
       ReadError (OSError)      a file that cannot be read as what it claims to be
         UnknownFormatError     no reader, or several readers, claim the file
+        UnreadableError        bytes that the disk or card does not give, though asked again
       UnitsError               an unknown or incompatible unit
       CalibrationError         a step asked of data that is not ready for it
       CoverageError            no data where they are needed (time, terrain, bands)
@@ -61,6 +62,10 @@ class ReadError(DronesenseError, OSError):
 
 class UnknownFormatError(ReadError):
     """No reader, or more than one, claims a file."""
+
+
+class UnreadableError(ReadError):
+    """A file some bytes of which the disk or card does not give, though it was asked again."""
 
 
 class UnitsError(DronesenseError):

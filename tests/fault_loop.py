@@ -1,4 +1,4 @@
-"""Kill runs at random moments, or let their Nth write or read fail, and count what is left.
+"""Kill runs at random moments, or let a write, or all reads of a file from one on, fail; count what is left.
 
 python fault_loop.py kills|writes|reads FLIGHT PRODUCTS COUNT
 """
@@ -23,6 +23,7 @@ from typing import Any
 from dronesense.cli.products import make_products
 from dronesense.errors import DronesenseError
 from dronesense.evidence import verify
+from dronesense.readers import content
 
 
 def state(products: Path) -> str:
@@ -86,15 +87,18 @@ def kills(flight: Path, products: Path, count: int) -> dict[str, Any]:
 def failing(
     nth: int, code: int, patched: list[tuple[Any, str]], counts: Callable[..., bool]
 ) -> Iterator[list[int]]:
-    """Let the *nth* call of some functions fail, as the disk does."""
+    """Let the *nth* call of some functions fail, as the disk does; a file that cannot be read stays so."""
     seen = [0]
+    lost: set[str] = set()
     kept = [(owner, name, getattr(owner, name)) for owner, name in patched]
 
     def broken(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
             if counts(*given, **named):
                 seen[0] += 1
-                if seen[0] == nth:
+                if seen[0] == nth and code == errno.EIO:
+                    lost.add(str(given[0]))
+                if seen[0] == nth or str(given[0]) in lost:
                     raise OSError(code, os.strerror(code), str(given[0]))
             return function(*given, **named)
 
@@ -152,6 +156,7 @@ def faults(flight: Path, products: Path, count: int, what: str) -> dict[str, Any
 
 def main() -> None:
     """Print what was found as JSON."""
+    content.PAUSES_S[:] = [0.0, 0.0, 0.0]
     what, flight, products, count = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
     found = kills(flight, products, count) if what == "kills" else faults(flight, products, count, what)
     sys.stdout.write(json.dumps(found) + "\n")

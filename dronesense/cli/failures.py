@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from dronesense.cli import spoken
-from dronesense.errors import DronesenseError, EvidenceError, ManifestError, PluginError
+from dronesense.errors import DronesenseError, EvidenceError, ManifestError, PluginError, UnreadableError
 
 EXIT_DONE: Final = 0
 EXIT_BUG: Final = 1
@@ -29,7 +29,7 @@ def exit_code(error: BaseException) -> int:
         return EXIT_LOCKED
     if isinstance(error, ManifestError | PluginError):
         return EXIT_USAGE
-    if isinstance(error, EvidenceError):
+    if isinstance(error, EvidenceError | UnreadableError):
         return EXIT_IO
     if isinstance(error, DronesenseError):
         return EXIT_NO_INPUT

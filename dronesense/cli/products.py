@@ -116,7 +116,7 @@ def make_products(
     started = dt.datetime.now(dt.UTC)
     progress("open", 0, 1)
     flight = open_flight(path)
-    inputs = evidence.hash_inputs(flight)
+    flight, inputs = evidence.hash_readable(flight)
     progress("open", 1, 1)
     directory.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(directory.parent, os.W_OK):

@@ -21,10 +21,11 @@ from typing import Any, Final
 import numpy as np
 
 from dronesense import __version__
-from dronesense.errors import EvidenceError, ReadError
+from dronesense.errors import EvidenceError, ReadError, UnreadableError
 from dronesense.evidence import custody, environment
 from dronesense.languages import SOURCE
 from dronesense.model import Flight, HotspotLayer, IngestReport, InputFile
+from dronesense.readers import content
 from dronesense.timescale import to_iso
 from dronesense.writers import fingerprint, ogr, raster
 from dronesense.writers.atomic import MANIFEST_NAME, MANIFEST_SCHEMA, sha256_file, write_bytes
@@ -90,20 +91,73 @@ def hash_inputs(flight: Flight) -> tuple[HashedInput, ...]:
     ------
     EvidenceError
         If a file is gone.
+    UnreadableError
+        If the disk or card does not give all of it.
     """
-    rows = []
+    return tuple(_hashed(each, flight) for each in sorted(flight.inputs, key=lambda each: each.path))
+
+
+def hash_readable(flight: Flight) -> tuple[Flight, tuple[HashedInput, ...]]:
+    """Hash every input; a gas series or cube that the card does not give is rejected, the rest goes on.
+
+    Returns
+    -------
+    flight : Flight
+        Without what was rejected, which stands in `rejected` with its place in the file.
+    inputs : tuple of HashedInput
+        As :func:`hash_inputs`.
+
+    Raises
+    ------
+    EvidenceError
+        If a file is gone.
+    UnreadableError
+        If the file is one that all need, such as the flight log, or nothing is left.
+    """
+    rows: list[HashedInput] = []
     for each in sorted(flight.inputs, key=lambda each: each.path):
-        path = _file(each, flight)
         try:
-            state, digest = path.stat(), sha256_file(path)
-        except FileNotFoundError as error:
-            raise EvidenceError(
-                "an input is gone", where=each.path, fix="keep the flight folder in place until the run ends"
-            ) from error
-        rows.append(
-            HashedInput(_label(each.path), each.role, state.st_size, state.st_mtime_ns, digest, each.report)
-        )
-    return tuple(rows)
+            rows.append(_hashed(each, flight))
+        except UnreadableError as error:
+            flight = _without(flight, each, error)
+    kept = {_label(each.path) for each in flight.inputs}
+    return flight, tuple(row for row in rows if row.path in kept)
+
+
+def _hashed(each: InputFile, flight: Flight) -> HashedInput:
+    path = _file(each, flight)
+    try:
+        state, digest = path.stat(), content.patiently(lambda: sha256_file(path), path)
+    except FileNotFoundError as error:
+        raise EvidenceError(
+            "an input is gone", where=each.path, fix="keep the flight folder in place until the run ends"
+        ) from error
+    return HashedInput(_label(each.path), each.role, state.st_size, state.st_mtime_ns, digest, each.report)
+
+
+def _without(flight: Flight, lost: InputFile, error: UnreadableError) -> Flight:
+    """Return the flight without the gas series or cube that needs the file *lost*."""
+    gone = {lost.path}
+    for (
+        each
+    ) in flight.inputs:  # the header of a data file that is gone is of no use, and the other way around
+        companions = {Path(name).resolve() for name in (each.report.companions if each.report else ())}
+        if each is lost or _file(lost, flight).resolve() in companions:
+            gone |= {each.path}
+            gone |= {one.path for one in flight.inputs if _file(one, flight).resolve() in companions}
+    gas = tuple(each for each in flight.gas if each.series[0].source not in gone)
+    cubes = tuple(each for each in flight.cubes if each.cube.path not in gone)
+    used = {each.role for each in flight.inputs if each.path in gone and each.report is not None}
+    alone = len(gas) + len(cubes) == len(flight.gas) + len(flight.cubes) - 1
+    if not (gas or cubes) or not alone or not used <= {"gas series", "cube"}:
+        raise error
+    return dataclasses.replace(
+        flight,
+        gas=gas,
+        cubes=cubes,
+        inputs=tuple(each for each in flight.inputs if each.path not in gone),
+        rejected=(*flight.rejected, (lost.path, str(error))),
+    )
 
 
 def run_id(flight: Flight, inputs: tuple[HashedInput, ...] | None = None) -> str:

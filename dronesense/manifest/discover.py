@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from dronesense import plugins
-from dronesense.errors import DronesenseError
+from dronesense.errors import DronesenseError, UnreadableError
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
-from dronesense.readers import captures, lumo
+from dronesense.readers import captures, content, lumo
 from dronesense.readers import instrument as instrument_reader
 
 TRAJECTORY: Final = "dronesense.readers.trajectory"
@@ -41,12 +42,15 @@ class Discovery:
         The same structure as a ``flight.toml``.
     ignored : list of (path, reason)
         Files without a role.
+    rejected : list of (path, reason)
+        Files that the disk or card does not give.
     notes : dict of str to str
         Path -> why it got its role, for people.
     """
 
     tables: dict[str, Any]
     ignored: list[tuple[str, str]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,7 +88,10 @@ def discover(folder: Path, *, only: Path | None = None) -> Discovery:
     for path in _files(folder) if only is None else [only]:
         label = path.relative_to(folder).as_posix()
         try:
-            reason = _classify(path, finds, analyzers)
+            reason = content.patiently(partial(_classify, path, finds, analyzers), path)
+        except UnreadableError as error:
+            reason = None
+            result.rejected.append((label, str(error)))
         except DronesenseError as error:
             reason = str(error.what)
         if reason is not None:

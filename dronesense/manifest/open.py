@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from dronesense.errors import ManifestError, ReadError
+from dronesense.errors import ManifestError, ReadError, UnreadableError
 from dronesense.manifest.discover import Discovery, discover
 from dronesense.manifest.opener import Opener
 from dronesense.manifest.schema import Manifest, with_origin
@@ -47,7 +46,7 @@ def open_flight(path: str | Path) -> Flight:
     file = path / MANIFEST_NAME if path.is_dir() else path
     if file.is_file():
         manifest = toml_reader.load(file, Manifest)
-        given = tomllib.loads(file.read_text("utf-8-sig"))
+        given = toml_reader.read(file)
         return Opener(file.parent, manifest, file).flight(with_origin(manifest, given, origin=MANIFEST_NAME))
     return _from_discovery(path, discover(path))
 
@@ -66,6 +65,8 @@ def open_file(path: Path, *, track: Mapping[str, str] | None = None) -> Flight:
     path = next((header for header in headers if header.is_file()), path).resolve()
     root = next((folder for folder in path.parents[:FOLDERS_UP] if _is_flight(folder)), path.parent)
     found = discover(root, only=path)
+    if found.rejected:
+        raise UnreadableError(found.rejected[0][1])
     if found.ignored:
         raise ReadError(found.ignored[0][1], where=path, fix="`dronesense plugins` lists what can be read")
     if track and "track" not in found.tables:
@@ -93,7 +94,9 @@ def _described(where: Path, found: Discovery) -> Manifest:
 def _from_discovery(root: Path, found: Discovery) -> Flight:
     manifest = _described(root, found)
     if not (manifest.track or manifest.gas or manifest.cube):
-        reasons = "; ".join(f"{path}: {why}" for path, why in found.ignored[:SHOWN_REASONS])
+        reasons = "; ".join(
+            f"{path}: {why}" for path, why in (found.rejected + found.ignored)[:SHOWN_REASONS]
+        )
         raise ReadError(
             "nothing usable: no flight log, gas series or cube was recognised "
             f"({reasons or 'the folder is empty'})",
@@ -107,4 +110,9 @@ def _from_discovery(root: Path, found: Discovery) -> Flight:
         warnings.append(
             f"{manifest.terrain.path}: its heights are taken as ellipsoidal; say so in a flight.toml"
         )
-    return dataclasses.replace(flight, ignored=tuple(found.ignored), warnings=tuple(warnings))
+    return dataclasses.replace(
+        flight,
+        rejected=(*found.rejected, *flight.rejected),
+        ignored=tuple(found.ignored),
+        warnings=tuple(warnings),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,7 @@ from dronesense.model import (
     Trajectory,
     Wind,
 )
-from dronesense.readers import csv_wind, gas_tables, geoid_grid, height_model
+from dronesense.readers import content, csv_wind, gas_tables, geoid_grid, height_model
 from dronesense.readers.instrument import with_clock
 
 T = TypeVar("T")
@@ -203,7 +204,7 @@ class Opener:
         key = "[[gas]] path" if isinstance(table, GasTable) else "[[cube]] path"
         for path in self._paths(table.path, key):
             try:
-                yield read(table, path, start)
+                yield content.patiently(partial(read, table, path, start), path)
             except DronesenseError as error:
                 if isinstance(error, ManifestError) and error.where == str(self.where):
                     raise
@@ -242,8 +243,12 @@ class Opener:
         return track.with_sigma(trajectory, msgspec.to_builtins(table.sigma))
 
     def _log(self, path: Path, reader: str | None, options: TrackOptions) -> tuple[Trajectory, IngestReport]:
-        module = plugins.find(TRAJECTORY, reader or plugins.sniff(TRAJECTORY, path))
-        trajectory, report = module.read(path, label=self._label(path), options=options)
+        trajectory, report = content.patiently(
+            lambda: plugins.find(TRAJECTORY, reader or plugins.sniff(TRAJECTORY, path)).read(
+                path, label=self._label(path), options=options
+            ),
+            path,
+        )
         assert isinstance(trajectory, Trajectory)
         table = self.manifest.track
         if (
@@ -374,8 +379,9 @@ class Opener:
         return self.cubes.read(table, path, instrument, record)
 
     def _signature(self, path: Path, role: str) -> Signature:
-        module = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path))
-        signature, report = module.read(path)
+        signature, report = content.patiently(
+            lambda: plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)).read(path), path
+        )
         self._used(path, role, report)
         assert isinstance(signature, Signature)
         return signature

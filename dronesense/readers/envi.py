@@ -29,7 +29,7 @@ from dronesense.model import (
 from dronesense.model.cube import Folded
 from dronesense.model.radiometry import CameraSettings
 from dronesense.plugins import read_head
-from dronesense.readers import envi_camera, envi_header, envi_keys
+from dronesense.readers import content, envi_camera, envi_header, envi_keys
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers.envi_header import Header, Layout
 from dronesense.readers.line_times import LineTimes
@@ -137,6 +137,12 @@ class EnviSource:
         """Return a view of the numbers of the file as (rows, bands, cols)."""
         if not 0 <= start < stop <= self.layout.lines:
             raise ValueError(f"rows {start}:{stop} are not within 0:{self.layout.lines}")
+        plan = self.layout
+        line = plan.samples * (1 if plan.interleave == "bsq" else plan.bands)
+        begin = plan.offset + start * line * plan.dtype.itemsize
+        return content.patiently(lambda: self._rows(start, stop), self.path, begin=begin)
+
+    def _rows(self, start: int, stop: int) -> NDArray[np.generic]:
         plan, rows = self.layout, stop - start
         try:
             with self.path.open("rb") as stream:

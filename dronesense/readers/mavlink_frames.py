@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError, did_you_mean
+from dronesense.readers import content
 from dronesense.readers.dataflash_formats import text_of
 from dronesense.readers.mavlink_messages import Definition, definitions
 from dronesense.readers.mavlink_scan import HEADER_1, HEADER_2, MAGIC_2, STAMP_BYTES, find_frames, windows
@@ -192,10 +193,7 @@ def load(path: Path, *, where: str | Path | None = None) -> Telemetry:
         If the file cannot be opened, is empty, or holds no MAVLink message.
     """
     where = path if where is None else where
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise ReadError(f"cannot be read ({error.strerror or error})", where=where) from error
+    data = content.whole(path, where)
     if not data.size:
         raise ReadError("is empty", where=where, fix="copy the .tlog file again from the ground station")
     return Telemetry(data)

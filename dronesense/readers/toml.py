@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from dronesense.errors import ManifestError, did_you_mean
+from dronesense.errors import ManifestError, UnreadableError, did_you_mean
+from dronesense.readers.content import patiently
 
 T = TypeVar("T")
 
@@ -60,7 +61,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
+        raw = patiently(path.read_bytes, path) if size <= MAX_BYTES else b""
+    except UnreadableError:
+        raise
     except OSError as error:
         raise ManifestError(f"cannot be opened ({error.strerror})", where=path) from error
     if size > MAX_BYTES:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
+from dronesense.readers import content
 from dronesense.readers.ulog_chain import chain
 from dronesense.readers.ulog_formats import Formats, Layout, Value, parse_key, text_of
 from dronesense.readers.ulog_scan import (
@@ -373,8 +374,4 @@ def read(path: Path, *, where: str | Path | None = None) -> ULog:
         If it cannot be opened, and as :class:`ULog`.
     """
     where = path if where is None else where
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise ReadError(f"cannot be read ({error.strerror or error})", where=where) from error
-    return ULog(data, where=where)
+    return ULog(content.whole(path, where), where=where)
