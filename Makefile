@@ -5,6 +5,7 @@ JOBS ?= 2
 UPGRADE ?=
 RUNS ?= 1000000
 TESTS ?=
+GROUP ?= timescale
 FUZZED ?= $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
@@ -13,7 +14,7 @@ LOCKED = $(PIP) install --quiet --no-compile --require-hashes --only-binary :all
 PYTEST = OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest test-slow fuzz check format bench docs smoke lock sbom clean
+.PHONY: help demo test pytest test-slow fuzz mutants check format bench docs smoke lock sbom clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -32,6 +33,9 @@ test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random 
 
 fuzz: $(VENV)/dev.stamp ## a million damaged files for every binary format (RUNS=1000000)
 	@for format in $(FUZZED); do echo "$$format"; $(VENV)/bin/python tests/fuzz/run.py $$format --runs $(RUNS) || exit 1; done
+
+mutants: $(VENV)/dev.stamp ## change the code in one place at a time: does a test notice? (GROUP=timescale|evidence|readers)
+	$(VENV)/bin/python tests/mutants.py $(GROUP)
 
 check: $(VENV)/dev.stamp ## lint, format, types, import floors
 	$(VENV)/bin/ruff check .

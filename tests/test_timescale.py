@@ -281,6 +281,39 @@ def test_what_is_not_sure_is_refused(texts, kwargs, error, match) -> None:
         parse_times(texts, **kwargs)
 
 
+@pytest.mark.parametrize(("suffix", "offset_s"), [("+05:30", 19_800), ("-0930", -34_200), ("+05:59", 21_540)])
+def test_offsets_with_minutes(suffix: str, offset_s: int) -> None:
+    assert parse_times([f"2023-04-19T14:10:05{suffix}"])[0] == (1_681_913_405 - offset_s) * S
+
+
+def test_the_first_and_the_last_of_what_is_a_stamp() -> None:
+    """Both ends belong to it, and what lies one beyond them does not."""
+    for text in ("315964800", "4102444800"):
+        assert parse_times([text], format="unix").tolist() == [int(text) * S]
+        assert parse_times([text + "000"], format="unix_ms").tolist() == [int(text) * S]
+    for text in ("315964799", "4102444801"):
+        with pytest.raises(ReadError, match="not between 1980 and 2100"):
+            parse_times([text], format="unix")
+    assert parse_times(["1678-01-01T00:00:00Z"])[0] == np.datetime64("1678-01-01", "ns").astype(np.int64)
+    assert parse_times(["2261-12-31T23:59:59Z"])[0] == np.datetime64("2261-12-31T23:59:59", "ns").astype(
+        np.int64
+    )
+    with pytest.raises(ReadError, match="year between 1678"):
+        parse_times(["1677-12-31T23:59:59Z"])
+    for day in (date(1980, 1, 1), date(2251, 12, 31)):
+        assert to_iso(int(day_seconds_to_utc_ns([0.0], date=day)[0]))[:10] == day.isoformat()
+    for day in (date(1979, 12, 31), date(2252, 1, 1)):
+        with pytest.raises(ReadError, match="not the day of a flight"):
+            day_seconds_to_utc_ns([0.0], date=day)
+    assert day_seconds_to_utc_ns([86_400.5], date=date(2016, 12, 31)).size == 1  # 23:59:60.5
+    for seconds in (86_401.0, -0.001):
+        with pytest.raises(ReadError, match="is not a count of"):
+            day_seconds_to_utc_ns([seconds], date=date(2016, 12, 31))
+    assert gps_tow_to_utc_ns([1_209_599.0], date=date(2016, 12, 31)).size == 1
+    with pytest.raises(ReadError, match="is not a count of"):
+        gps_tow_to_utc_ns([1_209_600.0], date=date(2016, 12, 31))
+
+
 def test_messages_name_file_and_row() -> None:
     with pytest.raises(ReadError, match=r"gas\.csv, row 17: time stamp \"x\""):
         parse_times(["2023-04-19T14:10:05Z", "x"], rows=np.array([16, 17]), where="gas.csv")
