@@ -28,11 +28,11 @@ class _Raw(io.FileIO):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def read(self, count: int = -1, /) -> bytes:
-        return super().read(self._most(count))
+        return self.readall() if count < 0 else super().read(self._most(count))
 
     def readall(self) -> bytes:
         parts = []
-        while part := self.read(-1):
+        while part := super().read(self._most(-1)):
             parts.append(part)
         return b"".join(parts)
 
