@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dronesense.errors import CoverageError, ReadError
 from dronesense.geodesy.geoid import LARGEST_UNDULATION_M, GeoidGrid
-from dronesense.readers import raster, tiff_directory
+from dronesense.readers import content, raster, tiff_directory
 from dronesense.readers.height_model import METER_NAMES
 
 GTX_HEADER: Final = np.dtype(
@@ -117,10 +117,18 @@ def _gtx(path: Path, label: str, head: bytes) -> _Layout:
             label,
             "copy it again: it is cut, or no GTX file",
         )
-    nodes = np.memmap(path, dtype=">f4", mode="r", offset=GTX_HEADER.itemsize, shape=(rows, cols))
 
     def window(some_rows: slice, some_cols: slice) -> Nodes:
-        part = np.asarray(nodes[some_rows, some_cols], dtype=np.float32)
+        first, last, _ = some_rows.indices(rows)
+        begin = GTX_HEADER.itemsize + 4 * cols * first
+
+        def stored() -> bytes:  # not mapped: a card that is pulled out would kill the process
+            with path.open("rb") as stream:
+                stream.seek(begin)
+                return stream.read(4 * cols * (last - first))
+
+        nodes = np.frombuffer(content.patiently(stored, path, begin=begin), dtype=">f4")
+        part = nodes.reshape(last - first, cols)[:, some_cols].astype(np.float32)
         return np.where((part < GTX_NODATA) & (part > GTX_NODATA - 0.01), np.float32(np.nan), part)
 
     return _Layout(west, south, step_lon, step_lat, rows, cols, window)
