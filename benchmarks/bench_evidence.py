@@ -23,7 +23,7 @@ from dronesense.cli import prepare_environment
 from dronesense.cli.products import make_products
 from dronesense.evidence import fresh
 
-PARTS = [(evidence, name) for name in ("hash_inputs", "run_id", "run_manifest", "write")] + [
+PARTS = [(evidence, name) for name in ("hash_readable", "run_id", "run_manifest", "write")] + [
     (fresh, "sealed")
 ]
 
