@@ -9,6 +9,7 @@ import pytest
 
 import dronesense as ds
 from dronesense.errors import DronesenseError, ManifestError
+from dronesense.manifest.discover import discover
 
 SRT = """1
 00:00:00,000 --> 00:00:01,000
@@ -64,3 +65,50 @@ def test_what_a_manifest_names_is_never_left_out(tmp_path: Path) -> None:
     )
     with pytest.raises(ManifestError, match=r"none\.tif"):
         ds.open_flight(tmp_path)
+
+
+def write_counts(folder: Path, name: str, *, samples: int, lines: int = 6, data: bool = True) -> None:
+    folder.mkdir(exist_ok=True)
+    if data:
+        np.full((lines, 5, samples), 100, "<u2").tofile(folder / f"{name}.bil")
+    (folder / f"{name}.bil.hdr").write_text(
+        f"ENVI\nsamples = {samples}\nlines = {lines}\nbands = 5\nheader offset = 0\ndata type = 12\n"
+        "interleave = bil\nbyte order = 0\nwavelength units = Nanometers\nwavelength={450,550,650,750,850}\n"
+    )
+
+
+def test_darks_go_with_cubes_of_their_size_and_every_file_is_named(tmp_path: Path) -> None:
+    write_counts(tmp_path / "a", "line", samples=30)
+    write_counts(tmp_path / "a", "dark", samples=30)
+    write_counts(tmp_path / "b", "line", samples=40)
+    write_counts(tmp_path / "b", "dark_of_another_camera", samples=50)
+    write_counts(tmp_path / "b", "dark_header_alone", samples=30, data=False)
+    write_counts(tmp_path / "c", "line", samples=30)
+    found = discover(tmp_path)
+    assert {table["path"]: table.get("dark") for table in found.tables["cube"]} == {
+        "a/line.bil.hdr": "a/dark.bil.hdr",
+        "b/line.bil.hdr": "b/dark_header_alone.bil.hdr",  # whose error will say what is wrong with it
+        "c/line.bil.hdr": "a/dark.bil.hdr",
+    }
+    reasons = dict(found.ignored)
+    assert set(reasons) == {"b/dark_of_another_camera.bil.hdr"}
+    assert "no cube of its size needs" in reasons["b/dark_of_another_camera.bil.hdr"]
+
+
+def test_every_real_file_is_named(shared_data: Path) -> None:
+    """Hundreds of files of many makers, as one card: each is used, or it is said why not."""
+    found = discover(shared_data / "spectral")
+    files = {
+        path.relative_to(shared_data / "spectral").as_posix()
+        for path in (shared_data / "spectral").rglob("*")
+        if path.is_file()
+    }
+    ignored = {path for path, _ in found.ignored}
+    named = {str(table[key]) for table in found.tables["cube"] for key in ("path", "dark") if key in table}
+    stems = {(Path(each).parent, Path(each).name.split(".")[0]) for each in named | ignored}
+    missing = [each for each in files if (Path(each).parent, Path(each).name.split(".")[0]) not in stems]
+    signatures = {
+        Path(str(table["signature"])).stem for table in found.tables["detect"] if "signature" in table
+    }
+    assert [each for each in missing if Path(each).stem not in signatures] == []
+    assert all(reason for _, reason in found.ignored)

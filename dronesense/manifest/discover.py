@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -167,24 +167,36 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
             result.ignored.append((name(other), "a second height model; name the one to use in [terrain]"))
     tables["gas"] = [{"path": name(path), "instrument": instrument.id} for path, instrument in finds.gas]
     panel = _settle_panel(result, finds, name)
+    captures = {path: _pixels(path) for path in (*finds.darks, *finds.panels)}
+    used: set[Path] = set()
     for cube in finds.cubes:
         table: dict[str, Any] = {"path": name(cube)}
-        camera = _camera_of(cube, cameras)
+        pixels = _pixels(cube)
+        camera = _camera_of(pixels, cameras)
         if camera is not None:
             table["instrument"] = camera.id
         strip = lumo.of_cube(cube)
+        dark = _fitting(cube, pixels, finds.darks, captures)
         if strip is not None and strip.dark is not None:
             table["dark"] = name(strip.dark.path)
-        elif finds.darks:
-            table["dark"] = name(finds.darks[0])
+        elif dark is not None:
+            table["dark"] = name(dark)
+            used.add(dark)
         if strip is not None:
             finds.companions.update(strip.companions)
-        if panel is not None:
+        if panel is not None and _fitting(cube, pixels, finds.panels[:1], captures) is not None:
             table["panel"] = panel
         tables.setdefault("cube", []).append(table)
         finds.companions.update(_beside(cube))
-    for capture in (*finds.darks, *finds.panels):
-        finds.companions.update(_beside(capture))
+    left = {
+        path: "a dark capture that no cube of its size needs; to use it set dark in [[cube]]"
+        for path in finds.darks
+        if path not in used
+    }
+    left |= dict.fromkeys(finds.panels[1:], "a further panel capture; to use it set panel in [[cube]]")
+    result.ignored += [(name(path), reason) for path, reason in left.items()]
+    for capture in captures:
+        finds.companions.update(each for each in _beside(capture) if each not in left)
     tables["detect"] = [
         {"target": species, "species": species, "false_alarms_per_hour": DEFAULT_FALSE_ALARMS_PER_HOUR}
         for species in dict.fromkeys(species for _, each in finds.gas for species in _species(each))
@@ -246,15 +258,38 @@ def _beside(cube: Path) -> list[Path]:
     return [path for path in cube.parent.iterdir() if path.name.split(".")[0] == stem]
 
 
-def _camera_of(cube: Path, cameras: Sequence[Instrument]) -> Instrument | None:
-    """Return the only camera of the flight's own calibration folder with the cube's number of samples."""
+def _pixels(cube: Path) -> tuple[int, int] | None:
+    """Return bands and samples of a cube or capture; None if it cannot be read."""
     reader = plugins.find(CUBE, plugins.sniff(CUBE, cube))
     try:
         found, _ = reader.read(cube, label=cube.name, name=cube.stem)
     except DronesenseError:
         return None
+    _, bands, samples = found.shape
+    return bands, samples
+
+
+def _fitting(
+    cube: Path,
+    pixels: tuple[int, int] | None,
+    captures: Sequence[Path],
+    known: Mapping[Path, tuple[int, int] | None],
+) -> Path | None:
+    """Return the capture with the bands and samples of *cube*, best one beside it.
+
+    Of a capture that cannot be read nobody knows: the first is taken, so that the run says what is wrong.
+    """
+    same = [each for each in captures if pixels is not None and known[each] == pixels]
+    unknown = [each for each in captures if pixels is None or known[each] is None]
+    return min(same or unknown[:1], key=lambda each: each.parent != cube.parent, default=None)
+
+
+def _camera_of(pixels: tuple[int, int] | None, cameras: Sequence[Instrument]) -> Instrument | None:
+    """Return the only camera of the flight's own calibration folder with the cube's number of samples."""
     fitting = [
-        each for each in cameras if isinstance(each.spec, LineCamera) and each.spec.samples == found.shape[2]
+        each
+        for each in cameras
+        if pixels is not None and isinstance(each.spec, LineCamera) and each.spec.samples == pixels[1]
     ]
     return fitting[0] if len(fitting) == 1 else None
 
