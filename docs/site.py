@@ -9,6 +9,7 @@ the list of rooms, folders of the navigation are filled, and pictures are put in
 from __future__ import annotations
 
 import ast
+import json
 import os
 import posixpath
 import re
@@ -18,6 +19,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+import dronesense
 
 ROOT = Path(__file__).parents[1]
 BROUGHT_IN = {
@@ -38,10 +41,15 @@ SHIM = "https://unpkg.com/iframe-worker/shim"
 VENDORED = "vendor/iframe-worker-1.0.4.js"
 """The same (npm, MIT; tests/test_site.py has its hash)."""
 QUICK = "DRONESENSE_SITE_QUICK"
-"""Set: the pages of the library are left empty, for a test that looks at all others."""
+"""Set: the pages of the library have only their headings, for a test that looks at all others."""
+LESS = ("---", "search:", "  boost: 0.5", "---")
+"""Begins pages of the library: the search names other pages that speak of a word first."""
 LINK = re.compile(r"(?P<text>\[[^\]\n]+\])\((?P<target>[^)\s]+)\)")
+ROLE = re.compile(
+    r":(?:class|func|meth|mod|attr|data|exc):<code>(?:~?[\w.]*\.)?(?P<name>\w+)(?: &lt;.*?&gt;)?</code>"
+)
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
-PICTURE = re.compile(r'^<!-- picture: (?P<name>[\w-]+) "(?P<caption>[^"]+)" -->$', re.MULTILINE)
+PICTURE = re.compile(r'^(?P<indent> *)<!-- picture: (?P<name>[\w-]+) "(?P<caption>[^"]+)" -->$', re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -62,6 +70,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, target, content=(ROOT / source).read_text("utf-8")))
     for room in ROOMS:
         files.append(File.generated(config, f"api/{room}.md", content=_library_page(room)))
+    files.append(File.generated(config, "api/dronesense.md", content=_front_door()))
     for path in sorted(PICTURES.glob("*.png")):
         files.append(File.generated(config, f"pictures/{path.name}", abs_src_path=str(path)))
     return files
@@ -78,6 +87,11 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     return "".join(parts)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Show names that docstrings refer to as names: ``:class:`~dronesense.model.Bands``` is ``Bands``."""
+    return ROLE.sub(lambda match: f"<code>{match['name']}</code>", html)
+
+
 def on_post_page(output: str, *, page: Page, **_: Any) -> str:
     """Take the script by which the search works from the disk from here instead of from a network."""
     return output.replace(SHIM, posixpath.relpath(VENDORED, posixpath.dirname(page.file.dest_uri) or "."))
@@ -88,7 +102,7 @@ def _pages(item: str) -> list[str]:
     if not item.endswith("/"):
         return [item]
     if item == "api/":
-        return [f"api/{room}.md" for room in ROOMS]
+        return [f"api/{room}.md" for room in ("dronesense", *ROOMS)]
     return [f"{item}{path.name}" for path in sorted((ROOT / "docs" / item).glob("*.md"))]
 
 
@@ -115,27 +129,35 @@ def _picture(match: re.Match[str], here: str) -> str:
     if not (PICTURES / f"{match['name']}.png").is_file():
         return ""
     relative = posixpath.relpath(f"pictures/{match['name']}.png", posixpath.dirname(here) or ".")
-    return f"![{match['caption']}]({relative})\n\n*{match['caption']}*"
+    indent, caption = match["indent"], match["caption"]
+    return f"{indent}[![{caption}]({relative})]({relative})\n\n{indent}*{caption}*"  # in full where clicked
 
 
 def _library_page(room: str) -> str:
-    """Return the page of a room: what its first lines say, and every module that offers something."""
+    """Return the page of a room: what it says of itself, and every module that offers something."""
     place = ROOT / "dronesense" / room
-    modules = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-    lines = [f"# `dronesense.{room}`", ""]
-    for path in modules:
-        tree = ast.parse(path.read_text("utf-8"))
-        offered = [
-            node.name
-            for node in tree.body
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
-        ]
-        name = f"dronesense.{room}" if path.stem in ("__init__", room) else f"dronesense.{room}.{path.stem}"
-        if not offered and path.stem != "__init__":
-            continue
-        lines += [f"## `{name}`", ""]
-        if QUICK in os.environ:
-            lines += [(ast.get_docstring(tree) or "").partition("\n")[0], ""]
-        else:
-            lines += [f"::: {name}", "    options:", "      heading_level: 3", ""]
+    lines = [*LESS, f"# `dronesense.{room}`", "", *_told(f"dronesense.{room}", heading_level=2)]
+    for path in sorted(place.glob("*.py")):
+        nodes = ast.parse(path.read_text("utf-8")).body
+        offered = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        if path.stem != "__init__" and any(not name.startswith("_") for name in offered):
+            lines += [f"## `{path.stem}`", "", *_told(f"dronesense.{room}.{path.stem}", heading_level=3)]
     return "\n".join(lines)
+
+
+def _front_door() -> str:
+    """Return the page of what ``import dronesense`` gives by itself."""
+    said = "What `import dronesense` gives by itself. Records are in `dronesense.model`."
+    lines = [*LESS, "# `dronesense`", "", said, ""]
+    shown = {"show_root_heading": True, "show_root_toc_entry": True, "show_root_full_path": False}
+    for name in dronesense.__all__:
+        lines += _told(f"{getattr(dronesense, name).__module__}.{name}", heading_level=2, **shown)
+    return "\n".join(lines)
+
+
+def _told(name: str, **options: Any) -> list[str]:
+    """Return the lines by which mkdocstrings tells of *name*; none in a quick build."""
+    if QUICK in os.environ:
+        return []
+    given = [f"      {key}: {json.dumps(value)}" for key, value in options.items()]
+    return [f"::: {name}", "    options:", *given, ""]
