@@ -48,7 +48,8 @@ format: $(VENV)/dev.stamp ## put the code into the house format
 	$(VENV)/bin/ruff format .
 
 docs: $(VENV)/dev.stamp ## run what the documentation says, make its pictures, build it as a site in build/site
-	$(VENV)/bin/pytest tests/test_docs.py tests/test_tutorials.py tests/test_howto.py tests/test_site.py
+	OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -m "slow or not slow" tests/test_docs.py tests/test_doc_commands.py tests/test_tutorials.py tests/test_howto.py tests/test_site.py \
+		tests/test_boresight.py::test_the_command_prints_the_mount_to_use
 	$(VENV)/bin/python docs/pictures.py
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 

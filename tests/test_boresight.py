@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import shlex
 import shutil
 import sys
 import tomllib
@@ -320,8 +322,11 @@ def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest
     flight = flights.make(10, errors=False, relief_m=0.0)
     folder = tmp_path / "flight"
     write_folder(folder, flight, flights.pictures(flight, np.random.default_rng(10)))
-    record = folder / "calibration" / "records" / "scanner" / "mount.toml"
+    page = (Path(__file__).parents[1] / "docs/howto/mount.md").read_text("utf-8")
+    (documented,) = re.findall(r"^dronesense (calibrate .*)$", page, re.MULTILINE)
+    documented = documented.replace("CAMERA", "scanner").replace("FLIGHT", folder.as_posix())
     command = ["calibrate", "boresight", str(folder)]
+    record = Path(documented.partition("--record ")[2])
     done = CliRunner().invoke(
         cli, [*command, "-o", str(tmp_path / "found.json"), "--record", str(tmp_path / "mount.toml")]
     )
@@ -336,7 +341,7 @@ def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest
     # The record, put where runs look, leaves nothing to be found.
     record.parent.mkdir(parents=True)
     shutil.copy(tmp_path / "mount.toml", record)
-    refused = CliRunner().invoke(cli, [*command, "--record", str(record)])
+    refused = CliRunner().invoke(cli, shlex.split(documented))
     assert refused.exit_code == 2
     assert "--force" in refused.output
     opened = ds.open_flight(folder)
@@ -348,10 +353,10 @@ def test_the_command_prints_the_mount_to_use(tmp_path: Path, monkeypatch: pytest
     assert first == pytest.approx(1e9 * late, abs=2e3)
     assert (
         opened.cubes[0].cube.history[-1]
-        == f"mount: of the record mount.toml, which adds {round(late, 6):+g} s to the times"
+        == f"mount: of the record {record.name}, which adds {round(late, 6):+g} s to the times"
     )
     _nothing_is_left(command)
-    again = CliRunner().invoke(cli, [*command, "--record", str(record), "--force"])
+    again = CliRunner().invoke(cli, [*shlex.split(documented), "--force"])
     assert again.exit_code == 0, again.output
     kept = tomllib.loads(record.read_text("utf-8"))
     assert kept["time_offset_s"] == pytest.approx(flight.time_s, abs=0.005)  # all of it, not the last change

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from dronesense.cli import cli
 
 FOLDER = Path(__file__).parents[1] / "docs" / "howto"
-ELSEWHERE = {"mount.md": ("test_boresight.py", '"calibrate", "boresight"', '"--record"')}
-"""Pages whose command needs a flight of its own, and the test that runs it."""
+ELSEWHERE = {"mount.md": "test_boresight.py"}
+"""Pages whose command needs a flight of its own, and the test that reads and runs it."""
 
 
 def _load(name: str) -> Any:
@@ -35,11 +35,8 @@ def commands(page: str) -> list[str]:
 def test_no_page_is_forgotten() -> None:
     assert {page.name for page in FOLDER.glob("*.md")} == {*PAGES, *ELSEWHERE, *WITHOUT}
     assert [command for page in WITHOUT for command in commands(page)] == []
-    for page, (test, *words) in ELSEWHERE.items():
-        text = Path(__file__).with_name(test).read_text("utf-8")
-        assert all(word in text for word in words), page
-        (command,) = commands(page)
-        assert shlex.split(command)[1:3] == ["calibrate", "boresight"]
+    for page, test in ELSEWHERE.items():
+        assert f"docs/howto/{page}" in Path(__file__).with_name(test).read_text("utf-8")
 
 
 PAGES = (
