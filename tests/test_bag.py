@@ -78,6 +78,7 @@ def test_nothing_is_compressed_and_no_clock_is_in_it(run: verify.Sealed, tmp_pat
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         for entry in archive.infolist():
             assert (entry.compress_type, entry.date_time) == (zipfile.ZIP_STORED, (1980, 1, 1, 0, 0, 0))
+            assert (entry.create_system, entry.external_attr >> 16) == (3, 0o100644)
         info = archive.read(f"2026-06-14-steppe-{run.manifest['run_id']}/bag-info.txt").decode()
     assert "Bagging-Date: 2026-06-14\n" in info
 

@@ -360,6 +360,46 @@ def test_second_run_is_judged_by_ids_places_and_scores(
     assert (verdict.word, verdict.passed) == (word, word != "differs")
 
 
+def test_a_second_run_that_wrote_less_or_more_differs(flight: Path) -> None:
+    """And what only one of them wrote is named, not compared."""
+    other = Path(shutil.copytree(flight / "products", flight.parent / "less"))
+    manifest = json.loads((other / "run.json").read_bytes())
+    lost = manifest["outputs"].pop(0)
+    manifest["outputs"].append({"path": "new.txt", "bytes": 0, "sha256": "0" * 64})
+    verify.manifest.write(manifest, other / "run.json")
+    verdict = verify.reproduced(verify.open_run(flight), other)
+    assert verdict.passed is False
+    assert sorted(verdict.problems) == sorted(
+        f"{name}: only one of the two runs wrote it" for name in (lost["path"], "new.txt")
+    )
+
+
+def test_verdicts_count_what_they_looked_at(flight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((flight / "products" / "run.json").read_bytes())
+    told = rows(flight, capsys, "--inputs")
+    assert told["INTEGRITY"]["word"].startswith(f"{len(content['outputs'])} products ")
+    assert told["INPUTS"]["word"].startswith(f"{len(content['inputs'])} as ")
+
+
+def test_no_custody_log_is_no_failure_unless_one_is_asked_for(flight: Path) -> None:
+    run = verify.open_run(flight)
+    (flight / custody.NAME).unlink()
+    assert verify.chain(run, flight / custody.NAME).passed is None
+    assert "though the run noted one" in verify.chain(run, flight / custody.NAME).word
+    for more in ({"required": True}, {"heads": ("ab12",)}):
+        assert verify.chain(run, flight / custody.NAME, **more).passed is False
+
+
+def test_a_manifest_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "MAX_MANIFEST_BYTES", 99)
+    (tmp_path / "run.json").write_bytes(b" " * 100)
+    with pytest.raises(ReadError, match="too long for a run manifest"):
+        verify.open_run(tmp_path)
+    (tmp_path / "run.json").write_bytes(b" " * 99)
+    with pytest.raises(ReadError, match="is not JSON"):
+        verify.open_run(tmp_path)
+
+
 def test_second_run_with_the_same_bytes(flight: Path) -> None:
     other = Path(shutil.copytree(flight / "products", flight.parent / "same"))
     assert verify.reproduced(verify.open_run(flight), other).word == "bytes equal"

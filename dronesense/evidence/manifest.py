@@ -138,9 +138,8 @@ def _hashed(each: InputFile, flight: Flight) -> HashedInput:
 def _without(flight: Flight, lost: InputFile, error: UnreadableError) -> Flight:
     """Return the flight without the gas series or cube that needs the file *lost*."""
     gone = {lost.path}
-    for (
-        each
-    ) in flight.inputs:  # the header of a data file that is gone is of no use, and the other way around
+    # The header of a data file that is gone is of no use, and the other way around.
+    for each in flight.inputs:
         companions = {Path(name).resolve() for name in (each.report.companions if each.report else ())}
         if each is lost or _file(lost, flight).resolve() in companions:
             gone |= {each.path}
