@@ -42,8 +42,8 @@ VENDORED = "vendor/iframe-worker-1.0.4.js"
 """The same (npm, MIT; tests/test_site.py has its hash)."""
 QUICK = "DRONESENSE_SITE_QUICK"
 """Set: the pages of the library have only their headings, for a test that looks at all others."""
-LESS = ("---", "search:", "  boost: 0.5", "---")
-"""Begins pages of the library: the search names other pages that speak of a word first."""
+LESS = ("---", "search:", "  boost: 0.1", "---")
+"""Begins pages of the library: the search ranks them lower than others."""
 LINK = re.compile(r"(?P<text>\[[^\]\n]+\])\((?P<target>[^)\s]+)\)")
 ROLE = re.compile(
     r":(?:class|func|meth|mod|attr|data|exc):<code>(?:~?[\w.]*\.)?(?P<name>\w+)(?: &lt;.*?&gt;)?</code>"
