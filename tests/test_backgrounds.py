@@ -17,6 +17,8 @@ from dronesense.detect import tail as tails
 from dronesense.errors import CoverageError
 from dronesense.model import DetectRule
 
+pytestmark = pytest.mark.once
+
 
 def _sibling(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

@@ -30,6 +30,8 @@ from dronesense.model.tie_points import GroundControl
 from dronesense.readers import tie_table
 from dronesense.timescale import to_iso
 
+pytestmark = pytest.mark.once
+
 
 def _flights() -> ModuleType:
     spec = importlib.util.spec_from_file_location(

@@ -16,6 +16,8 @@ from dronesense.geotag.uncertainty import ce90, ellipse
 from dronesense.hotspots import clusters
 from dronesense.hotspots.merge import merge
 
+pytestmark = pytest.mark.once
+
 spec = importlib.util.spec_from_file_location("merge_makers", Path(__file__).with_name("test_merge.py"))
 assert spec is not None
 assert spec.loader is not None

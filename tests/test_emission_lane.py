@@ -13,6 +13,8 @@ import dronesense as ds
 from dronesense import geodesy
 from dronesense.cli import run_cli
 
+pytestmark = pytest.mark.once
+
 CRS = "EPSG:32633"
 EAST, NORTH = 500_000.0, 5_700_000.0
 SOURCE, RATE_KG_H, HEIGHT_M = (0.0, 0.0), 2.0, 1.0

@@ -9,6 +9,8 @@ from scipy import stats
 from dronesense.detect import feasibility, weighing
 from dronesense.detect.background import Background, factor
 
+pytestmark = pytest.mark.once
+
 BANDS = 80
 NM = np.linspace(400.0, 1000.0, BANDS)
 NOISE = 0.002

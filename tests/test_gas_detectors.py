@@ -23,6 +23,8 @@ from dronesense.detect import (
 from dronesense.detect.gas import METHOD, search
 from dronesense.model import Ambient, DetectRule, GasSeries
 
+pytestmark = pytest.mark.once
+
 S = 1_000_000_000
 NOISE = 0.01
 

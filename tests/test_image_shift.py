@@ -16,6 +16,8 @@ from dronesense.calibrate.clock import estimate_image_offset
 from dronesense.calibrate.image_shift import line_shifts
 from dronesense.cli import cli
 
+pytestmark = pytest.mark.once
+
 
 def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

@@ -12,6 +12,8 @@ import pytest
 from dronesense.detect import iterated, spectral
 from dronesense.detect import tail as tails
 
+pytestmark = pytest.mark.once
+
 _SPEC = importlib.util.spec_from_file_location(
     "spectral_scenes", Path(__file__).with_name("spectral_scenes.py")
 )

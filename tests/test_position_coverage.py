@@ -13,6 +13,8 @@ import pytest
 from dronesense.geotag.poses import interpolate
 from dronesense.model import Clock, Trajectory
 
+pytestmark = pytest.mark.once
+
 SOURCE = Path(__file__).parents[1] / "benchmarks" / "position_coverage.py"
 
 

@@ -16,6 +16,8 @@ from scipy import io, ndimage, stats
 from dronesense.detect import spectral
 from dronesense.detect import tail as tails
 
+pytestmark = pytest.mark.once
+
 _SPEC = importlib.util.spec_from_file_location(
     "spectral_scenes", Path(__file__).with_name("spectral_scenes.py")
 )

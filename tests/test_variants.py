@@ -20,6 +20,8 @@ from dronesense.detect import tail as tails
 from dronesense.errors import CoverageError, ManifestError
 from dronesense.model import DetectRule, Signature, SpectralCube
 
+pytestmark = pytest.mark.once
+
 _SPEC = importlib.util.spec_from_file_location(
     "spectral_scenes", Path(__file__).with_name("spectral_scenes.py")
 )
