@@ -187,7 +187,7 @@ def test_a_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start, rows, reading = np.datetime64("2026-06-01T09:56:00"), ["time,CH4 (ppm)"], 0.0
     for second in range(960):
         reading += 0.2 * ((10.02 if 243 <= second < 603 else 0.0) - reading)
-        rows.append(f"{start + second}Z,{reading + 0.005 * noise.normal():.4f}")
+        rows.append(f"{start + np.timedelta64(second, 's')}Z,{reading + 0.005 * noise.normal():.4f}")
     Path("bench.csv").write_text("\n".join(rows) + "\n", "utf-8")
     (said,) = run_all(blocks(page), {})
     record = record_reader.read(Path(said.strip()))
