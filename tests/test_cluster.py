@@ -409,3 +409,25 @@ def test_twenty_flights_while_a_worker_is_killed(tmp_path: Path, capsys: pytest.
     assert (
         run_cli(["merge", *(str(out / flight.name) for flight in flights), "-o", str(tmp_path / "all")]) == 0
     )
+
+
+def test_a_worker_that_logs_into_a_pipe(tmp_path: Path) -> None:
+    """As a service does: the answer goes to a file, what is printed to a pipe."""
+    flight = write_gas_flight(tmp_path / "one")
+    job = apart.job_of(Task(flight, tmp_path / "products"))
+    with (tmp_path / "answer.json").open("wb") as answer:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dronesense.cli.apart"],
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()  # and left open: its end would end the process
+        said = process.stderr.read()
+        assert process.wait(60) == 0, said
+        process.stdin.close()
+        process.stderr.close()
+    assert "outcome" in json.loads((tmp_path / "answer.json").read_text("utf-8"))

@@ -238,6 +238,7 @@ def main() -> None:
     """Read a job from stdin and write the answer to stdout."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not get between
+    sys.stdout = sys.stderr  # made for a file, it would seek in what may now be a pipe
     prepare_environment()
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(0, 1)):
