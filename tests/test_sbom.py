@@ -151,7 +151,7 @@ def test_a_small_lock_worked_out_by_hand(tmp_path: Path) -> None:
         ("", "holds no pin"),
         ("affine==3.0.1 \\\n    # via x\n", "affine has no hash"),
         ("affine>=3.0.1\n", "line 1 is no pin"),
-        ("--index-url x\n", "line 1 is no pin"),
+        ("--no-binary x\n", "line 1 is no pin"),
         (SMALL + "    --hash=md5:00\n", "line 14 is no pin"),
     ],
 )
