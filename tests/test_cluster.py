@@ -142,7 +142,7 @@ def bytes_of(products: Path) -> dict[str, bytes | object]:
         if path.is_file()
     }
     manifest = json.loads((products / "run.json").read_bytes())
-    assert set(manifest.pop("timing")) == {"started", "finished"}
+    assert set(manifest.pop("timing")) == {"started", "finished", "taken_up"}
     return found | {"run.json": manifest}
 
 

@@ -72,9 +72,12 @@ class InProcess:
     ----------
     language : str
         Of the bars.
+    jobs : int
+        Cubes of a flight that are searched at a time, in further processes.
     """
 
     language: str = SOURCE
+    jobs: int = 1
 
     def each(self, tasks: Sequence[Task]) -> Iterator[Finished]:
         """Yield how each of *tasks* ended."""
@@ -89,6 +92,7 @@ class InProcess:
                         progress=talk.progress,
                         language=task.language,
                         again=task.again,
+                        jobs=self.jobs,
                     )
             except Exception as error:  # noqa: BLE001 - whoever asked decides what an error means
                 yield Finished(number, error=error)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LEAST_FREE: Final = 50_000_000
 """Bytes that are free before a run: pages, layers, quicklooks."""
-SCORE_BYTES: Final = 16
+SCORE_BYTES: Final = 20
 PICTURE_BYTES: Final = 8
 SAMPLE_BYTES: Final = 1000
 """A gas sample in tables, layers and pages."""
@@ -69,6 +69,8 @@ class Outcome:
         Nothing was done: the products of an earlier run say all of it.
     renewed : str
         Why the products of an earlier run were not enough; empty where there were none.
+    taken_up : list of str
+        What a run that did not end had worked out.
     """
 
     flight: str
@@ -82,6 +84,7 @@ class Outcome:
     ignored: list[tuple[str, str]]
     up_to_date: bool = False
     renewed: str = ""
+    taken_up: list[str] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome for ``--json``."""
@@ -95,12 +98,14 @@ def make_products(
     progress: Progress = no_progress,
     language: str = SOURCE,
     again: bool = False,
+    jobs: int = 1,
 ) -> Outcome:
     """Open the flight at *path*, process it, and put its products into *directory*.
 
     The folder appears complete or not at all; an older run's products stay until the new ones are whole.
     *language* is that of page and report; data files know none. Nothing is done, unless *again*, when the
-    products of a finished run are there and a new one would only repeat them.
+    products of a finished run are there and a new one would only repeat them; what a run that did not end
+    had worked out is taken up. *jobs* cubes are searched at a time.
 
     Raises
     ------
@@ -110,7 +115,8 @@ def make_products(
         If the disk says no.
     """
     from dronesense import evidence
-    from dronesense.evidence import fresh
+    from dronesense.cli.ahead import searching
+    from dronesense.evidence import fresh, stages
     from dronesense.writers.atomic import lock, staging
 
     started = dt.datetime.now(dt.UTC)
@@ -128,10 +134,12 @@ def make_products(
     with lock(directory):
         told, reason = (None, "") if again else fresh.sealed(flight, directory, inputs, language=language)
         if told is not None:
+            stages.forget(directory)
             return _up_to_date(told, directory)
         _refuse_full(flight, directory.parent)
-        with staging(directory) as folder:
-            layer = process(flight, progress=progress)
+        with stages.keeping(directory, flight, inputs, anew=again) as keep, staging(directory) as folder:
+            with searching(path, flight, inputs, keep.folder, jobs=jobs) as ahead:
+                layer = process(flight, progress=progress, keep=dataclasses.replace(keep, ahead=ahead))
             statements = {"run_id": evidence.run_id(flight, inputs), **layer.statements}
             layer = dataclasses.replace(layer, statements=statements)
             _write(flight, layer, folder, progress)
@@ -145,17 +153,31 @@ def make_products(
                 inputs=inputs,
                 language=language,
                 outputs=hashed,
+                taken_up=keep.taken_up,
             )
             evidence.write(manifest, folder / evidence.RUN_NAME)
             files = sorted(
                 each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()
             )
+    return _told(flight, layer, directory, files, renewed=reason, taken_up=keep.taken_up)
+
+
+def _told(
+    flight: Flight,
+    layer: HotspotLayer,
+    directory: Path,
+    files: list[str],
+    *,
+    renewed: str,
+    taken_up: list[str],
+) -> Outcome:
+    """Return what a run that has just ended has to tell."""
     from dronesense.writers import words
     from dronesense.writers.geojson import properties
 
     return Outcome(
         flight=flight.id,
-        run_id=str(manifest["run_id"]),
+        run_id=str(layer.statements["run_id"]),
         directory=str(directory),
         files=files,
         hotspots=[properties(hotspot, flight.id) for hotspot in layer],
@@ -163,15 +185,16 @@ def make_products(
         warnings=list(layer.warnings),
         rejected=list(layer.rejected),
         ignored=list(flight.ignored),
-        renewed=reason,
+        renewed=renewed,
+        taken_up=taken_up,
     )
 
 
 def _refuse_full(flight: Flight, folder: Path) -> None:
     """Refuse a disk that the products may not fit on, before any work is done.
 
-    Scores and their mosaics on the ground take up to :data:`SCORE_BYTES` for each pixel and rule, a cube in
-    color :data:`PICTURE_BYTES`; all else is small.
+    Scores, what is kept of them until the end, and their mosaics on the ground take up to
+    :data:`SCORE_BYTES` for each pixel and rule, a cube in color :data:`PICTURE_BYTES`; all else is small.
     """
     rules = sum(rule.lane in ("spectral", "column") for rule in flight.rules)
     pixels = sum(given.cube.shape[0] * given.cube.shape[2] for given in flight.cubes)

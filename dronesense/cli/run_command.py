@@ -47,7 +47,11 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
     help="Folder for the products; default: products/ in the flight folder.",
 )
 @click.option(
-    "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Flights worked on at once."
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Flights worked on at once; of a single flight, cubes searched at once.",
 )
 @click.option(
     "--cluster",
@@ -170,7 +174,7 @@ def _executor(jobs: int, cluster: str | None, several: bool, language: str) -> E
         from dronesense.cli.cluster import Dask
 
         return Dask(cluster)
-    return Processes(jobs) if jobs > 1 and several else InProcess(language)
+    return Processes(jobs) if jobs > 1 and several else InProcess(language, jobs)
 
 
 def _told(flight: Path, error: Exception) -> dict[str, str | None]:

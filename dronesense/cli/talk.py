@@ -86,6 +86,9 @@ def summary(outcome: Outcome, *, language: str = SOURCE) -> str:
         lines += [_("Up to date: nothing has changed since this run; --again runs it anew."), ""]
     if outcome.renewed:
         lines += [f"{_('Run anew')}: {outcome.renewed}", ""]
+    if outcome.taken_up:
+        text = _("Taken up from a run that did not end: %(what)s")
+        lines += [text % {"what": ", ".join(outcome.taken_up)}, ""]
     if count:
         lines += [*_listed(outcome, _), ""]
     told = words.statements(outcome.statements, translate=_)

@@ -189,6 +189,7 @@ def run_manifest(
     software: Mapping[str, str] | None = None,
     language: str = SOURCE,
     outputs: Sequence[Mapping[str, Any]] = (),
+    taken_up: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the run manifest, JSON-ready; see ``docs/products.md``.
 
@@ -209,6 +210,8 @@ def run_manifest(
     outputs : sequence of mapping
         Rows of an earlier manifest of the same folder: products that nobody wrote to since are not hashed
         again.
+    taken_up : sequence of str
+        What a run that did not end had worked out.
 
     Raises
     ------
@@ -218,7 +221,7 @@ def run_manifest(
         If a file cannot be read.
     """
     inputs = hash_inputs(flight) if inputs is None else inputs
-    _unchanged(flight, inputs)
+    refuse_changed(flight, inputs)
     hashed = {row["path"]: dict(row) for row in outputs}
     rows = [
         hashed.get(path.relative_to(directory).as_posix()) or _output_row(path, directory)
@@ -242,7 +245,7 @@ def run_manifest(
         "not_looked_at": [{"path": path, "reason": reason} for path, reason in flight.ignored],
         "statements": layer.statements,
         "limits": LIMITS,
-        "timing": {"started": started, "finished": finished},
+        "timing": {"started": started, "finished": finished, "taken_up": list(taken_up)},
     }
     plain = _plain(manifest)
     assert isinstance(plain, dict)
@@ -311,8 +314,14 @@ def _files(directory: Path) -> list[Path]:
     return sorted(names, key=lambda path: path.relative_to(directory).as_posix())
 
 
-def _unchanged(flight: Flight, inputs: tuple[HashedInput, ...]) -> None:
-    """Raise EvidenceError if an input is not as large or as old as when it was hashed."""
+def refuse_changed(flight: Flight, inputs: tuple[HashedInput, ...]) -> None:
+    """Refuse inputs that are not as large or as old as when they were hashed.
+
+    Raises
+    ------
+    EvidenceError
+        If one is not, or is gone.
+    """
     known = {each.path: (each.size, each.modified_ns) for each in inputs}
     for each in flight.inputs:
         path = _file(each, flight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 from dronesense.errors import CoverageError
 from dronesense.geotag import uncertainty
@@ -14,6 +15,7 @@ from dronesense.pipeline.account import Account
 from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
 from dronesense.pipeline.emission_lane import follow_emissions
 from dronesense.pipeline.gas_lane import GasFinds, follow_gas
+from dronesense.pipeline.keeping import Keep, at_once
 from dronesense.pipeline.map_lane import gas_maps
 from dronesense.pipeline.mosaic_lane import mosaics
 from dronesense.pipeline.sector_lane import search_sectors
@@ -27,7 +29,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def process(
-    flight: Flight, *, progress: Progress | None = None, budget_bytes: int = DEFAULT_BLOCK_BYTES
+    flight: Flight,
+    *,
+    progress: Progress | None = None,
+    budget_bytes: int = DEFAULT_BLOCK_BYTES,
+    keep: Keep = at_once,
 ) -> HotspotLayer:
     """Calibrate, match, geotag and cluster everything that a flight holds.
 
@@ -39,6 +45,8 @@ def process(
         Called with stage, steps done, steps in all.
     budget_bytes : int
         Size of one block of a cube in memory; the peak is a small multiple of it, whatever the cube's size.
+    keep : Keep
+        Keeps long work, such as :class:`dronesense.evidence.stages.Stages`; default: nobody.
 
     Returns
     -------
@@ -53,17 +61,16 @@ def process(
     tell = progress or _silent
     account = Account(flight)
     site = Site(flight, account)
+    common: Any = {"flight": flight, "site": site, "account": account}
     gas: list[GasFinds] = []
     cubes: list[CubeFinds] = []
     for number, series in enumerate(flight.gas, 1):
         with account.rejecting(series.series[0].source):
-            gas.append(follow_gas(series, flight=flight, site=site, account=account))
+            gas.append(follow_gas(series, **common))
         tell("gas", number, len(flight.gas))
     for number, cube in enumerate(flight.cubes, 1):
         with account.rejecting(cube.cube.path):
-            cubes.append(
-                follow_cube(cube, flight=flight, site=site, account=account, budget_bytes=budget_bytes)
-            )
+            cubes.append(follow_cube(cube, budget_bytes=budget_bytes, keep=keep, **common))
         tell("cube", number, len(flight.cubes))
     if not any(each.traces for each in gas) and not cubes:
         reasons = "; ".join(f"{path}: {why}" for path, why in account.rejected)

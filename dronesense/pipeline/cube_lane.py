@@ -29,9 +29,13 @@ from dronesense.pipeline import cube_quality, plume_lane, radiometry
 from dronesense.pipeline import ground as grounds
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
+from dronesense.pipeline.keeping import Keep, at_once
 from dronesense.pipeline.mosaic_lane import MAX_STRIP_CELLS, StripView
 from dronesense.pipeline.picture import ground_picture
 from dronesense.pipeline.site import Site
+
+Searched = tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]
+"""What :func:`dronesense.detect.spectral.search` returns."""
 
 
 @dataclass
@@ -46,7 +50,13 @@ class CubeFinds:
 
 
 def follow_cube(
-    given: CubeInput, *, flight: Flight, site: Site, account: Account, budget_bytes: int
+    given: CubeInput,
+    *,
+    flight: Flight,
+    site: Site,
+    account: Account,
+    budget_bytes: int,
+    keep: Keep = at_once,
 ) -> CubeFinds:
     """Take one cube to regions on the ground.
 
@@ -64,7 +74,7 @@ def follow_cube(
     reasons = []
     for quantity in quantities:
         try:
-            _search(given, quantity, rules, finds, site=site, account=account, budget_bytes=budget_bytes)
+            _search(given, quantity, rules, finds, site=site, account=account, budget=budget_bytes, keep=keep)
         except DronesenseError as error:
             if len(quantities) == 1:
                 raise
@@ -75,8 +85,24 @@ def follow_cube(
     columns = [rule for rule in flight.rules if rule.lane == "column"]
     if columns:
         with account.rejecting(f"{given.cube.path} (columns of gas)"):
-            _columns(given, columns, finds, site=site, account=account, budget_bytes=budget_bytes)
+            _columns(given, columns, finds, site=site, account=account, budget=budget_bytes, keep=keep)
     return finds
+
+
+def search_cube(given: CubeInput, *, flight: Flight, budget_bytes: int, keep: Keep) -> None:
+    """Work out what *keep* is to keep of a cube, for whoever follows it later; what fails is left to them."""
+    account = Account(flight)
+    rules = [rule for rule in flight.rules if rule.lane == "spectral"]
+    for quantity in _quantities(given, rules):
+        with account.rejecting(given.cube.path):
+            cube = radiometry.calibrated(given, quantity, account)
+            _searched(given, cube, quantity, _own(given, quantity, rules), budget=budget_bytes, keep=keep)
+    columns = [rule for rule in flight.rules if rule.lane == "column"]
+    if columns:
+        with account.rejecting(given.cube.path):
+            cube = plume_lane.lit(given, account)
+            for rule in columns:
+                plume_lane.retrieved(cube, rule, budget_bytes=budget_bytes, keep=keep)
 
 
 def _columns(
@@ -86,13 +112,14 @@ def _columns(
     *,
     site: Site,
     account: Account,
-    budget_bytes: int,
+    budget: int,
+    keep: Keep,
 ) -> None:
     """Search the cube for gases."""
     cube = plume_lane.lit(given, account)
-    ground = grounds.of(given, cube, site, budget_bytes=budget_bytes)
+    ground = grounds.of(given, cube, site, budget_bytes=budget)
     found, rasters = plume_lane.search_columns(
-        cube, rules, ground, account=account, budget_bytes=budget_bytes
+        cube, rules, ground, account=account, budget_bytes=budget, keep=keep
     )
     finds.rasters += rasters
     for rule, score, detections in found:
@@ -111,7 +138,8 @@ def _search(
     *,
     site: Site,
     account: Account,
-    budget_bytes: int,
+    budget: int,
+    keep: Keep,
 ) -> None:
     """Search the cube in one quantity for the rules that ask for it; the first one searched is shown."""
     cube = radiometry.calibrated(given, quantity, account)
@@ -119,16 +147,37 @@ def _search(
         found = cube_quality.look(given.cube, cube, saturation_dn=radiometry.saturation_of(given))
         account.cube_quality(cube_quality.statement(found, cube))
         account.warnings += cube_quality.warnings(found, cube)
-    anything = _quantities(given, rules)[0]  # rules without a signature are content with what is shown
-    own = [rule for rule in rules if (_quantity_of(rule) or anything) == quantity]
-    results = (
-        spectral.search(cube, own, budget_bytes=budget_bytes, competing=_confusers(own, quantity))
-        if own
-        else ()
-    )
+    own = _own(given, quantity, rules)
+    results = _searched(given, cube, quantity, own, budget=budget, keep=keep)
     if not finds.view.scores:
         finds.view = CubeView(cube, (), ())
-    _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget_bytes)
+    _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget)
+
+
+def _own(given: CubeInput, quantity: CubeQuantity, rules: Sequence[DetectRule]) -> list[DetectRule]:
+    """Return the rules that are sought in one quantity; those without a signature take what is shown."""
+    anything = _quantities(given, rules)[0]
+    return [rule for rule in rules if (_quantity_of(rule) or anything) == quantity]
+
+
+def _searched(
+    given: CubeInput,
+    cube: SpectralCube,
+    quantity: CubeQuantity,
+    own: Sequence[DetectRule],
+    *,
+    budget: int,
+    keep: Keep,
+) -> Searched:
+    """Return what the rules of one quantity find in the calibrated *cube*."""
+    if not own:
+        return ()
+    confusers = _confusers(own, quantity)
+    return keep(
+        (given.cube.path, quantity),
+        Searched,
+        lambda: spectral.search(cube, own, budget_bytes=budget, competing=confusers),
+    )
 
 
 def _confusers(rules: Sequence[DetectRule], quantity: CubeQuantity) -> list[Signature]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from dronesense.detect import column_filter, column_regions
 from dronesense.model import CubeInput, Detection, DetectRule, GroundRaster, ScoreMap, SpectralCube
+from dronesense.model.absorption import ColumnMap
 from dronesense.pipeline import radiometry
 from dronesense.pipeline.account import Account
 from dronesense.pipeline.ground import Ground
+from dronesense.pipeline.keeping import Keep
 
 
 def lit(given: CubeInput, account: Account) -> SpectralCube:
@@ -26,6 +28,24 @@ def lit(given: CubeInput, account: Account) -> SpectralCube:
     return radiometry.calibrated(given, "reflectance", account)
 
 
+def retrieved(cube: SpectralCube, rule: DetectRule, *, budget_bytes: int, keep: Keep) -> ColumnMap:
+    """Return the columns that a rule asks for."""
+    table = rule.absorption
+    assert table is not None
+    return keep(
+        (cube.path, "columns", rule.target),
+        ColumnMap,
+        lambda: column_filter.retrieve(
+            cube,
+            table,
+            threshold=rule.threshold,
+            false_alarm_rate=rule.false_alarm_rate,
+            target=rule.target,
+            budget_bytes=budget_bytes,
+        ),
+    )
+
+
 def search_columns(
     cube: SpectralCube,
     rules: Sequence[DetectRule],
@@ -33,19 +53,12 @@ def search_columns(
     *,
     account: Account,
     budget_bytes: int,
+    keep: Keep,
 ) -> tuple[list[tuple[DetectRule, ScoreMap, tuple[Detection, ...]]], list[GroundRaster]]:
     """Return what each rule found in *cube*, and the maps of columns and their uncertainty on the ground."""
     found, rasters = [], []
     for rule in rules:
-        assert rule.absorption is not None
-        columns = column_filter.retrieve(
-            cube,
-            rule.absorption,
-            threshold=rule.threshold,
-            false_alarm_rate=rule.false_alarm_rate,
-            target=rule.target,
-            budget_bytes=budget_bytes,
-        )
+        columns = retrieved(cube, rule, budget_bytes=budget_bytes, keep=keep)
         detections = column_regions.detect(columns, source=cube.path, min_pixels=rule.min_pixels)
         found.append((rule, columns.score, detections))
         for values, name, words in (
