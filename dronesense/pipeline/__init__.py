@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -58,8 +58,7 @@ def process(
     CoverageError
         If no input could be used at all.
     """
-    tell = progress or _silent
-    account = Account(flight)
+    tell, account = progress or _silent, Account(flight)
     site = Site(flight, account)
     common: Any = {"flight": flight, "site": site, "account": account}
     gas: list[GasFinds] = []
@@ -72,11 +71,9 @@ def process(
         with account.rejecting(cube.cube.path):
             cubes.append(follow_cube(cube, budget_bytes=budget_bytes, keep=keep, **common))
         tell("cube", number, len(flight.cubes))
-    if not any(each.traces for each in gas) and not cubes:
-        reasons = "; ".join(f"{path}: {why}" for path, why in account.rejected)
-        raise CoverageError(f"no input could be used ({reasons})", where=flight.root)
+    _refuse_nothing(gas, cubes, flight, account)
     hotspots = merge.merge(
-        chain(*(each.sightings for each in gas), *(each.sightings for each in cubes)),
+        chain.from_iterable(each.sightings for each in (*gas, *cubes)),
         flight=flight.id,
         radius_m=flight.merge_radius_m,
         ce90=uncertainty.ce90,
@@ -112,6 +109,14 @@ def process(
         warnings=(*flight.warnings, *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),
     )
+
+
+def _refuse_nothing(
+    gas: Sequence[GasFinds], cubes: Sequence[CubeFinds], flight: Flight, account: Account
+) -> None:
+    if not any(each.traces for each in gas) and not cubes:
+        reasons = "; ".join(f"{path}: {why}" for path, why in account.rejected)
+        raise CoverageError(f"no input could be used ({reasons})", where=flight.root)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
