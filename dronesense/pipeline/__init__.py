@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
 
 from dronesense.errors import CoverageError
 from dronesense.geotag import uncertainty
@@ -60,20 +59,11 @@ def process(
     """
     tell, account = progress or _silent, Account(flight)
     site = Site(flight, account)
-    common: Any = {"flight": flight, "site": site, "account": account}
-    gas: list[GasFinds] = []
-    cubes: list[CubeFinds] = []
-    for number, series in enumerate(flight.gas, 1):
-        with account.rejecting(series.series[0].source):
-            gas.append(follow_gas(series, **common))
-        tell("gas", number, len(flight.gas))
-    for number, cube in enumerate(flight.cubes, 1):
-        with account.rejecting(cube.cube.path):
-            cubes.append(follow_cube(cube, budget_bytes=budget_bytes, keep=keep, **common))
-        tell("cube", number, len(flight.cubes))
+    gas = _each_series(flight, tell, site=site, account=account)
+    cubes = _each_cube(flight, tell, site=site, account=account, budget_bytes=budget_bytes, keep=keep)
     _refuse_nothing(gas, cubes, flight, account)
     hotspots = merge.merge(
-        chain.from_iterable(each.sightings for each in (*gas, *cubes)),
+        chain(*(each.sightings for each in gas), *(each.sightings for each in cubes)),
         flight=flight.id,
         radius_m=flight.merge_radius_m,
         ce90=uncertainty.ce90,
@@ -109,6 +99,29 @@ def process(
         warnings=(*flight.warnings, *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),
     )
+
+
+def _each_series(flight: Flight, tell: Progress, *, site: Site, account: Account) -> list[GasFinds]:
+    found: list[GasFinds] = []
+    for number, series in enumerate(flight.gas, 1):
+        with account.rejecting(series.series[0].source):
+            found.append(follow_gas(series, flight=flight, site=site, account=account))
+        tell("gas", number, len(flight.gas))
+    return found
+
+
+def _each_cube(
+    flight: Flight, tell: Progress, *, account: Account, site: Site, budget_bytes: int, keep: Keep
+) -> list[CubeFinds]:
+    found: list[CubeFinds] = []
+    for number, cube in enumerate(flight.cubes, 1):
+        with account.rejecting(cube.cube.path):
+            followed = follow_cube(
+                cube, flight=flight, site=site, account=account, budget_bytes=budget_bytes, keep=keep
+            )
+            found.append(followed)
+        tell("cube", number, len(flight.cubes))
+    return found
 
 
 def _refuse_nothing(
