@@ -103,7 +103,9 @@ def interrupted(flight: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *, aft
 
 
 def kept(out: Path) -> list[Path]:
-    return sorted(out.with_name(f".{out.name}.stages").glob("*/*"))
+    """Return the files that are whole; those that are being written have names that begin with a dot."""
+    found = out.with_name(f".{out.name}.stages").glob("*/*")
+    return sorted(each for each in found if not each.name.startswith("."))
 
 
 def test_an_interrupted_run_is_taken_up_and_says_so(
@@ -202,8 +204,7 @@ def test_a_killed_run_is_taken_up(flight: Path, made: Path, jobs: str) -> None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
-    there = [each for each in kept(out) if not each.name.startswith(".")]
-    assert there
+    assert kept(out)
     assert not out.exists()
     assert len(make_products(flight, out).taken_up) >= 1
     assert told(out)[0] == told(made.parent / "whole")[0]
