@@ -116,6 +116,9 @@ _UNITS: Final[dict[str, _Unit]] = {
     "uW/(cm2 sr um)": _Unit("spectral_radiance", 1e-5),
     "mW/(cm2 sr nm)": _Unit("spectral_radiance", 10.0),
     "uW/(cm2 sr nm)": _Unit("spectral_radiance", 1e-2),
+    "mW/(m2 sr um)": _Unit("spectral_radiance", 1e-6),
+    "uW/(m2 sr um)": _Unit("spectral_radiance", 1e-9),
+    "nW/(cm2 sr nm)": _Unit("spectral_radiance", 1e-5),
     # time, s
     "s": _Unit("time", 1.0),
     "ms": _Unit("time", 1e-3),
@@ -171,7 +174,30 @@ _ALIASES: Final[dict[str, str]] = {
 _RELATIVE_KINDS: Final = frozenset({"relative", "voltage", "resistance"})
 _SPELLING: Final = str.maketrans({"μ": "u", "Ω": "ohm", "·": "*", "⋅": "*", "−": "-"})
 
-_RADIANCE_TOKEN: Final = re.compile(r"(u?m?W|cm|nm|um|m|sr)\^?\{?(-?[12])?\}?|([/().* ]+)")
+_RADIANCE_TOKEN: Final = re.compile(r"([umn]?W|cm|nm|um|m|sr)\^?\{?(-?[12])?\}?|([/().*\[\] ]+)")
+_RADIANCE_WORDS: Final = {
+    "watt": "W",
+    "watts": "W",
+    "milliwatts": "mW",
+    "microwatts": "uW",
+    "microw": "uW",
+    "nanowatts": "nW",
+    "steradian": "sr",
+    "ster": "sr",
+    "str": "sr",
+    "sr": "sr",
+    "nanometer": "nm",
+    "nanometers": "nm",
+    "micrometer": "um",
+    "micrometers": "um",
+    "micron": "um",
+    "microns": "um",
+    "centimeter": "cm",
+    "centemeter": "cm",  # so in headers of EMIT
+    "meter": "m",
+    "per": "/",
+}
+"""Words of units of radiance in headers of cubes, in lower case."""
 _SLASH: Final = "/"
 _RADIANCE_POWERS: Final = {"cm": 2, "m": 2, "sr": 1, "nm": 1, "um": 1}
 
@@ -179,9 +205,12 @@ _RADIANCE_POWERS: Final = {"cm": 2, "m": 2, "sr": 1, "nm": 1, "um": 1}
 def _radiance_name(text: str) -> str:
     """Return the name in the table of a spectral radiance however it is written, else *text*.
 
-    ``W/m^2/sr/nm``, ``uW nm-1 cm-2 sr-1`` and ``mW/(cm^2*um*sr)`` are understood: one power, one area, one
-    steradian and one step of wavelength, the last three dividing.
+    ``W/m^2/sr/nm``, ``uW nm-1 cm-2 sr-1``, ``mW/(cm^2*um*sr)`` and ``Watts per (meter squared steradian
+    micron)`` are understood: one power, one area, one steradian and one step of wavelength, the last three
+    dividing.
     """
+    text = re.sub("[A-Za-z]+", lambda word: _RADIANCE_WORDS.get(word[0].lower(), word[0]), text)
+    text = re.sub(r"\s+squared", "2", text)
     parts: dict[str, str] = {}
     at, dividing = 0, False
     while at < len(text):

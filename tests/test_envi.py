@@ -206,7 +206,22 @@ def test_every_cut_of_the_header_is_refused_or_said(tmp_path):
         ),
         ("byte order = 0", "byte order = 0\nquantity = albedo", "counts, radiance, reflectance"),
         ("byte order = 0", "byte order = 0\nreflectance scale factor = 0", "greater than 0"),
-        ("byte order = 0", "byte order = 0\ndata ignore value = none", "not a number"),
+        ("byte order = 0", "byte order = 0\ndata ignore value = below 0", "not a number"),
+        (
+            "byte order = 0",
+            "byte order = 0\nwavelength units = nm\nwavelength = {0.45, 0.9}",
+            "from 0.45 to 0.9 cannot be in nm",
+        ),
+        (
+            "byte order = 0",
+            "byte order = 0\nwavelength units = um\nwavelength = {450, 900}",
+            "from 450 to 900 cannot be in um",
+        ),
+        (
+            "byte order = 0",
+            "byte order = 0\nband names = {400 nm, 500 nm}\nband names = {500 nm, 600 nm}",
+            '"band names" stands twice, with two values',
+        ),
     ],
 )
 def test_refused_headers(tmp_path, old, new, match):
@@ -266,7 +281,12 @@ def test_an_unbalanced_quote_swallows_nothing(tmp_path):
     [
         ("wavelength = {450, 900}", [450, 900], True),
         ("wavelength = {0.45, 0.9}", [450, 900], True),
-        ("wavelength units = Nanometers\nwavelength = {50, 90}", [50, 90], False),
+        ("wavelength units = Nanometers\nwavelength = {150, 190}", [150, 190], False),
+        ('wavelength units = "Nanometers"\nwavelength = {450, 900}', [450, 900], False),
+        ("wavelength units = None\nwavelength = {450, 900}", [450, 900], True),
+        ("wavelength = {1, 2}", [np.nan, np.nan], True),  # the numbers of the bands
+        ("wavelength = {450, 900}\nband names = {a, b}\nband names = {c, d}", [450, 900], True),
+        ("band names = {450.5 nanometres, 0.9 microns}", [450.5, 900], True),
         ("wavelength units = um\nwavelength = {0.45, 0.9}", [450, 900], False),
         ("wavelength units = Micrometers\nwavelength = {0.45, 0.9}", [450, 900], False),
         ("band names = {Band 1 (450.5 Nanometers), Band 2 (0.9 um)}", [450.5, 900], True),
@@ -324,8 +344,7 @@ def test_decimal_no_data_values_are_found_at_their_precision(tmp_path):
     [
         (12, "", "counts", 1),
         (4, "", "radiance", 1),
-        (4, "reflectance scale factor = 1.0", "reflectance", 1),
-        (4, "data units = Reflectance", "reflectance", 1),
+        (4, "reflectance scale factor = 100", "reflectance", 100),
         (12, "reflectance scale factor = 10000", "reflectance", 10000),
         (4, "quantity = counts", "counts", 1),
         (12, "quantity = Radiance", "radiance", 1),

@@ -79,7 +79,13 @@ def test_a_misspelt_key_of_wavelengths_is_read_and_said(tmp_path):
         (["description = {Hyspex radiance in mW/(cm2*um*sr)}"], "radiance", 1e-2),
         (["description = {Spectral Radiance [microflicks]}"], "radiance", 1e-5),
         (["data units = W/m2"], "radiance", 1.0),  # an irradiance: said, not converted
-        (["data units = Reflectance"], "reflectance", 1.0),
+        (["data units = uW/cm^2/SR/nm"], "radiance", 1e-2),
+        (
+            ["description = {Radiance, microWatts per (steradian nanometer [centemeter squared])}"],
+            "radiance",
+            1e-2,
+        ),
+        (["data units = mW/(cm^2*um*sr)*1000"], "radiance", 1.0),  # a factor more: not known as a unit
         (["description = {a cube with lines in nm}"], "radiance", 1.0),
     ],
 )
@@ -99,6 +105,85 @@ def test_whole_numbers_with_a_unit_of_radiance_are_radiance(tmp_path):
     np.testing.assert_allclose(found.source.read(0, 3)[0], NUMBERS * 1e-5, rtol=1e-6)
     assert any("a unit of radiance" in each for each in report.assumptions)
     assert cube(tmp_path, "data units = DN")[0].quantity == "counts"
+
+
+def test_whole_numbers_with_gains_are_not_yet_in_the_stated_unit(tmp_path):
+    found, report = cube(tmp_path, "data units = W/m^2/sr/um", "data gain values = {0.01, 0.02}")
+    assert found.quantity == "counts"
+    assert any("data gain values" in each and "not applied" in each for each in report.assumptions)
+    found, _ = cube(
+        tmp_path, "data units = uflick", "data gain values = {1, 1}", "data offset values = {0, 0}"
+    )
+    assert found.quantity == "radiance"
+
+
+def test_reflectance_without_a_scale_is_said(tmp_path):
+    found, report = cube(
+        tmp_path, "description = {surface reflectance x 10000}", "data reflectance gain values = {1e-4, 1e-4}"
+    )
+    assert found.quantity == "counts"
+    said = " ".join(report.assumptions)
+    assert 'no "reflectance scale factor"' in said
+    assert '"data reflectance gain values" of the header were not applied' in said
+
+
+@pytest.mark.parametrize("value", ["None", "nan", "n/a", ""])
+def test_words_for_no_ignore_value(tmp_path, value):
+    found, _ = cube(tmp_path, f"data ignore value = {value}")
+    assert found.source.read(0, 3)[1].all()
+
+
+def test_any_suffix_of_the_right_size_is_the_data_file(tmp_path):
+    found, _ = cube(tmp_path, data="x.refl")
+    np.testing.assert_array_equal(found.source.read(0, 3)[0], NUMBERS)
+    (tmp_path / "x.txt").write_text("notes")
+    assert envi.pair(tmp_path / "x.hdr")[1].name == "x.refl"
+    (tmp_path / "x.copy").write_bytes((tmp_path / "x.refl").read_bytes())
+    with pytest.raises(ReadError, match=r"several data files fit: x\.copy, x\.refl"):
+        envi.pair(tmp_path / "x.hdr")
+
+
+def test_line_ends_of_old_macs_and_utf16(tmp_path):
+    cube(tmp_path)
+    header = tmp_path / "x.hdr"
+    text = header.read_bytes()
+    header.write_bytes(text.replace(b"\n", b"\r"))
+    assert envi.sniff(header, header.read_bytes())
+    assert envi.read(header, label="x", name="x")[0].shape == (3, 2, 4)
+    header.write_bytes(text.decode().encode("utf-16"))
+    with pytest.raises(ReadError, match=r"UTF-16.*save it as UTF-8"):
+        envi.read(header, label="x", name="x")
+
+
+def test_a_datum_that_is_left_out_is_that_of_the_wkt(tmp_path):
+    """GDAL leaves out the names of datums that ENVI does not have, such as ETRS89."""
+    rasterio = pytest.importorskip("rasterio")
+    crs = rasterio.crs.CRS.from_epsg(25832)
+    grid = rasterio.Affine(2.0, 0.0, 400_000.0, 0.0, -2.0, 5_800_000.0)
+    shape = {"width": 4, "height": 3, "count": 2, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "x.img", "w", driver="ENVI", crs=crs, transform=grid, **shape) as peer:
+        peer.write(np.ones((2, 3, 4), dtype=np.uint16))
+    assert "ETRS" not in (tmp_path / "x.hdr").read_text().partition("map info")[2].partition("\n")[0]
+    found, _ = envi.read(tmp_path / "x.hdr", label="x", name="x")
+    assert rasterio.crs.CRS.from_user_input(found.geometry.crs) == crs
+    assert found.geometry.transform == (2.0, 0.0, 400_000.0, 0.0, -2.0, 5_800_000.0)
+
+
+def test_a_key_of_free_text_that_stands_twice_does_no_harm(tmp_path):
+    found, report = cube(
+        tmp_path,
+        "history = {a}",
+        "history = {b}",
+        "description = {Reflectance}",
+        "description = {x}",
+        "wavelength units = nm",
+        "wavelength = {500, 600}",
+        "band names = {a, b}",
+        "band names = {c, d}",
+    )
+    np.testing.assert_array_equal(found.bands.center_nm, [500, 600])
+    assert len([each for each in report.warnings if "with two values" in each]) == 3
+    assert any("speaks of reflectance" in each for each in report.assumptions)
 
 
 def test_gains_of_frame_cameras_are_said_and_not_applied(tmp_path):

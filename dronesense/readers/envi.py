@@ -8,7 +8,7 @@ memory, so that the resident memory stays that of one block whatever the size of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -29,14 +29,16 @@ from dronesense.model import (
 from dronesense.model.cube import Folded
 from dronesense.model.radiometry import CameraSettings
 from dronesense.plugins import read_head
-from dronesense.readers import content, envi_camera, envi_header, envi_keys
+from dronesense.readers import content, envi_camera, envi_header, envi_keys, envi_scale
 from dronesense.readers import line_times as line_time_files
 from dronesense.readers.envi_header import Header, Layout
 from dronesense.readers.line_times import LineTimes
 from dronesense.readers.tally import Tally
 
 MAGIC: Final = b"ENVI"
-DATA_SUFFIXES: Final = (".dat", ".raw", ".img", ".bil", ".bip", ".bsq", ".lut", ".bin", ".cube", ".spec")
+DATA_SUFFIXES: Final = tuple(
+    f".{each}" for each in ("dat", "raw", "img", "bil", "bip", "bsq", "lut", "bin", "cube", "spec", "hyspex")
+)
 """Suffixes of data files that are tried in place of ``.hdr``."""
 
 COMPRESSED: Final = {
@@ -65,7 +67,7 @@ REPORTED_KEYS: Final = (
 
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
     """Return whether *path* is the header of an ENVI cube; its data file is not claimed a second time."""
-    first, _, rest = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    first, _, rest = head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n").partition(b"\n")
     return first.strip().upper() == MAGIC and b"=" in rest and b"spectral library" not in rest.lower()
 
 
@@ -196,7 +198,8 @@ class EnviSource:
 def pair(path: Path) -> tuple[Path, Path]:
     """Return header and data file of a cube, whichever of the two *path* is.
 
-    Pairs are ``x.hdr`` with ``x``, ``x.dat``, ``x.raw``, ``x.img``, ..., and ``x.bil.hdr`` with ``x.bil``.
+    Pairs are ``x.hdr`` with ``x``, ``x.dat``, ``x.raw``, ``x.img``, ..., and ``x.bil.hdr`` with ``x.bil``;
+    without one of these ``x.hdr`` with the one ``x.ANYTHING`` that has the size that the header asks for.
 
     Raises
     ------
@@ -221,9 +224,9 @@ def pair(path: Path) -> tuple[Path, Path]:
     named = envi_header.read(path).text("data file").strip()
     if not found and named and Path(named).name == named and "\\" not in named:
         found = [each for each in (_beside(path, (named,)),) if each is not None]
-    if len(found) > 1:
+    if len(found) != 1 and (near := found or _same_name(path)):
         size = envi_header.layout(envi_header.read(path)).size
-        found = [each for each in found if each.stat().st_size == size] or found
+        found = [each for each in near if each.stat().st_size == size] or found
     if not found:
         packed = _beside(
             path, tuple(path.stem + end + pack for pack in PACKED for end in ("", *DATA_SUFFIXES))
@@ -240,6 +243,13 @@ def pair(path: Path) -> tuple[Path, Path]:
             fix="name the data file",
         )
     return path, found[0]
+
+
+def _same_name(path: Path) -> list[Path]:
+    """Return the files beside the header *path* that have its name and any other suffix."""
+    stem = path.stem.lower() + "."
+    others = (each for each in path.parent.iterdir() if each.name.lower().startswith(stem) and each != path)
+    return sorted(each for each in others if each.is_file() and each.suffix.lower() not in (".hdr", *PACKED))
 
 
 def _beside(path: Path, names: tuple[str, ...]) -> Path | None:
@@ -265,7 +275,7 @@ def read(
     line_times: str | Path = "auto",
     track: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[SpectralCube, IngestReport]:
-    """Open an ENVI cube; only its header is read.
+    """Open an ENVI cube; its header is read, and of reflectance a few rows.
 
     Parameters
     ----------
@@ -294,7 +304,7 @@ def read(
     ------
     ReadError
         If the header cannot be read, the data file is missing or has another size than the header says, the
-        camera has another number of samples, or the line times do not fit.
+        camera has another number of samples, reflectance is no fraction, or the line times do not fit.
     """
     header_path, data_path = pair(Path(path))
     header = envi_header.read(header_path)
@@ -310,8 +320,12 @@ def read(
         good=bands.good,
         ignore=envi_keys.ignore_value(header),
         saturation=saturation if radiometry.quantity == "counts" else float("inf"),
-        divisor=radiometry.divisor,
     )
+    divisor = radiometry.divisor
+    if radiometry.quantity == "reflectance":
+        whole = layout.dtype.kind in "iu"
+        divisor = envi_scale.divisor(source, header, divisor, whole, assumptions=assumptions)
+    source = replace(source, divisor=divisor)
     tally = Tally(warnings=warnings, assumptions=assumptions)
     geometry, times = _geometry(header, layout, line_times, track, tally)
     companions = [header_path, data_path, *(() if times is None else times.files)]
@@ -402,7 +416,7 @@ def _geometry(
     if grid is not None:
         return grid, None
     times = line_time_files.resolve(
-        header.path, line_times, layout.lines, header=header.values, tally=tally, options=track
+        header.path, line_times, layout.lines, header=header.clear, tally=tally, options=track
     )
     return (None if times is None else LineScan(times.time)), times
 

@@ -32,7 +32,7 @@ BAND_BINNING_KEYS: Final = ("spectral binning", "row binning")
 MAX_BINNING: Final = 64
 """More elements added into one number is damage."""
 
-_DESCRIBED_UNIT = re.compile(r"(?:\bin\s+|\[)([^\[\]{}\n]+?)\]?\s*$")
+_BEFORE_UNIT = re.compile(r"\bin\s|[\[(,:]")
 _QUANTITY_WITH_UNIT = re.compile(r"([\d.]+(?:e[+-]?\d+)?)\s*(s|sec|ms|us|µs|μs)", re.IGNORECASE)
 
 
@@ -142,7 +142,7 @@ def radiance_factor(header: Header, assumptions: list[str]) -> float:
     """Return what turns the numbers of a cube in radiance into W/(m2 sr nm); 1 where no unit is known.
 
     The unit is looked for under ``data units``, ``radiance units``, ``unit``, ``units``, and at the end of
-    the description after "in" or in brackets.
+    the description after "in", a comma, a colon or an opening bracket.
     """
     unit = _radiance_unit(header)
     if unit is not None:
@@ -160,10 +160,9 @@ def radiance_factor(header: Header, assumptions: list[str]) -> float:
 
 def _radiance_unit(header: Header) -> str | None:
     stated = [header.text(key) for key in UNIT_KEYS if header.text(key)]
-    described = _DESCRIBED_UNIT.search(header.text("description"))
-    if described is not None:
-        stated.append(described[1])
-    return next((text.strip() for text in stated if _is_radiance(text.strip())), None)
+    description = " ".join(header.text("description").split())
+    stated += [description[each.end() :] for each in _BEFORE_UNIT.finditer(description)]
+    return next((text for each in stated if _is_radiance(text := each.strip(" []."))), None)
 
 
 def _is_radiance(text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,10 @@ COMPLEX_TYPES: Final = (6, 9)
 OTHER_CONTAINERS: Final = ("tiff", "nitf", "hdf", "netcdf", "jpeg", "virtual", "meta", "erdas")
 """Words of a ``file type`` whose data file is no flat file of numbers: the header only accompanies it."""
 
+DESCRIPTION: Final = "description"
+"""Free text: where it stands twice, both are read."""
+
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _ESRI_KEYS = re.compile(
     r"^\s*(NROWS|NCOLS|NBANDS|BYTEORDER|LAYOUT|NBITS)\s+\S+\s*$", re.IGNORECASE | re.MULTILINE
 )
@@ -70,15 +74,23 @@ class Header:
         Lines after ``;``, in order.
     warnings : tuple of str
         What a user should know: lines that say nothing, a missing line end.
+    twice : mapping of str to int
+        Keys that stand twice with two values -> line of the second; asking for one is an error.
     """
 
     path: Path
     values: Mapping[str, str]
     comments: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    twice: Mapping[str, int] = field(default_factory=dict)
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
+
+    @property
+    def clear(self) -> Mapping[str, str]:
+        """Keys and values without the keys that stand twice with two values."""
+        return {key: value for key, value in self.values.items() if key not in self.twice}
 
     @property
     def remarks(self) -> Mapping[str, str]:
@@ -106,15 +118,27 @@ class Header:
                 where=self.path,
                 fix="add it, or copy the header again: it may be cut",
             )
-        return self.values[key]
+        return self.text(key)
 
     def text(self, key: str, default: str = "") -> str:
-        """Return the value of *key* as written."""
+        """Return the value of *key* as written.
+
+        Raises
+        ------
+        ReadError
+            If the key stands twice, with two values.
+        """
+        if key in self.twice:
+            raise ReadError(
+                f'the key "{key}" stands twice, with two values',
+                where=f"{self.path}, line {self.twice[key]}",
+                fix="delete one of them",
+            )
         return self.values.get(key, default)
 
     def items(self, key: str) -> list[str]:
         """Return the value of *key* as a list: split at commas outside quotes, without empty items."""
-        parts = _ITEM.findall(self.values.get(key, ""))
+        parts = _ITEM.findall(self.text(key))
         return [part.strip() for part in parts if part.strip()]
 
     def integer(self, key: str, default: int | None = None) -> int:
@@ -143,7 +167,7 @@ class Header:
         ReadError
             If an item is no number.
         """
-        parts = [part for part in _SEPARATORS.split(self.values.get(key, "")) if part]
+        parts = [part for part in _SEPARATORS.split(self.text(key)) if part]
         try:
             return np.array([float(part) for part in parts], dtype=np.float64)
         except ValueError as error:
@@ -189,7 +213,7 @@ def read(path: Path) -> Header:
     ------
     ReadError
         If the file cannot be opened, is longer than 1 MiB, is not an ENVI header (what it is instead is said
-        where it can be known), has a key twice, or ends within braces.
+        where it can be known), or ends within braces.
     """
     try:
         with path.open("rb") as stream:
@@ -229,6 +253,8 @@ def _not_envi(path: Path, raw: bytes, text: str) -> ReadError:
         )
     if raw[:4] in (_NIFTI_HEADER_BYTES.to_bytes(4, "little"), _NIFTI_HEADER_BYTES.to_bytes(4, "big")):
         return ReadError("is an Analyze or NIfTI header, not an ENVI header", where=path)
+    if raw.startswith(_UTF16_MARKS):
+        return ReadError("is text in UTF-16, not an ENVI header", where=path, fix="save it as UTF-8")
     if b"\0" in raw:
         return ReadError(
             "is binary, not an ENVI header", where=path, fix="name the .hdr text file of the cube"
@@ -241,6 +267,7 @@ def _parse(path: Path, lines: list[str]) -> Header:
     comments: list[str] = []
     warnings: list[str] = []
     seen: set[str] = set()
+    twice: dict[str, int] = {}
     at = 1
     while at < len(lines):
         line = lines[at].strip()
@@ -257,18 +284,18 @@ def _parse(path: Path, lines: list[str]) -> Header:
         first, value = at, value.strip()
         if value.startswith("{"):
             value, at = _braces(path, lines, at, value)
-        if values.setdefault(key, value) != value:
-            raise ReadError(
-                f'the key "{key}" stands twice, with two values',
-                where=f"{path}, line {first}",
-                fix="delete one of them",
-            )
         if key in seen:
-            warnings.append(f'the key "{key}" stands twice, with one value')
+            differs = value != values[key]
+            warnings.append(f'the key "{key}" stands twice, with {"two values" if differs else "one value"}')
+            if differs and key == DESCRIPTION:
+                values[key] += f"\n{value}"
+            elif differs:
+                twice.setdefault(key, first)
+        values.setdefault(key, value)
         seen.add(key)
     if lines[-1].strip() and not lines[-1].rstrip().endswith("}"):
         warnings.append("header ends without a line end: may be cut")
-    return Header(path, values, tuple(comments), tuple(warnings))
+    return Header(path, values, tuple(comments), tuple(warnings), twice)
 
 
 def _braces(path: Path, lines: list[str], at: int, value: str) -> tuple[str, int]:

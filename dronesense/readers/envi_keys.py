@@ -26,10 +26,13 @@ NM_PER_UNIT: Final = {
     "nanometers": 1.0,
     "nanometer": 1.0,
     "nanometres": 1.0,
+    "nanometre": 1.0,
     "um": 1e3,
-    "µm": 1e3,
+    "\u00b5m": 1e3,
+    "\u03bcm": 1e3,
     "micrometers": 1e3,
     "micrometer": 1e3,
+    "micrometre": 1e3,
     "micrometres": 1e3,
     "microns": 1e3,
     "micron": 1e3,
@@ -44,15 +47,28 @@ NM_PER_UNIT: Final = {
 }
 """``wavelength units`` -> nm per unit."""
 
-UNKNOWN_UNITS: Final = ("", "unknown")
+UNKNOWN_UNITS: Final = ("", "unknown", "none", "undefined", "n/a")
+POSSIBLE_NM: Final = (100.0, 100_000.0)
+"""Wavelengths of cameras lie within: far ultraviolet to far infrared."""
+NO_NUMBER: Final = ("", "none", "null", "n/a", "nan")
+"""What writers put where no value stands for "no data"."""
 NO_WAVELENGTHS: Final = ("index",)
+GAIN_KEYS: Final = (
+    "data gain values",
+    "data offset values",
+    "data reflectance gain values",
+    "data reflectance offset values",
+)
 WAVENUMBER_UNITS: Final = ("wavenumber", "wavenumbers", "cm-1", "1/cm")
 NM_CM: Final = 1e7
 """Wavelength in nm times wavenumber in 1/cm (exact)."""
 WAVELENGTH_KEYS: Final = ("wavelength", "wavelengths")
 """The second is a misspelling that is met."""
 
-_WAVELENGTH_IN_NAME = re.compile(r"(\d+(?:\.\d*)?)\s*(nanometers|nm|micrometers|um)\b", re.IGNORECASE)
+_WAVELENGTH_IN_NAME = re.compile(
+    r"(\d+(?:\.\d*)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|[u\u00b5\u03bc]m)\b",
+    re.IGNORECASE,
+)
 
 NORTH_BANDS: Final = "NPQRTUVWX"
 SOUTH_BANDS: Final = "CDEFGHJKLM"
@@ -115,7 +131,7 @@ def _in_nm(
     header: Header, center: NDArray[np.float64], width: NDArray[np.float64] | None, assumptions: list[str]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return center and width in nm, both None where the header's numbers are no wavelengths."""
-    unit = header.text("wavelength units").strip().lower()
+    unit = header.text("wavelength units").strip(" \"'").lower()
     if unit in NO_WAVELENGTHS:
         assumptions.append(f'wavelength units = "{unit}": wavelengths not known')
         return None, None
@@ -125,11 +141,18 @@ def _in_nm(
     if unit in WAVENUMBER_UNITS:
         return NM_CM / center, None if width is None else width * NM_CM / center**2
     if unit in UNKNOWN_UNITS:
+        if any(np.array_equal(center, np.arange(first, first + len(center))) for first in (0, 1)):
+            assumptions.append("wavelengths of the header are the numbers of the bands: left out")
+            return None, None
         unit = "nm" if center.min() > NM_FROM else "um"
         assumptions.append(f"the header has no wavelength units: {unit} guessed from the values")
     if unit not in NM_PER_UNIT:
         raise header.refuse("wavelength units", "unknown unit of wavelengths", "nm or um")
     factor = NM_PER_UNIT[unit]
+    low, high = float(center.min()), float(center.max())
+    if not POSSIBLE_NM[0] <= low * factor <= high * factor <= POSSIBLE_NM[1]:
+        what = f"wavelengths from {low:g} to {high:g} cannot be in {unit}"
+        raise header.refuse("wavelength units", what, "correct the unit or the wavelengths of the header")
     return center * factor, None if width is None else width * factor
 
 
@@ -155,7 +178,7 @@ def wavelength_in_name(name: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Radiometry:
-    """What the numbers are: quantity, divisor, exposure."""
+    """What the numbers are: quantity, divisor (of reflectance as the header says), exposure."""
 
     quantity: CubeQuantity
     divisor: float
@@ -167,8 +190,10 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
 
     The key ``quantity`` (counts, radiance, reflectance) decides; without it, whole numbers are counts, and
     decimals are reflectance where the header speaks of reflectance, else radiance; both are radiance where
-    the header states a unit of radiance. Whole numbers with a ``reflectance scale factor`` are reflectance
-    times that factor. Radiance in a unit that is known is divided into W/(m2 sr nm).
+    the header states a unit of radiance, unless whole numbers have gains of their own that lead to it.
+    Numbers with a ``reflectance scale factor`` are reflectance; whether they are to be divided by it, the
+    numbers tell (:mod:`~dronesense.readers.envi_scale`). Radiance in a unit that is known is divided into
+    W/(m2 sr nm).
 
     Raises
     ------
@@ -189,7 +214,7 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
         quantity = cast("CubeQuantity", stated)
     else:
         quantity = "reflectance" if scale is not None or (spoken and not integer) else "counts"
-        in_watts = envi_camera.states_radiance(header)
+        in_watts = envi_camera.states_radiance(header) and not (integer and _has_gains(header))
         if quantity == "counts" and (in_watts or not integer):
             quantity = "radiance"
         basis = "whole" if integer else "decimal"
@@ -198,20 +223,22 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
         assumptions.append(
             f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
         )
-    divisor = 1.0
-    if quantity == "reflectance" and scale not in (None, 1.0):
-        if integer:
-            divisor = float(scale or 1.0)
-            assumptions.append(f"values were divided by the reflectance scale factor {scale:g}")
-        else:
-            assumptions.append(f"the reflectance scale factor {scale:g} was not applied to decimal numbers")
+        if quantity == "counts" and spoken:
+            assumptions.append('the header speaks of reflectance, but has no "reflectance scale factor"')
+    divisor = scale or 1.0 if quantity == "reflectance" else 1.0
     if quantity == "radiance":
         divisor = 1.0 / envi_camera.radiance_factor(header, assumptions)
-    for key in ("data gain values", "data offset values"):
+    for key in GAIN_KEYS:
         if header.text(key):
             _per_band(header, key, layout.bands)
             assumptions.append(f'"{key}" of the header were not applied: numbers as they are in the file')
     return Radiometry(quantity, divisor, envi_camera.integration_ms(header, assumptions))
+
+
+def _has_gains(header: Header) -> bool:
+    """Return whether the header states gains or offsets that would change a number."""
+    gains, offsets = (header.numbers(key) for key in GAIN_KEYS[:2])
+    return bool(np.any(gains != 1.0) or np.any(offsets != 0.0))
 
 
 def ignore_value(header: Header) -> float | None:
@@ -222,6 +249,8 @@ def ignore_value(header: Header) -> float | None:
     ReadError
         If it is not a number.
     """
+    if header.text("data ignore value").strip().lower() in NO_NUMBER:
+        return None
     value = header.numbers("data ignore value")
     if len(value) > 1:
         raise header.refuse("data ignore value", "must be one number")
@@ -258,7 +287,10 @@ def map_grid(header: Header, *, warnings: list[str]) -> MapGrid | None:
         raise header.refuse(key, "pixel sizes must be greater than 0 and all numbers finite")
     crs = _crs(header, items, options) or header.text("coordinate system string").strip()
     if not crs:
-        warnings.append(f"the CRS of map info is not understood: {', '.join(items)[:80]}")
+        warnings.append(
+            f"the CRS of map info is not understood: {', '.join(items)[:80]}; a coordinate system string "
+            "(WKT) in the header would say it"
+        )
         return None
     cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
     a, b, d, e = cos * dx, sin * dy, sin * dx, -cos * dy
@@ -281,6 +313,9 @@ def _crs(header: Header, items: list[str], options: dict[str, str]) -> str:
     projection = items[0].strip().lower()
     unit = options.get("units", "").lower()
     places = [item.strip() for item in items[7:] if not _OPTION.fullmatch(item.strip()) and "=" not in item]
+    stated = places[0 if projection.startswith("geographic") else 2 :]
+    if not stated and header.text("coordinate system string"):
+        return ""  # writers leave the datum out that they have no name for: ETRS89, GDA2020
     if projection.startswith("geographic"):
         return "EPSG:4326" if _datum(places[:1]) in _WGS84 and unit in ("", *_DEGREES) else ""
     if projection != "utm" or unit not in ("", *_METERS) or len(places) < 2:
