@@ -169,11 +169,11 @@ def test_interrupted_copy_goes_on_without_reading_the_card_again(
 ) -> None:
     flight, real, calls = tmp_path / "flight", ingest._copy, []
 
-    def dying(source: Path, target: Path, size: int) -> str:
+    def dying(source: Path, target: Path, size: int, told: Any) -> str:
         calls.append(source.name)
         if len(calls) == stop:
             raise KeyboardInterrupt
-        return real(source, target, size)
+        return real(source, target, size, told)
 
     monkeypatch.setattr(ingest, "_copy", dying)
     with pytest.raises(KeyboardInterrupt):
@@ -209,7 +209,7 @@ def test_copy_that_was_changed_since_or_is_of_another_card_is_never_overwritten(
 def test_copy_that_does_not_read_back_is_an_error_and_gone(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "_copy", lambda source, target, size: target.write_bytes(b"bad") and "0" * 64)
+    monkeypatch.setattr(ingest, "_copy", lambda source, target, *_: target.write_bytes(b"bad") and "0" * 64)
     with pytest.raises(EvidenceError, match="does not read back"):
         ingest.ingest(card, tmp_path / "flight")
     assert not [path for path in (tmp_path / "flight" / "raw").rglob("*") if path.is_file()]
@@ -218,7 +218,7 @@ def test_copy_that_does_not_read_back_is_an_error_and_gone(
 def test_file_that_grows_while_it_is_copied_is_an_error(card: Path, tmp_path: Path) -> None:
     source = card / "log.bin"
     with pytest.raises(EvidenceError, match="changed while"):
-        ingest._copy(source, tmp_path / "copy", source.stat().st_size - 1)
+        ingest._copy(source, tmp_path / "copy", source.stat().st_size - 1, lambda _: None)
     assert not (tmp_path / "copy").exists()
 
 

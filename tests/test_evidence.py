@@ -320,7 +320,9 @@ def test_products_that_were_hashed_are_not_hashed_again(
     (folder / "report.html").write_bytes(b"<p>new</p>")
     calls: list[str] = []
     whole = manifest_module.sha256_file
-    monkeypatch.setattr(manifest_module, "sha256_file", lambda path: calls.append(path.name) or whole(path))
+    monkeypatch.setattr(
+        manifest_module, "sha256_file", lambda path, **_: calls.append(path.name) or whole(path)
+    )
     second = evidence.run_manifest(
         flight, LAYER, folder, inputs=evidence.hash_inputs(flight), outputs=first["outputs"]
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 import click
 
+from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_DONE, EXIT_NO_INPUT, EXIT_SOME_REJECTED
 
 
@@ -33,10 +35,12 @@ def command(card: Path, output: Path, actor: str, read_back: bool) -> int:
     A copy that was interrupted goes on where it stopped.
     """
     from dronesense import __version__
+    from dronesense.cli.talk import Talk
     from dronesense.evidence import custody, ingest
     from dronesense.writers.atomic import sha256_file
 
-    result = ingest.ingest(card, output, read_back=read_back)
+    with Talk(language=spoken.language()) as talk:
+        result = ingest.ingest(card, output, read_back=read_back, progress=partial(talk.progress, "copy"))
     for name, reason in result.refused:
         click.echo(f"Not copied: {ascii(name)[1:-1]}: {reason}", err=True)
     log = output / custody.NAME

@@ -122,8 +122,8 @@ def make_products(
     started = dt.datetime.now(dt.UTC)
     progress("open", 0, 1)
     flight = open_flight(path)
-    flight, inputs = evidence.hash_readable(flight)
     progress("open", 1, 1)
+    flight, inputs = evidence.hash_readable(flight, progress=progress)
     directory.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(directory.parent, os.W_OK):
         raise EvidenceError(

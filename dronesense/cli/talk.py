@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from dronesense.cli.products import Outcome
 from dronesense.geodesy import places
@@ -14,12 +14,16 @@ from dronesense.languages import SOURCE, catalog, marked
 from dronesense.writers import words
 
 STAGES: Final = {
+    "copy": marked("Copying"),
     "open": marked("Reading the flight"),
+    "hash": marked("Hashing the files"),
     "gas": marked("Gas series"),
     "cube": marked("Spectral cubes"),
     "merge": marked("Merging"),
     "write": marked("Writing products"),
 }
+RATES: Final = {"copy": (1e6, "MB/s"), "hash": (1e6, "MB/s"), "cube": (1e3, marked("thousand pixels/s"))}
+"""Stages that are long, what they count (bytes, pixels) in larger numbers, and what the rate is called."""
 SHOWN: Final = 20
 """Hotspots listed on the terminal; all stand in the products."""
 BEST: Final = 3
@@ -35,6 +39,8 @@ class Talk:
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
@@ -53,8 +59,17 @@ class Talk:
     def progress(self, stage: str, done: int, total: int) -> None:
         """Show that *done* of *total* steps of *stage* are finished."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(self._say(STAGES.get(stage, stage)), total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
+            text = self._say(STAGES.get(stage, stage))
+            self._tasks[stage] = self._bars.add_task(text, total=total, rate="")
+        self._bars.update(self._tasks[stage], completed=done, total=total, rate=self._rate(stage))
+
+    def _rate(self, stage: str) -> str:
+        """Return how fast a long stage goes; empty where nobody knows yet."""
+        speed = self._bars.tasks[self._tasks[stage]].speed
+        if stage not in RATES or not speed:
+            return ""
+        unit, name = RATES[stage]
+        return f"{speed / unit:,.0f} {self._say(name)}"
 
 
 def _hotspot_line(rank: int, each: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from dronesense.detect import clusters, columns, local, regions, scoring
 from dronesense.detect import tail as tails
 from dronesense.detect.background import Background
 from dronesense.detect.detectors import Detector, Problem, Scorer
-from dronesense.detect.scoring import Task
+from dronesense.detect.scoring import Task, Told
 from dronesense.errors import CalibrationError, CoverageError
 from dronesense.model import Detection, DetectRule, ScoreMap, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES, MapGrid
@@ -35,6 +35,7 @@ def search(
     *,
     ridge: float,
     budget_bytes: int = DEFAULT_BLOCK_BYTES,
+    told: Told | None = None,
 ) -> tuple[ScoreMap, tuple[Detection, ...]]:
     """Search *cube* by a rule without a signature, in front of the background that the rule names.
 
@@ -49,6 +50,8 @@ def search(
         Share of each band's variance that is added to it.
     budget_bytes : int
         Memory for blocks.
+    told : callable, optional
+        Told how many lines are done.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def search(
         seen = in_front_of(cube, rule, ridge=ridge)
         known = backgrounds.estimate(seen, ridge=ridge)
         task = _task(seen, rule, detector, known)
-        scores = scoring.score_cube(seen, [task], budget_bytes=budget_bytes)
+        scores = scoring.score_cube(seen, [task], budget_bytes=budget_bytes, told=told)
     score = scores.score[0]
     asked = score[scores.tail_rows]
     tail, threshold, rate = _threshold(rule, asked)

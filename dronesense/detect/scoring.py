@@ -9,7 +9,7 @@ of blocks or the number of workers, to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -28,6 +28,8 @@ Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.uint8]
 Index = slice | NDArray[np.int64]
+Told = Callable[[int], object]
+"""Takes how many lines of a cube are done."""
 
 PIXELS_AT_ONCE: Final = 1536
 """Pixels multiplied at once, at most: with 270 bands they take 1.7 MB. Of fewer, threads wait more for each
@@ -102,7 +104,12 @@ class Scores:
 
 
 def score_cube(
-    cube: SpectralCube, tasks: Sequence[Task], *, budget_bytes: int, workers: int = WORKERS
+    cube: SpectralCube,
+    tasks: Sequence[Task],
+    *,
+    budget_bytes: int,
+    workers: int = WORKERS,
+    told: Told | None = None,
 ) -> Scores:
     """Run once over *cube* and return the maps of *tasks*.
 
@@ -112,6 +119,8 @@ def score_cube(
         For the blocks that are alive at a time.
     workers : int
         Threads, at most as many as there are processors.
+    told : callable, optional
+        Told how many lines have been read, by another thread.
     """
     rows, _, cols = cube.shape
     source = fold(cube.source)
@@ -135,7 +144,7 @@ def score_cube(
     target = _Maps(maps, fractions, variant, at)
     count = worker_count(workers)
     step = _lines_per_block(cube, plans[0].lines, budget_bytes // (count + 2))
-    share_out(_blocks(source, rows, step), [_Worker(plans, target) for _ in range(count)])
+    share_out(_blocks(source, rows, step, told), [_Worker(plans, target) for _ in range(count)])
     return Scores(maps, fractions, energy, tail_rows, variant)
 
 
@@ -155,9 +164,14 @@ def _lines_per_block(cube: SpectralCube, group: int, room: int) -> int:
     return max(group, min(wanted, room // (bands * cols * 4)) // group * group)
 
 
-def _blocks(source: Folded, rows: int, step: int) -> Iterator[tuple[int, NDArray[np.generic], Mask]]:
+def _blocks(
+    source: Folded, rows: int, step: int, told: Told | None
+) -> Iterator[tuple[int, NDArray[np.generic], Mask]]:
     for start in range(0, rows, step):
-        yield start, *source.read(start, min(start + step, rows))
+        stop = min(start + step, rows)
+        yield start, *source.read(start, stop)
+        if told is not None:
+            told(stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from dronesense.detect.detectors import Detector, Problem, Products, Scorer, evi
 from dronesense.detect.judging import Case
 from dronesense.detect.matching import match_bands, signature_in_bands
 from dronesense.detect.regions import Region
-from dronesense.detect.scoring import Scores, Task
+from dronesense.detect.scoring import Scores, Task, Told
 from dronesense.model import Detection, DetectRule, ScoreMap, Signature, SpectralCube, TailModel
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
 
@@ -68,6 +68,7 @@ def search(
     budget_bytes: int = DEFAULT_BLOCK_BYTES,
     model_error: float = DEFAULT_MODEL_ERROR,
     competing: Sequence[Signature] = (),
+    told: Told | None = None,
 ) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
     """Search *cube* for the signatures of *rules*.
 
@@ -95,6 +96,8 @@ def search(
     competing : sequence of Signature
         Of materials that may be mistaken for a target but are not sought; the rules compete among themselves
         in any case.
+    told : callable, optional
+        Told how many lines are done; it begins anew for rules in front of another background.
 
     Returns
     -------
@@ -119,21 +122,20 @@ def search(
     """
     if not rules:
         return ()
+    common: Any = {"ridge": ridge, "budget_bytes": budget_bytes, "told": told}
     results: list[tuple[ScoreMap, tuple[Detection, ...]] | None] = [None] * len(rules)
     groups: dict[tuple[str, tuple[int, int] | None], list[int]] = {}
     for i, rule in enumerate(rules):
         if rule.species is not None:
             raise ValueError(f"rule {rule.target!r} has no signature: it looks for a gas")
         if rule.signature is None:
-            results[i] = anomaly.search(cube, rule, ridge=ridge, budget_bytes=budget_bytes)
+            results[i] = anomaly.search(cube, rule, **common)
         else:
             groups.setdefault((rule.background, rule.window_pixels), []).append(i)
     for members in groups.values():
         own = [rules[i] for i in members]
         seen = anomaly.in_front_of(cube, own[0], ridge=ridge)
-        found = _search(
-            seen, own, ridge=ridge, budget_bytes=budget_bytes, model_error=model_error, competing=competing
-        )
+        found = _search(seen, own, model_error=model_error, competing=competing, **common)
         for i, (score, detections) in zip(members, found, strict=True):
             results[i] = (score, detections)
     return tuple(each for each in results if each is not None)
@@ -147,6 +149,7 @@ def _search(
     budget_bytes: int,
     model_error: float,
     competing: Sequence[Signature],
+    told: Told | None,
 ) -> tuple[tuple[ScoreMap, tuple[Detection, ...]], ...]:
     """Search for the signatures of rules that share a background."""
     matched = [match_bands(cube, rule) for rule in rules]
@@ -157,10 +160,10 @@ def _search(
     with one_blas_thread():
         whole = backgrounds.estimate(cube, ridge=ridge)
         tasks = _prepare(cube, whole, rules, matched)
-        scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes)
-        told: dict[str, object] = {}
+        scores = scoring.score_cube(cube, tasks, budget_bytes=budget_bytes, told=told)
+        rounds: dict[str, object] = {}
         if rules[0].background == "iterated":
-            tasks, scores, told = _iterate(
+            tasks, scores, rounds = _iterate(
                 cube, rules, matched, (tasks, scores), ridge=ridge, budget_bytes=budget_bytes
             )
         drafts: list[_Draft | None] = [None] * len(tasks)
@@ -174,7 +177,7 @@ def _search(
         share_out(range(len(tasks)), [draft] * worker_count(scoring.WORKERS))
         done = [each for each in drafts if each is not None]
         for each in done:
-            each.parameters.update(told)
+            each.parameters.update(rounds)
         rivals = [_rivals(task, names, known) for task in tasks]
         judged = _judge(cube, tasks, done, scores, rivals, model_error)
         results: list[tuple[ScoreMap, tuple[Detection, ...]] | None] = [None] * len(tasks)

@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,13 +95,13 @@ def ingest(
     read_back : bool
         Whether each copy is read again from the disk and compared.
     progress : callable, optional
-        Told of files done, and of all.
+        Told of the bytes that are done, and of all.
 
     Raises
     ------
     EvidenceError
-        If the folders lie in one another, another file has the name of a copy, a file changes while it is
-        copied, or a copy does not read back.
+        If the folders lie in one another, the disk has no room for what is missing, another file has the name
+        of a copy, a file changes while it is copied, or a copy does not read back.
     OSError
         If *directory* cannot be written; what cannot be read from the card is listed as refused.
     """
@@ -113,21 +115,48 @@ def ingest(
         known = _known(directory)
         refused: list[tuple[str, str]] = []
         found = list(_walk(card, "", "", refused))
+        sizes = [_size(source) for source, _, _ in found]
+        _refuse_full(directory, sum(sizes) - sum(row.bytes for row in known.values()))
         fresh = 0
         for number, (source, original, name) in enumerate(found):
-            if progress is not None:
-                progress(number, len(found))
+            before = sum(sizes[:number])
+            told = partial(_tell, progress, before, sum(sizes))
             try:
-                row, is_fresh = _one(source, original, directory, f"{RAW}/{name}", known, read_back=read_back)
+                row, is_fresh = _one(
+                    source, original, directory, f"{RAW}/{name}", known, read_back=read_back, told=told
+                )
             except _CardError as error:
                 refused.append((original, f"cannot be read ({error})"))
                 continue
             known[original] = row
             fresh += is_fresh
+            told(sizes[number])
         files = tuple(sorted(known.values(), key=lambda row: row.path))
         result = Ingested(files, fresh, tuple(refused))
         _seal(result, directory)
     return result
+
+
+def _tell(progress: Callable[[int, int], None] | None, before: int, total: int, count: int) -> None:
+    if progress is not None:
+        progress(before + count, total)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except OSError:  # told when it is its turn
+        return 0
+
+
+def _refuse_full(directory: Path, wanted: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < wanted:
+        raise EvidenceError(
+            f"{free / 1e9:.3g} GB are free on the disk; {wanted / 1e9:.3g} GB of the card are not copied yet",
+            where=directory,
+            fix="make room, or name a folder on another disk with -o",
+        )
 
 
 class _CardError(OSError):
@@ -135,7 +164,14 @@ class _CardError(OSError):
 
 
 def _one(
-    source: Path, original: str, directory: Path, name: str, known: dict[str, Copied], *, read_back: bool
+    source: Path,
+    original: str,
+    directory: Path,
+    name: str,
+    known: dict[str, Copied],
+    *,
+    read_back: bool,
+    told: Callable[[int], None],
 ) -> tuple[Copied, bool]:
     """Copy one file unless its copy is there; say whether it was copied."""
     target = directory / name
@@ -164,7 +200,8 @@ def _one(
             )
         row, fresh = Copied(name, original, state.st_size, state.st_mtime_ns, digest.hexdigest()), False
     else:
-        row = Copied(name, original, state.st_size, state.st_mtime_ns, _copy(source, target, state.st_size))
+        digest_hex = _copy(source, target, state.st_size, told)
+        row = Copied(name, original, state.st_size, state.st_mtime_ns, digest_hex)
         fresh = True
         if read_back:
             _read_back(target, row.sha256)
@@ -204,8 +241,8 @@ class _reading:  # noqa: N801 - used like a function
             yield chunk
 
 
-def _copy(source: Path, target: Path, size: int) -> str:
-    """Copy and hash in one pass."""
+def _copy(source: Path, target: Path, size: int, told: Callable[[int], None]) -> str:
+    """Copy and hash in one pass; *told* is told of the bytes that are done."""
     digest, copied = hashlib.sha256(), 0
     with _reading(source) as chunks, replacing(target) as temporary:
         with temporary.open("xb") as sink:
@@ -213,6 +250,7 @@ def _copy(source: Path, target: Path, size: int) -> str:
                 digest.update(chunk)
                 sink.write(chunk)
                 copied += len(chunk)
+                told(copied)
         if copied != size:
             raise EvidenceError(
                 "changed while it was copied", where=source, fix="take the card out of the device first"

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -97,8 +97,12 @@ def hash_inputs(flight: Flight) -> tuple[HashedInput, ...]:
     return tuple(_hashed(each, flight) for each in sorted(flight.inputs, key=lambda each: each.path))
 
 
-def hash_readable(flight: Flight) -> tuple[Flight, tuple[HashedInput, ...]]:
+def hash_readable(
+    flight: Flight, *, progress: Callable[[str, int, int], None] | None = None
+) -> tuple[Flight, tuple[HashedInput, ...]]:
     """Hash every input; a gas series or cube that the card does not give is rejected, the rest goes on.
+
+    *progress* is told of the stage ``"hash"``, bytes done and bytes in all.
 
     Returns
     -------
@@ -115,19 +119,29 @@ def hash_readable(flight: Flight) -> tuple[Flight, tuple[HashedInput, ...]]:
         If the file is one that all need, such as the flight log, or nothing is left.
     """
     rows: list[HashedInput] = []
+    files = [_file(each, flight) for each in flight.inputs]
+    total = sum(path.stat().st_size for path in files if path.is_file())
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress("hash", done, total)
+
     for each in sorted(flight.inputs, key=lambda each: each.path):
         try:
-            rows.append(_hashed(each, flight))
+            rows.append(_hashed(each, flight, told))
         except UnreadableError as error:
             flight = _without(flight, each, error)
     kept = {_label(each.path) for each in flight.inputs}
     return flight, tuple(row for row in rows if row.path in kept)
 
 
-def _hashed(each: InputFile, flight: Flight) -> HashedInput:
+def _hashed(each: InputFile, flight: Flight, told: Callable[[int], object] | None = None) -> HashedInput:
     path = _file(each, flight)
     try:
-        state, digest = path.stat(), content.patiently(lambda: sha256_file(path), path)
+        state, digest = path.stat(), content.patiently(lambda: sha256_file(path, told=told), path)
     except FileNotFoundError as error:
         raise EvidenceError(
             "an input is gone", where=each.path, fix="keep the flight folder in place until the run ends"

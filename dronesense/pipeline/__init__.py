@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 
 from dronesense.errors import CoverageError
@@ -41,7 +42,7 @@ def process(
     flight : Flight
         From :func:`dronesense.open_flight`.
     progress : callable, optional
-        Called with stage, steps done, steps in all.
+        Called with stage, steps done, steps in all; of cubes with pixels, from several threads.
     budget_bytes : int
         Size of one block of a cube in memory; the peak is a small multiple of it, whatever the cube's size.
     keep : Keep
@@ -113,15 +114,30 @@ def _each_series(flight: Flight, tell: Progress, *, site: Site, account: Account
 def _each_cube(
     flight: Flight, tell: Progress, *, account: Account, site: Site, budget_bytes: int, keep: Keep
 ) -> list[CubeFinds]:
+    """Follow the cubes, and tell of pixels: of those done, and the lines searched of the one at hand."""
     found: list[CubeFinds] = []
-    for number, cube in enumerate(flight.cubes, 1):
-        with account.rejecting(cube.cube.path):
+    total = sum(each.cube.shape[0] * each.cube.shape[2] for each in flight.cubes)
+    before = 0
+    for given in flight.cubes:
+        rows, _, cols = given.cube.shape
+        with account.rejecting(given.cube.path):
             followed = follow_cube(
-                cube, flight=flight, site=site, account=account, budget_bytes=budget_bytes, keep=keep
+                given,
+                flight=flight,
+                site=site,
+                account=account,
+                budget_bytes=budget_bytes,
+                keep=keep,
+                told=partial(_searched, tell, before, cols, total),
             )
             found.append(followed)
-        tell("cube", number, len(flight.cubes))
+        before += rows * cols
+        tell("cube", before, total)
     return found
+
+
+def _searched(tell: Progress, before: int, cols: int, total: int, lines: int) -> None:
+    tell("cube", before + lines * cols, total)
 
 
 def _refuse_nothing(

@@ -9,6 +9,7 @@ import numpy as np
 
 from dronesense import plugins
 from dronesense.detect import spectral
+from dronesense.detect.scoring import Told
 from dronesense.errors import CoverageError, DronesenseError
 from dronesense.hotspots import sightings
 from dronesense.hotspots.sightings import Sighting
@@ -57,8 +58,9 @@ def follow_cube(
     account: Account,
     budget_bytes: int,
     keep: Keep = at_once,
+    told: Told | None = None,
 ) -> CubeFinds:
-    """Take one cube to regions on the ground.
+    """Take one cube to regions on the ground; *told* is told how many of its lines are searched.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def follow_cube(
     reasons = []
     for quantity in quantities:
         try:
-            _search(given, quantity, rules, finds, site=site, account=account, budget=budget_bytes, keep=keep)
+            _search(given, quantity, rules, finds, site, account, budget=budget_bytes, keep=keep, told=told)
         except DronesenseError as error:
             if len(quantities) == 1:
                 raise
@@ -135,11 +137,12 @@ def _search(
     quantity: CubeQuantity,
     rules: Sequence[DetectRule],
     finds: CubeFinds,
-    *,
     site: Site,
     account: Account,
+    *,
     budget: int,
     keep: Keep,
+    told: Told | None,
 ) -> None:
     """Search the cube in one quantity for the rules that ask for it; the first one searched is shown."""
     cube = radiometry.calibrated(given, quantity, account)
@@ -148,7 +151,7 @@ def _search(
         account.cube_quality(cube_quality.statement(found, cube))
         account.warnings += cube_quality.warnings(found, cube)
     own = _own(given, quantity, rules)
-    results = _searched(given, cube, quantity, own, budget=budget, keep=keep)
+    results = _searched(given, cube, quantity, own, budget=budget, keep=keep, told=told)
     if not finds.view.scores:
         finds.view = CubeView(cube, (), ())
     _follow(given, cube, own, results, finds, site=site, account=account, budget_bytes=budget)
@@ -168,6 +171,7 @@ def _searched(
     *,
     budget: int,
     keep: Keep,
+    told: Told | None = None,
 ) -> Searched:
     """Return what the rules of one quantity find in the calibrated *cube*."""
     if not own:
@@ -176,7 +180,7 @@ def _searched(
     return keep(
         (given.cube.path, quantity),
         Searched,
-        lambda: spectral.search(cube, own, budget_bytes=budget, competing=confusers),
+        lambda: spectral.search(cube, own, budget_bytes=budget, competing=confusers, told=told),
     )
 
 

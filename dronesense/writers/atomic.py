@@ -15,7 +15,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -40,8 +40,10 @@ class LockedError(EvidenceError):
     locked: Final = True
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path, *, told: Callable[[int], object] | None = None) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in chunks of :data:`HASH_CHUNK_BYTES`.
+
+    *told* is told of the bytes of every chunk.
 
     Raises
     ------
@@ -52,6 +54,8 @@ def sha256_file(path: Path) -> str:
     with path.open("rb") as stream:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             digest.update(chunk)
+            if told is not None:
+                told(len(chunk))
     return digest.hexdigest()
 
 
