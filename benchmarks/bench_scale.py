@@ -3,7 +3,7 @@
     python benchmarks/bench_scale.py [--flights 6] [--rounds 1]
 
 Efficiency is the time of one worker over twice that of two. Other work on the machine lowers it: the load is
-printed. Everything stays on 127.0.0.1.
+printed, and so is what two programs reach that share nothing but the machine. Everything stays on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ from dronesense.cli.cluster import Dask
 from dronesense.cli.executors import Executor, Processes, Task
 
 TRIM = "MALLOC_TRIM_THRESHOLD_"
+MACHINE = "two programs that share nothing"
 DASK_DEFAULT = "65536"
 """What a nanny sets for its workers (distributed.yaml, nanny.pre-spawn-environ)."""
+ALONE = "total = 0\nfor i in range(40_000_000): total += i * i"
+"""Work without memory, disk or anything shared: seconds of one core."""
 SCRIPT = "import sys; from distributed.cli.dask_{0} import main; sys.argv[0] = 'dask-{0}'; sys.exit(main())"
 
 
@@ -79,6 +82,13 @@ def run(executor: Executor, flights: list[Path], out: Path) -> float:
     return took
 
 
+def _alone(count: int) -> None:
+    """Run *count* programs that do the same, at a time."""
+    running = [subprocess.Popen([sys.executable, "-c", ALONE]) for _ in range(count)]
+    for process in running:
+        process.wait()
+
+
 def scaling(flights: list[Path], folder: Path, rounds: int) -> None:
     """Print what two workers gain over one; rounds in turns, so that other work slows all alike."""
     took: dict[tuple[str, int], list[float]] = {}
@@ -92,8 +102,14 @@ def scaling(flights: list[Path], folder: Path, rounds: int) -> None:
         for _ in range(rounds):
             for name, workers, executor in cases:
                 took.setdefault((name, workers), []).append(run(executor, flights, folder / "out"))
+    for _ in range(rounds):
+        for workers in (1, 2):
+            took.setdefault((MACHINE, workers), []).append(seconds(lambda count=workers: _alone(count)))
+    took[MACHINE, 1] = [
+        2.0 * each for each in took[MACHINE, 1]
+    ]  # the same work as two do, one after the other
     rows = []
-    for name in ("local processes", "Dask"):
+    for name in (MACHINE, "local processes", "Dask"):
         single, double = (statistics.median(took[name, workers]) for workers in (1, 2))
         rows.append([name, f"{single:.1f}", f"{double:.1f}", f"{single / (2.0 * double):.2f}"])
     table(["executor", "one worker, s", "two workers, s", "efficiency"], rows)
