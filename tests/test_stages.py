@@ -210,6 +210,36 @@ def test_a_killed_run_is_taken_up(flight: Path, made: Path, jobs: str) -> None:
     assert told(out)[0] == told(made.parent / "whole")[0]
 
 
+@pytest.mark.once
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_ctrl_c_ends_the_other_processes_too_and_quietly(flight: Path) -> None:
+    out = flight.parent / "out"
+    command = [sys.executable, "-c", RUN, "run", str(flight), "-o", str(out), "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        until = time.monotonic() + 60.0
+        while not kept(out) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert _gone(process.pid)
+    assert not out.exists()
+    assert kept(out)
+
+
+def _gone(group: int) -> bool:
+    """Tell whether all processes of a group end soon; those that clean up after others take a moment."""
+    until = time.monotonic() + 20.0
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 # --- one result -----------------------------------------------------------------------------------------
 
 

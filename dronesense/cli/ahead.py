@@ -8,12 +8,13 @@ always stand and the products are the same bytes.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,16 @@ def searching(
         yield {}
         return
     pool = ProcessPoolExecutor(
-        min(jobs, len(flight.cubes)), mp_context=get_context("spawn"), initializer=_end_with_parent
+        min(jobs, len(flight.cubes)), mp_context=get_context("spawn"), initializer=_follow_parent
     )
     try:
         names = [given.cube.path for given in flight.cubes]
         yield {name: pool.submit(_search, path, name, inputs, folder) for name in names}
-    finally:  # also on Ctrl-C: what has not begun never does
+    except BaseException:  # Ctrl-C, or an error that ends the run: nobody waits for what is under way
+        for child in active_children():
+            child.terminate()
+        raise
+    finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -65,8 +70,9 @@ def _search(path: Path, name: str, inputs: tuple[HashedInput, ...], folder: Path
     search_cube(given, flight=flight, budget_bytes=DEFAULT_BLOCK_BYTES, keep=stages)
 
 
-def _end_with_parent() -> None:
-    """Leave at once when the run is gone, however it ended: nobody keeps anything behind its back."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the run, and leave at once when it is gone: nobody keeps anything behind its back."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
 
