@@ -352,12 +352,42 @@ def test_envi_library_agrees_with_spy(tmp_path):
         ({"wavelength units": "wavenumber"}, "unknown unit"),
         ({"data type": "6"}, "unknown data type"),
         ({"bands": "3"}, "bands = 1"),
+        ({"reflectance scale factor": "5"}, "may be fractions yet, or not"),
     ],
 )
 def test_envi_library_refused(tmp_path, changes, match):
     header = make.envi_library(tmp_path, np.full((2, 3), 0.5), [0.4, 0.5, 0.6], **changes)
     with pytest.raises(ReadError, match=match):
         envi_library.read_all(header)
+
+
+@pytest.mark.parametrize(
+    ("white", "factor"),
+    [(1, None), (100, None), (100, "100"), (10000, "10000"), (1, "10000"), (1, "1.0"), (1, "0.0001")],
+)
+def test_scale_of_an_envi_library(tmp_path, white, factor):
+    """Fractions, percent, or what the scale factor says; writers also leave it beside fractions."""
+    truth = np.random.default_rng(1).uniform(0.05, 0.6, (3, 40))
+    axis = np.linspace(0.4, 2.4, 40).tolist()
+    header = make.envi_library(tmp_path, truth * white, axis, **{"reflectance scale factor": factor})
+    found, _ = envi_library.read_all(header)
+    np.testing.assert_allclose([each.value for each in found], truth, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [10000.0, 1e-5])
+def test_a_library_that_is_neither_fraction_nor_percent_is_refused(tmp_path, scale):
+    header = make.envi_library(tmp_path, np.full((2, 3), 0.5) * scale, [0.4, 0.5, 0.6])
+    with pytest.raises(ReadError, match="neither as a fraction nor in percent"):
+        envi_library.read_all(header)
+
+
+@pytest.mark.parametrize("name", ["lib.SLI", "lib.spl", "lib"])
+def test_names_of_the_numbers_of_a_library(tmp_path, name):
+    names = '{"concrete, grey", grass}'
+    header = make.envi_library(tmp_path, np.full((2, 3), 0.5), [0.4, 0.5, 0.6], spectra_names=names)
+    (tmp_path / "lib.sli").rename(tmp_path / name)
+    header = header.rename(tmp_path / "lib.HDR")
+    assert [each.name for each in envi_library.read_all(header)[0]] == ["concrete, grey", "grass"]
 
 
 def test_envi_library_without_its_numbers(tmp_path):
@@ -394,6 +424,88 @@ def test_table_of_pairs_and_of_lines(tmp_path):
     np.testing.assert_allclose(leaf.gaps_nm, [[400, 600]])
     with pytest.raises(ReadError, match="cannot be nm nor um"):
         spectrum_table.read_all(put(tmp_path, "x.txt", "1 2\n2000 3\n"))
+
+
+AVANTES = """Integration time [ms]: 100.000
+Data measured with spectrometer [name]: 1204045U1
+Wave   ;Sample   ;Dark     ;Reference;Reflectance
+[nm]   ;[counts] ;[counts] ;[counts] ;[%]
+
+400.100; 4800.000;  800.000;40800.000;   10.000
+400.700; 8800.000;  800.000;40800.000;   20.000
+401.300;12800.000;  800.000;40800.000;   30.000
+"""
+OCEAN = """Data from x.txt Node
+
+Integration Time (sec): 1.000000E-1
+XAxis mode: Wavelengths
+>>>>>Begin Spectral Data<<<<<
+400.100\t10.000
+400.700\t20.000
+401.300\t30.000
+"""
+
+
+@pytest.mark.parametrize("comma", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        AVANTES,
+        OCEAN,
+        "Wellenl\u00e4nge [nm];Reflexion\n400.1;0.1\n400.7;0.2\n401.3;0.3\n",
+        "400.1 0.1\n400.7 0.2\n401.3 0.3\n",
+        "Wavelength (nm)\tReflectance (%)\tReflectance SD\n400.1\t10.0\t1.5\n400.7\t20.0\t1.5\n401.3\t30.0\t1.5"
+        "\n",
+    ],
+)
+def test_exports_of_spectrometers(tmp_path, text, comma):
+    """Columns that headings call reflectance are taken, in their unit; commas may be decimal points."""
+    (signature,), _ = spectrum_table.read_all(
+        put(tmp_path, "a.txt", text.replace(".", ",") if comma else text)
+    )
+    np.testing.assert_allclose(signature.wavelength_nm, [400.1, 400.7, 401.3])
+    np.testing.assert_allclose(signature.value, [0.1, 0.2, 0.3])
+
+
+def test_headings_name_the_spectra(tmp_path):
+    path = put(tmp_path, "a.txt", "Wavelength\tleaf1.asd\tleaf2.asd\n400\t.1\t.2\n401\t.3\t.4\n")
+    assert [each.name for each in spectrum_table.read_all(path)[0]] == ["leaf1.asd", "leaf2.asd"]
+    path = put(tmp_path, "b.csv", "wavelength (um),soil\n0.5,.1\n0.6,.2\n")
+    assert spectrum_table.read_all(path)[0][0].wavelength_nm.tolist() == [500.0, 600.0]
+
+
+@pytest.mark.parametrize("style", ["{}", "X{}", "{}nm", "wvl_{}", "{}.5"])
+def test_wide_tables_of_data_bases(tmp_path, style):
+    """EcoSIS, R: one spectrum a line behind columns of text and numbers, some quoted."""
+    axis = [style.format(nm) for nm in range(400, 407)]
+    head = ",".join(["id", "Latin name", "latitude", "year 2019", *axis])
+    rows = (
+        '1,"Acer rubrum, L.",43.1,7,'
+        + ",".join(["0.1"] * 7)
+        + "\n2,Acer,43.2,8,0.2,,.2,.2,.2,.2,.2\n3,cut,1\n"
+    )
+    (one, two), report = spectrum_table.read_all(put(tmp_path, "a.csv", f"{head}\n{rows}"))
+    first = 400.5 if style == "{}.5" else 400.0
+    np.testing.assert_allclose(one.wavelength_nm, first + np.arange(7))
+    np.testing.assert_allclose(one.value, 0.1)
+    np.testing.assert_allclose(two.value, [0.2] * 6)
+    assert [one.name, two.name] == ["1", "2"]
+    assert sum(report.dropped.values()) == 2  # the deleted channel, the row that was cut
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (OCEAN.replace("XAxis", "Processed Spectrum Type: Transmission\nXAxis"), "Transmission"),
+        ("Wavelength,Radiance\n400,.1\n401,.2\n", "Radiance.*no reflectance.*export reflectance"),
+        ("Wavenumber (cm-1),x\n4000,.1\n4001,.2\n", "wavenumbers"),
+        ("400 1000\n401 2000\n", "2000.*neither as a fraction nor in percent"),
+        ("2800 1e-5\n2801 2e-5\n", "2e-05.*neither"),
+    ],
+)
+def test_tables_that_are_no_reflectance(tmp_path, text, match):
+    with pytest.raises(ReadError, match=match):
+        spectrum_table.read_all(put(tmp_path, "a.txt", text))
 
 
 # -- what all share --

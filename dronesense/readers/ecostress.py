@@ -63,7 +63,7 @@ def read_all(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
         name=header.get("name") or path.stem,
         quantity="reflectance",
         unit=_unit(header, path),
-        percent=spectra.is_percent(rows.values[:, 1], tally) if percent is None else percent,
+        percent=spectra.is_percent(rows.values[:, 1], tally, path) if percent is None else percent,
         origin=replace(origin, source=_source(header), citation=CITATION),
         entry=header.get("sample no.", ""),
         tally=tally,

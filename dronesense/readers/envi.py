@@ -209,7 +209,7 @@ def pair(path: Path) -> tuple[Path, Path]:
     path = Path(path)
     if path.suffix.lower() != ".hdr":
         names = (f"{path.name}.hdr", f"{path.stem}.hdr")
-        header = _beside(path, names)
+        header = beside(path, names)
         if header is None:
             raise ReadError(
                 f"has no ENVI header: {' or '.join(names)} is not there",
@@ -217,18 +217,18 @@ def pair(path: Path) -> tuple[Path, Path]:
                 fix="copy the .hdr file beside it",
             )
         return header, path
-    exact = _beside(path, (path.stem,))
+    exact = beside(path, (path.stem,))
     if exact is not None:
         return path, exact
-    found = [each for suffix in DATA_SUFFIXES if (each := _beside(path, (path.stem + suffix,))) is not None]
+    found = [each for suffix in DATA_SUFFIXES if (each := beside(path, (path.stem + suffix,))) is not None]
     named = envi_header.read(path).text("data file").strip()
     if not found and named and Path(named).name == named and "\\" not in named:
-        found = [each for each in (_beside(path, (named,)),) if each is not None]
-    if len(found) != 1 and (near := found or _same_name(path)):
+        found = [each for each in (beside(path, (named,)),) if each is not None]
+    if len(found) != 1 and (near := found or same_name(path)):
         size = envi_header.layout(envi_header.read(path)).size
         found = [each for each in near if each.stat().st_size == size] or found
     if not found:
-        packed = _beside(
+        packed = beside(
             path, tuple(path.stem + end + pack for pack in PACKED for end in ("", *DATA_SUFFIXES))
         )
         raise ReadError(
@@ -245,14 +245,14 @@ def pair(path: Path) -> tuple[Path, Path]:
     return path, found[0]
 
 
-def _same_name(path: Path) -> list[Path]:
+def same_name(path: Path) -> list[Path]:
     """Return the files beside the header *path* that have its name and any other suffix."""
     stem = path.stem.lower() + "."
     others = (each for each in path.parent.iterdir() if each.name.lower().startswith(stem) and each != path)
     return sorted(each for each in others if each.is_file() and each.suffix.lower() not in (".hdr", *PACKED))
 
 
-def _beside(path: Path, names: tuple[str, ...]) -> Path | None:
+def beside(path: Path, names: tuple[str, ...]) -> Path | None:
     """Return the first of *names* that is a file beside *path*, in this spelling or another case."""
     for name in names:
         if (exact := path.with_name(name)).is_file() and exact != path:
@@ -324,7 +324,8 @@ def read(
     divisor = radiometry.divisor
     if radiometry.quantity == "reflectance":
         whole = layout.dtype.kind in "iu"
-        divisor = envi_scale.divisor(source, header, divisor, whole, assumptions=assumptions)
+        typical = envi_scale.typical_of(source)
+        divisor = envi_scale.divisor(typical, header, divisor, whole, assumptions=assumptions)
     source = replace(source, divisor=divisor)
     tally = Tally(warnings=warnings, assumptions=assumptions)
     geometry, times = _geometry(header, layout, line_times, track, tally)

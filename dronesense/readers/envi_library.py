@@ -12,7 +12,7 @@ import numpy as np
 from dronesense.errors import ReadError
 from dronesense.model import IngestReport, Signature
 from dronesense.model.signature import QUANTITIES, SignatureQuantity
-from dronesense.readers import envi, envi_header, spectra
+from dronesense.readers import envi, envi_header, envi_scale, spectra
 from dronesense.readers.envi_header import COMPLEX_TYPES, DTYPES, Header
 from dronesense.readers.envi_keys import NM_PER_UNIT, UNKNOWN_UNITS
 from dronesense.readers.spectra import Floats, Origin
@@ -41,7 +41,10 @@ def pair(path: Path) -> tuple[Path, Path]:
     if path.suffix.lower() != ".hdr":
         return envi.pair(path)
     names = [path.stem, *(path.stem + suffix for suffix in DATA_SUFFIXES)]
-    found = next((each for each in (path.with_name(name) for name in names) if each.is_file()), None)
+    found = envi.beside(path, tuple(names))
+    others = [] if found is not None else envi.same_name(path)
+    if len(others) == 1:
+        found = others[0]  # its size is checked
     if found is None:
         raise ReadError(
             f"has no file of numbers: {', '.join(dict.fromkeys(names))} is not there",
@@ -74,7 +77,7 @@ def read_all(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
         raise header.refuse(
             "wavelength", f"{len(axis)} values for {channels} channels", "copy the header again"
         )
-    names = [each.strip().strip('"') for each in header.text("spectra names").split(",")]
+    names = [each.strip('"') for each in header.items("spectra names")]
     if len(names) != count:
         if header.text("spectra names"):
             tally.warnings.append(f"{len(names)} names for {count} spectra: numbered instead")
@@ -149,12 +152,15 @@ def _unit(header: Header) -> str | None:
 
 def _scaled(header: Header, values: Floats, tally: Tally) -> tuple[Floats, bool]:
     """Return the values divided by the stated scale factor, and whether they are percent."""
-    scale = envi_header.finite_number(header, "reflectance scale factor")
+    scale = envi_header.finite_number(header, envi_scale.KEY)
     if scale is None:
-        return values, spectra.is_percent(values, tally)
+        return values, spectra.is_percent(values, tally, header.path)
     if scale <= 0.0:
-        raise header.refuse("reflectance scale factor", "must be greater than 0")
-    return values / scale, False
+        raise header.refuse(envi_scale.KEY, "must be greater than 0")
+    positive = values[values > 0.0]
+    typical = float(np.median(positive)) if positive.size else 0.0
+    whole = np.dtype(DTYPES[header.integer("data type")]).kind != "f"
+    return values / envi_scale.divisor(typical, header, scale, whole, assumptions=tally.assumptions), False
 
 
 def _quantity(header: Header, tally: Tally) -> SignatureQuantity:

@@ -1,4 +1,4 @@
-"""Whether the numbers of a cube of reflectance are fractions yet: a few rows tell.
+"""Whether the numbers of a cube or library of reflectance are fractions yet: their median tells.
 
 By ENVI's definition numbers divided by the ``reflectance scale factor`` are fractions. Writers of whole
 numbers keep to it; writers of decimals leave the key in the header after they divided, or did not divide.
@@ -22,15 +22,13 @@ BRIGHTEST: Final = 2.0
 """Nor above this one: fresh snow has less than 1, glint covers few pixels."""
 
 
-def divisor(
-    source: CubeSource, header: Header, factor: float, whole: bool, *, assumptions: list[str]
-) -> float:
-    """Return what the numbers of a cube of reflectance are to be divided by.
+def divisor(typical: float, header: Header, factor: float, whole: bool, *, assumptions: list[str]) -> float:
+    """Return what the numbers of a file of reflectance are to be divided by.
 
     Parameters
     ----------
-    source : CubeSource
-        The numbers as they are in the file.
+    typical : float
+        Median of the numbers as they are in the file; 0 if there are none.
     header : Header
         For messages.
     factor : float
@@ -45,11 +43,10 @@ def divisor(
     ReadError
         If they are no fractions after that, or two ways to read them are possible.
     """
-    typical = _typical(source)
     seen = f"they are typically {typical:.3g}"
     if whole or typical > BRIGHTEST:
         result = factor
-    elif factor != 1.0 and typical / factor >= DARKEST:
+    elif factor != 1.0 and DARKEST <= typical / factor <= BRIGHTEST:
         raise header.refuse(
             KEY,
             f"decimals may be fractions yet, or not: {seen}, {typical / factor:.3g} after the division",
@@ -70,7 +67,7 @@ def divisor(
     return result
 
 
-def _typical(source: CubeSource) -> float:
+def typical_of(source: CubeSource) -> float:
     """Return the median of what is greater than 0 in valid pixels of a few rows; 0 if there are none."""
     rows = np.unique(np.linspace(0, source.shape[0] - 1, ROWS).astype(np.int64))
     found = []

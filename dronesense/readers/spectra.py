@@ -27,6 +27,8 @@ UM_RANGE: Final = (0.1, 1000.0)
 NM_PER_UNIT: Final = {"nm": 1.0, "um": 1e3}
 PERCENT_ABOVE: Final = 2.0
 """Reflectance whose highest value is larger is in percent where the file does not say; glint stays below."""
+FRACTIONS_FROM: Final = 1e-3
+"""Reflectance whose highest value is below this fraction is none: black velvet has 0.004."""
 DELETED_BELOW: Final = -1e30
 """USGS libraries write -1.23e34 for a deleted channel; nothing measured is as low."""
 MAX_DETECTORS: Final = 4
@@ -199,9 +201,21 @@ def _unique(x: Floats, y: Floats, s: Floats, tally: Tally) -> tuple[Floats, Floa
     return places, np.bincount(index, y) / count, np.bincount(index, s) / count
 
 
-def is_percent(value: Floats, tally: Tally) -> bool:
-    """Return whether reflectance is in percent, from the highest of all its values."""
+def is_percent(value: Floats, tally: Tally, where: str | Path) -> bool:
+    """Return whether reflectance is in percent, from the highest of all its values.
+
+    Raises
+    ------
+    ReadError
+        If it is too high for percent, or too low for a fraction.
+    """
     high = float(np.max(value[np.isfinite(value)], initial=0.0))
+    if not (high == 0.0 or FRACTIONS_FROM <= high <= PERCENT_ABOVE * 100.0):
+        raise ReadError(
+            f"its highest value is {high:.4g}: no reflectance, neither as a fraction nor in percent",
+            where=where,
+            fix="scale it so that white is 1 or 100, or export reflectance",
+        )
     percent = high > PERCENT_ABOVE
     unit = "percent" if percent else "a fraction"
     tally.assumptions.append(f"reflectance is {unit}: the highest value is {high:.4g}")
