@@ -454,8 +454,7 @@ XAxis mode: Wavelengths
         OCEAN,
         "Wellenl\u00e4nge [nm];Reflexion\n400.1;0.1\n400.7;0.2\n401.3;0.3\n",
         "400.1 0.1\n400.7 0.2\n401.3 0.3\n",
-        "Wavelength (nm)\tReflectance (%)\tReflectance SD\n400.1\t10.0\t1.5\n400.7\t20.0\t1.5\n401.3\t30.0\t1.5"
-        "\n",
+        "Wavelength (nm)\tReflectance (%)\tReflectance SD\n400.1\t10.0\t1\n400.7\t20.0\t1\n401.3\t30.0\t1\n",
     ],
 )
 def test_exports_of_spectrometers(tmp_path, text, comma):
