@@ -159,14 +159,19 @@ def test_quantity_tag(tmp_path):
     cube, report = read(write(tmp_path, cube_of(), tags={"quantity": "radiance"}))
     assert cube.quantity == "radiance"
     assert not any("assumed" in each for each in report.assumptions)
+    with pytest.raises(
+        ReadError, match=r"no reflectance as a fraction: they are typically 30\b.*0\.01 for percent"
+    ):
+        read(write(tmp_path, np.full((2, 3, 4), 30.0, np.float32), tags={"quantity": "reflectance"}))
     with pytest.raises(ReadError, match="counts, radiance, reflectance"):
         read(write(tmp_path, cube_of(), tags={"quantity": "albedo"}))
 
 
 def test_scale_is_applied_and_said(tmp_path):
-    cube, report = read(write(tmp_path, cube_of(), scales=(0.5, 0.5, 0.25), tags={"d": "Reflectance"}))
-    factor = np.array([0.5, 0.5, 0.25])[:, None, None]
-    np.testing.assert_allclose(cube.source.read(0, 7)[0], (cube_of() * factor).transpose(1, 0, 2))
+    cube, report = read(write(tmp_path, cube_of(), scales=(0.005, 0.005, 0.0025), tags={"d": "Reflectance"}))
+    factor = np.array([0.005, 0.005, 0.0025])[:, None, None]
+    expected = (cube_of() * factor).transpose(1, 0, 2)
+    np.testing.assert_allclose(cube.source.read(0, 7)[0], expected, rtol=1e-6)
     assert cube.quantity == "reflectance"
     assert any("scale" in each for each in report.assumptions)
 

@@ -14,6 +14,7 @@ import rasterio
 from scipy import ndimage
 
 from dronesense.errors import ReadError
+from dronesense.manifest.discover import discover
 from dronesense.model import Frame, lens
 from dronesense.model.capture import BandFrame, CaptureCube, PixelFlag
 from dronesense.model.lens import Lens
@@ -203,6 +204,20 @@ class TestGrouping:
         other = write.write(tmp_path / "dem.tif", np.ones((4, 4), np.uint16), make="x", model="y", xmp="")
         assert {captures.leader(each) for each in tmp_path.glob("IMG*")} == {tmp_path / "IMG_0000_1.tif"}
         assert captures.leader(other) is None
+
+    def test_pictures_of_other_cameras_are_told_from_maps(self, tmp_path: Path) -> None:
+        """A Sentera names its bands as MicaSense does; a map has GeoTIFF tags whatever camera it names."""
+        pixels = np.ones((4, 4), np.uint16)
+        body = '<rdf:Description xmlns:Camera="http://pix4d.com/camera/1.0" Camera:BandName="Blue"/>'
+        other = write.write(tmp_path / "a.tif", pixels, make="Sentera", model="6X", xmp=write.packet(body))
+        keys = {34735: ("short", [1, 1, 0, 1, 1025, 0, 1, 1])}
+        dem = write.write(tmp_path / "dem.tif", pixels, make="x", model="y", xmp="", main=keys)
+        plain = write.write(tmp_path / "plain.tif", pixels, make="", model="", xmp="")
+        assert captures.stranger(other) == "Sentera 6X"
+        assert [captures.stranger(each) for each in (dem, plain)] == [None, None]
+        found = discover(tmp_path)
+        assert found.tables["terrain"] == {"path": "dem.tif"}
+        assert any("picture of Sentera 6X, a camera that is not known" in why for _, why in found.ignored)
 
     def test_a_missing_band_is_named(self, tmp_path: Path) -> None:
         capture(tmp_path, rows=40, cols=40)

@@ -14,7 +14,7 @@ from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
-from dronesense.readers import captures, content, lumo
+from dronesense.readers import band_tiff, captures, content, lumo
 from dronesense.readers import instrument as instrument_reader
 
 TRAJECTORY: Final = "dronesense.readers.trajectory"
@@ -127,6 +127,9 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
     if path.suffix.lower() in TERRAIN_SUFFIXES and (first := captures.leader(path)) not in (None, path):
         return f"band of the capture {first.name}"
     if path.suffix.lower() in TERRAIN_SUFFIXES and not plugins.claims(CUBE, path):
+        if (camera := captures.stranger(path)) is not None:
+            how = "bring its bands into one GeoTIFF with the maker's software"
+            return f"a picture of {camera}, a camera that is not known ({band_tiff.KNOWN} are): {how}"
         finds.terrains.append(path)
         return None
     if plugins.claims(CUBE, path):

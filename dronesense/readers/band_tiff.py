@@ -19,6 +19,8 @@ from dronesense.readers.xmp import Xmp
 from dronesense.timescale import parse_times
 
 NS_PER_SECOND: Final = 1_000_000_000
+KNOWN: Final = "MicaSense, Parrot Sequoia, DJI P4 Multispectral and Mavic 3 Multispectral"
+"""Cameras whose band files are read."""
 _STAMP: Final = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d+))?")
 """EXIF and XMP write 2017:10:19 20:40:39 and 2023-03-09T02:47:57.123 for UTC; the date may have dashes."""
 
@@ -93,7 +95,7 @@ def read(path: Path) -> BandFile:
             f'is no band file of a known multispectral camera (make "{tags.text(exif.MAKE)}", '
             f'model "{tags.text(exif.MODEL)}")',
             where=path,
-            fix="MicaSense, Parrot Sequoia, DJI P4 Multispectral and Mavic 3 Multispectral are known",
+            fix=f"{KNOWN} are known",
         )
     packet = xmp.parse(tags.xmp, path)
     if tags.number(exif.BITS) not in (8.0, 16.0):

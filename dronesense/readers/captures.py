@@ -88,6 +88,22 @@ def leader(path: Path) -> Path | None:
     return None if family is None else of_file(path, family).files[0]
 
 
+def stranger(path: Path) -> str | None:
+    """Return make and model of the camera whose picture *path* is, if its bands are not read.
+
+    None for files of the cameras that are read, for maps (with a pixel size or a tie point), and for files
+    that name no camera.
+    """
+    try:
+        tags = exif.read(path)
+    except ReadError:
+        return None
+    camera = f"{tags.text(exif.MAKE)} {tags.text(exif.MODEL)}".strip()
+    if not camera or any(tag in tags.main for tag in exif.MAP_TAGS) or band_tiff.family(tags) is not None:
+        return None
+    return camera
+
+
 def folder_keys(path: Path, family: CameraFamily) -> set[str]:
     """Return which bands the folder of *path* has files of, whatever the release."""
     matches = (NAMES[family].fullmatch(each.name) for each in path.parent.iterdir())

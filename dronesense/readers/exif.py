@@ -26,6 +26,8 @@ MODEL: Final = 272
 ORIENTATION: Final = 274
 SAMPLES: Final = 277
 XMP: Final = 700
+MAP_TAGS: Final = (33550, 33922, 34264, 34735)
+"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory: the file is a map (GeoTIFF 1.1)."""
 EXIF: Final = 34665
 GPS: Final = 34853
 BLACK_LEVEL: Final = 50714

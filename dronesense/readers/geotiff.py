@@ -23,8 +23,8 @@ from dronesense.model import (
     TrackOptions,
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
+from dronesense.readers import envi_scale, raster, tiff_directory
 from dronesense.readers import line_times as line_time_files
-from dronesense.readers import raster, tiff_directory
 from dronesense.readers.envi_keys import NM_PER_UNIT, wavelength_in_name
 
 
@@ -94,7 +94,7 @@ def read(
     line_times: str | Path = "auto",
     track: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
 ) -> tuple[SpectralCube, IngestReport]:
-    """Open a GeoTIFF as a cube; no pixel is read.
+    """Open a GeoTIFF as a cube; no pixel is read, but a few rows of reflectance.
 
     Parameters
     ----------
@@ -141,15 +141,19 @@ def read(
         }
     if np.any(scale != 1.0) or np.any(offset != 0.0):
         assumptions.append("scale and offset of the file were applied")
+    source = GeoTiffSource(
+        path, shape, scale, offset, _saturation(instrument) if quantity == "counts" else float("inf")
+    )
+    if quantity == "reflectance":
+        _refuse_percent(source)
     warnings: list[str] = []
     times = None if grid is not None else line_time_files.choose(path, line_times)
     geometry = _scan(times, shape[0], warnings) if grid is None else grid
     if geometry is None and line_times != "none":
         warnings.append("has no map coordinates of its own (sidecar files are not used) and no line times")
-    saturation = _saturation(instrument) if quantity == "counts" else float("inf")
     cube = SpectralCube(
         name=name,
-        source=GeoTiffSource(path, shape, scale, offset, saturation),
+        source=source,
         bands=bands,
         quantity=quantity,
         geometry=geometry,
@@ -165,6 +169,16 @@ def read(
         companions=() if times is None else (str(times.resolve()),),
         details=details,
     )
+
+
+def _refuse_percent(source: GeoTiffSource) -> None:
+    typical = envi_scale.typical_of(source)
+    if typical > envi_scale.BRIGHTEST:
+        raise ReadError(
+            f"numbers are no reflectance as a fraction: they are typically {typical:.3g}",
+            where=source.path,
+            fix="set the scale of its bands (0.01 for percent), or its tag quantity to radiance or counts",
+        )
 
 
 def _saturation(instrument: Instrument | None) -> float:
