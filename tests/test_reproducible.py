@@ -1,7 +1,7 @@
 """Same lock, system and kind of processor: the same bytes, whatever else is different.
 
-Across Pythons, with other NumPy, SciPy and GDAL, the check is ``dronesense verify --rerun``: ``.ci/run`` holds
-a run of the oldest Python against the others (same hotspots, scores to 1e-4, places to 0.01 m).
+Across Pythons, with other NumPy, SciPy and GDAL, the check is ``dronesense verify --rerun``; by it
+``.ci/run`` holds a run of the oldest Python against the others (same hotspots, scores to 1e-4, 0.01 m).
 """
 
 from __future__ import annotations
