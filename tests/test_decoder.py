@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dronesense.errors import ReadError
-from dronesense.readers import decoder, decoder_process, hdf, raster
+from dronesense.readers import decoder, decoder_process, hdf, hdf_source, raster
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="stops and limits processes as POSIX does")
 
@@ -196,9 +196,9 @@ def cube_of(path: Path):
 def test_a_crash_of_the_hdf5_library_costs_its_file_and_no_other(tmp_path: Path) -> None:
     cube, other = cube_of(write_hdf(tmp_path / "bad.h5")), cube_of(write_hdf(tmp_path / "good.h5"))
     values = write(tmp_path / "a.tif")
-    process = hdf.DECODER._running()
+    process = hdf_source.DECODER._running()
     assert process.pid not in (os.getpid(), worker_process().pid)
-    with raster.opened(tmp_path / "a.tif") as dataset, hdf._opened(tmp_path / "bad.h5") as held:
+    with raster.opened(tmp_path / "a.tif") as dataset, hdf_source.opened(tmp_path / "bad.h5") as held:
         os.kill(process.pid, signal.SIGSEGV)
         process.wait()
         with pytest.raises(ReadError, match=r"bad\.h5: cannot be read on: its decoder was ended"):
@@ -218,7 +218,7 @@ def test_a_decoder_that_crashes_or_hangs_in_the_middle_of_a_read(
 
         def hit(stream, message, sign=sign):  # as if the read itself had done it
             if message["do"] == "read":
-                os.kill(hdf.DECODER._running().pid, sign)
+                os.kill(hdf_source.DECODER._running().pid, sign)
             send(stream, message)
 
         monkeypatch.setattr(decoder, "send", hit)
@@ -258,10 +258,10 @@ def test_a_bomb_meets_the_limit_of_memory_and_the_decoder_lives_on(
         file.create_dataset("cube", shape=(8, 4, 1 << 31), dtype="u1", chunks=(1, 1, 1 << 31))
     monkeypatch.setattr(hdf, "_check_size", lambda *_: None)
     bomb = cube_of(tmp_path / "bomb.h5")
-    before = hdf.DECODER._running().pid
+    before = hdf_source.DECODER._running().pid
     with pytest.raises(ReadError, match=r"bomb\.h5: cannot be read as HDF5 .*allocate"):
         bomb.source.read(0, 1)
-    assert hdf.DECODER._running().pid == before
+    assert hdf_source.DECODER._running().pid == before
     np.testing.assert_array_equal(good.source.read(0, 9)[0], CUBE)
 
 

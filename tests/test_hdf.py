@@ -136,7 +136,6 @@ def test_wavelengths_as_an_attribute(tmp_path):
         ("<f4", {}, "radiance", 1.0),
         ("<f4", {"units": "uW nm-1 cm-2 sr-1"}, "radiance", 0.01),
         ("<u2", {"units": b"W/m^2/sr/um"}, "radiance", 1e-3),
-        ("<f4", {"long_name": "Surface reflectance"}, "reflectance", 1.0),
         ("<u2", {"scale_factor": 0.5, "add_offset": 10.0, "quantity": "reflectance"}, "reflectance", 0.5),
         ("<f4", {"quantity": "counts"}, "counts", 1.0),
     ],
@@ -147,6 +146,49 @@ def test_quantity_unit_and_scale(tmp_path, dtype, attributes, quantity, factor):
     expected = TRUTH * factor + attributes.get("add_offset", 0.0)
     np.testing.assert_allclose(cube.source.read(0, 7)[0], expected, rtol=1e-6)
     assert any("assumed" in each for each in report.assumptions) == ("quantity" not in attributes)
+
+
+@pytest.mark.parametrize(
+    ("white", "dtype", "attributes"),
+    [
+        (10000, "<i2", {"Scale_Factor": 10000.0}),  # NEON: divides
+        (10000, "<i2", {"scale_factor": 1e-4}),  # CF conventions: multiplies
+        (10000, "<i2", {"scale_factor": 10000.0}),  # the other way round: the numbers tell
+        (1, "<f4", {}),
+        (1, "<f4", {"long_name": "Surface reflectance"}),
+    ],
+)
+def test_scales_of_reflectance(tmp_path, monkeypatch, white, dtype, attributes):
+    truth = np.random.default_rng(0).uniform(0.05, 0.6, SHAPE)
+    monkeypatch.setitem(globals(), "TRUTH", np.round(truth * white) if white > 1 else truth)
+    cube, report = read(
+        write(tmp_path / "x.h5", name="Reflectance_Data", order="lsb", dtype=dtype, **attributes)
+    )
+    assert cube.quantity == "reflectance"
+    np.testing.assert_allclose(cube.source.read(0, SHAPE[0])[0], truth, atol=1e-4)
+    assert any("scale 0.0001" in each for each in report.assumptions) == (white > 1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "match"),
+    [
+        ({"quantity": "reflectance"}, "no reflectance as a fraction"),
+        ({"quantity": "radiance", "Scale_Factor": 50.0}, "divided or multiplied by 50 is not known"),
+    ],
+)
+def test_scales_that_cannot_be_told_are_refused(tmp_path, attributes, match):
+    with pytest.raises(ReadError, match=match):
+        read(write(tmp_path / "x.h5", **attributes))
+
+
+def test_bands_that_are_not_good(tmp_path):
+    """EMIT marks the bands of water vapor with 0."""
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        file.create_dataset("good_wavelengths", data=np.array([1.0, 0.0, 1.0], np.float32))
+    cube, _ = read(path)
+    assert cube.bands.good.tolist() == [True, False, True]
+    np.testing.assert_array_equal(cube.bands.center_nm, NM)
 
 
 def test_a_quantity_that_is_none_is_refused(tmp_path):

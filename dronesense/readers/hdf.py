@@ -6,11 +6,8 @@ are told by dimension names, else by the number of wavelengths. See ``docs/forma
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -29,9 +26,11 @@ from dronesense.model import (
     TrackOptions,
 )
 from dronesense.model.cube import CUBE_QUANTITIES, CubeQuantity
+from dronesense.readers import envi_scale, hdf_source
 from dronesense.readers import line_times as line_time_files
-from dronesense.readers.decoder import MAX_BLOCK_BYTES, Decoder, Held
+from dronesense.readers.decoder import MAX_BLOCK_BYTES, Held
 from dronesense.readers.envi_keys import NM_FROM, NM_PER_UNIT
+from dronesense.readers.hdf_source import HdfSource
 from dronesense.readers.tally import Tally
 from dronesense.units import convert
 
@@ -45,122 +44,23 @@ COLUMN_WORDS: Final = ("sample", "col", "crosstrack", "across", "easting", "lon"
 WAVELENGTH_WORDS: Final = ("wavelength", "wl", "lambda", "band_center", "center_wavelength")
 FWHM_WORDS: Final = ("fwhm", "bandwidth", "band_width")
 FILL_KEYS: Final = ("_FillValue", "missing_value", "data_ignore_value", "Data_Ignore_Value")
-SCALE_KEYS: Final = ("scale_factor", "Scale_Factor")
+MULTIPLIERS: Final = ("scale_factor",)
+"""Attributes that numbers are multiplied by (CF conventions, section 8.1)."""
+DIVISORS: Final = ("Scale_Factor", "reflectance_scale_factor", "Reflectance_Scale_Factor")
+"""Attributes that numbers of reflectance are divided by, as NEON writes them."""
+SCALE_KEYS: Final = (*MULTIPLIERS, *DIVISORS)
+GOOD_WORDS: Final = ("good_wavelength", "good_band", "bbl")
 ONE_IS_MUCH_LARGER: Final = 4.0
 """A dataset this many times larger than every other of three dimensions is the cube."""
 MOST_PER_STORED_BYTE: Final = 2000
 """Decoded bytes for each stored one beyond which a file is refused: deflate packs 1032 into one at most."""
 AXES: Final = "lbs"
 """Letters of the option `order`: line, band, sample."""
-DECODER: Final = Decoder("hdf", "HDF5")
 
 
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
     """Return whether *head* is that of an HDF5 (and so of a NetCDF-4) file."""
     return any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in USER_BLOCKS)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HdfSource:
-    """Rows of a dataset, see :class:`~dronesense.model.CubeSource`; the file is opened for each block.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    dataset : str
-        Name of the dataset.
-    axes : (int, int, int)
-        Axis of the dataset that holds lines, bands, samples.
-    shape : (rows, bands, cols)
-    good : (bands,) bool
-        Bands that decide whether a pixel is valid.
-    fill : tuple of float
-        Numbers that stand for "no data".
-    scale, offset : float
-        ``value = scale * number + offset``.
-    saturation : float
-        Number from which a pixel is saturated; inf for none.
-    chunks : tuple of int
-        Size of the dataset's chunks; empty if it lies in one piece.
-    """
-
-    path: Path
-    dataset: str
-    axes: tuple[int, int, int]
-    shape: tuple[int, int, int]
-    good: NDArray[np.bool_]
-    fill: tuple[float, ...] = ()
-    scale: float = 1.0
-    offset: float = 0.0
-    saturation: float = math.inf
-    chunks: tuple[int, ...] = ()
-
-    def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return rows ``start:stop`` as (rows, bands, cols) float32, and (rows, cols) validity.
-
-        Raises
-        ------
-        ValueError
-            If the rows lie outside the cube.
-        ReadError
-            If the file has changed or a chunk cannot be decoded.
-        """
-        if not 0 <= start < stop <= self.shape[0]:
-            raise ValueError(f"rows {start}:{stop} are not within 0:{self.shape[0]}")
-        window = [(0, 0)] * 3
-        for axis, span in zip(
-            self.axes, ((start, stop), (0, self.shape[1]), (0, self.shape[2])), strict=True
-        ):
-            window[axis] = span
-        with _opened(self.path) as held:
-            raw = _part(held, self.dataset, window, self.chunks).transpose(self.axes)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = np.ascontiguousarray(raw, dtype=np.float32)
-            used = raw[:, self.good]
-            valid = np.isfinite(values[:, self.good]).all(axis=1)
-            for fill in self.fill:
-                valid &= ~(used == raw.dtype.type(fill)).any(axis=1)
-            if math.isfinite(self.saturation):
-                valid &= ~(used >= self.saturation).any(axis=1)
-            if self.scale != 1.0:
-                values *= np.float32(self.scale)
-            if self.offset != 0.0:
-                values += np.float32(self.offset)
-        return values, np.asarray(valid)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Held]:
-    """Open *path* with h5py, in a process of its own; what goes wrong in it is the file's fault.
-
-    Raises
-    ------
-    ReadError
-        If h5py is not installed, or the file cannot be read.
-    """
-    if importlib.util.find_spec("h5py") is None:
-        raise ReadError(
-            "reading HDF5 and NetCDF-4 needs h5py, which is not installed",
-            where=path,
-            fix='pip install "dronesense[hdf]"',
-        )
-    with DECODER.opened(path) as held:
-        yield held
-
-
-def _part(
-    held: Held, dataset: str, window: Sequence[tuple[int, int]], chunks: tuple[int, ...] = ()
-) -> NDArray[Any]:
-    """Return a part of a dataset; whole chunks are decoded for it."""
-    steps = chunks or (1,) * len(window)
-    decoded = [
-        -(-stop // step) * step - start // step * step
-        for (start, stop), step in zip(window, steps, strict=True)
-    ]
-    shape = tuple(stop - start for start, stop in window)
-    request = {"do": "read", "dataset": dataset, "window": window}
-    return held.ask(request, [shape], decoded_bytes=8 * math.prod(decoded))[1][0]
 
 
 @dataclass(slots=True)
@@ -188,7 +88,7 @@ def read(
     dataset: str | None = None,
     order: str | None = None,
 ) -> tuple[SpectralCube, IngestReport]:
-    """Open a dataset of an HDF5 or NetCDF-4 file as a cube; no pixel is read.
+    """Open a dataset of an HDF5 or NetCDF-4 file as a cube; only of reflectance a few rows are read.
 
     Parameters
     ----------
@@ -224,36 +124,27 @@ def read(
     del track
     path = Path(path)
     tally = Tally()
-    with _opened(path) as held:
+    with hdf_source.opened(path) as held:
         plan = _plan(held, dataset)
     axes = _axes(plan, order, path, tally)
     shape = cast("tuple[int, int, int]", tuple(plan.shape[axis] for axis in axes))
     bands = _bands(plan, shape[1], tally)
     quantity, factor = _quantity(plan, path, tally)
-    scale, offset = _first(plan.attributes, SCALE_KEYS, 1.0), _first(plan.attributes, ("add_offset",), 0.0)
-    if (scale, offset) != (1.0, 0.0):
-        tally.assumptions.append(f"scale {scale:g} and offset {offset:g} of the file were applied")
-    times = line_time_files.choose(path, line_times)
-    geometry = (
-        None if times is None else LineScan(line_time_files.read(times, shape[0], warnings=tally.warnings))
-    )
-    if geometry is None and line_times != "none":
-        tally.warnings.append("no line times: map coordinates of HDF5 files are not read")
+    geometry, times = _geometry(path, line_times, shape[0], tally)
     source = HdfSource(
-        path=path,
-        dataset=plan.name,
-        axes=axes,
-        shape=shape,
-        good=bands.good,
+        path,
+        plan.name,
+        axes,
+        shape,
+        bands.good,
         fill=_fills(plan),
-        scale=scale * factor,
-        offset=offset * factor,
         saturation=_saturation(instrument, shape[2], path) if quantity == "counts" else math.inf,
         chunks=plan.chunks,
     )
+    scale, offset = _scale(plan, quantity, source, tally)
     cube = SpectralCube(
         name=name,
-        source=source,
+        source=replace(source, scale=scale * factor, offset=offset * factor),
         bands=bands,
         quantity=quantity,
         geometry=geometry,
@@ -261,13 +152,22 @@ def read(
         path=label,
         history=(f"read {label}:{plan.name} as HDF5 {plan.dtype.name}, {quantity}",),
     )
-    details = {
-        "dataset": plan.name,
-        "dtype": plan.dtype.name,
-        "axes": [plan.dimensions[axis] or f"axis {axis}" for axis in axes],
-    }
-    companions = () if times is None else (str(times.resolve()),)
-    return cube, tally.report(f"HDF5 {plan.dtype.name}", shape[0], companions=companions, details=details)
+    named = [plan.dimensions[axis] or f"axis {axis}" for axis in axes]
+    details = {"dataset": plan.name, "dtype": plan.dtype.name, "axes": named}
+    return cube, tally.report(f"HDF5 {plan.dtype.name}", shape[0], companions=times, details=details)
+
+
+def _geometry(
+    path: Path, line_times: str | Path, lines: int, tally: Tally
+) -> tuple[LineScan | None, tuple[str, ...]]:
+    """Return the line times, and the file that tells them."""
+    times = line_time_files.choose(path, line_times)
+    if times is not None:
+        found = LineScan(line_time_files.read(times, lines, warnings=tally.warnings))
+        return found, (str(times.resolve()),)
+    if line_times != "none":
+        tally.warnings.append("no line times: map coordinates of HDF5 files are not read")
+    return None, ()
 
 
 def _plan(held: Held, wanted: str | None) -> _Plan:
@@ -289,10 +189,10 @@ def _plan(held: Held, wanted: str | None) -> _Plan:
         {},
     )
     _check_size(plan, about["stored"], held.path)
-    spectral = (*WAVELENGTH_WORDS, *FWHM_WORDS)
+    spectral = (*WAVELENGTH_WORDS, *FWHM_WORDS, *GOOD_WORDS)
     for each, vector in inside["vectors"].items():
         if _is_word(each, spectral):
-            numbers = _part(held, each, [(0, vector["size"])])
+            numbers = hdf_source.part(held, each, [(0, vector["size"])])
             plan.vectors[each] = (numbers.astype(np.float64), vector["unit"])
     for key, value in plan.attributes.items():
         if value["numbers"] is not None and value["rank"] == 1 and _is_word(key, spectral):
@@ -415,8 +315,14 @@ def _axes(plan: _Plan, order: str | None, path: Path, tally: Tally) -> tuple[int
 def _bands(plan: _Plan, count: int, tally: Tally) -> Bands:
     unknown = np.full(count, np.nan)
     center, width, factor = unknown, unknown, 1.0
+    good = np.ones(count, dtype=bool)
     for name, (numbers, unit) in plan.vectors.items():
-        if len(numbers) != count or not _is_word(name, WAVELENGTH_WORDS) or _is_word(name, FWHM_WORDS):
+        if len(numbers) != count or not _is_word(name, (*WAVELENGTH_WORDS, *GOOD_WORDS)):
+            continue
+        if _is_word(name, GOOD_WORDS) and np.isin(numbers, (0.0, 1.0)).all():
+            good = numbers != 0.0
+            continue
+        if _is_word(name, FWHM_WORDS) or np.isfinite(center).any():
             continue
         if not (np.isfinite(numbers) & (numbers > 0.0)).all():
             tally.assumptions.append(f"{name} holds numbers that are no wavelengths: left out")
@@ -426,14 +332,13 @@ def _bands(plan: _Plan, count: int, tally: Tally) -> Bands:
             tally.assumptions.append(f"{name} has no unit that is known: {unit} guessed from the values")
         factor = NM_PER_UNIT[unit.lower()]
         center = numbers * factor
-        break
-    else:
+    if not np.isfinite(center).any():
         tally.assumptions.append("wavelengths not found: not known")
     for name, (numbers, unit) in plan.vectors.items():
         if len(numbers) == count and _is_word(name, FWHM_WORDS):
             width = numbers * NM_PER_UNIT.get(unit.lower(), factor)
             break
-    return Bands(center, width, np.ones(count, dtype=bool))
+    return Bands(center, width, good)
 
 
 def _quantity(plan: _Plan, path: Path, tally: Tally) -> tuple[CubeQuantity, float]:
@@ -465,6 +370,46 @@ def _quantity(plan: _Plan, path: Path, tally: Tally) -> tuple[CubeQuantity, floa
     if factor != 1.0:
         tally.assumptions.append(f'radiance in "{unit}" was converted to {RADIANCE_UNIT}')
     return quantity, factor
+
+
+def _scale(plan: _Plan, quantity: CubeQuantity, source: HdfSource, tally: Tally) -> tuple[float, float]:
+    """Return the scale and offset that make values of the numbers.
+
+    ``scale_factor`` multiplies and ``Scale_Factor`` divides; of reflectance a few rows are looked at, as some
+    writers have it the other way round.
+
+    Raises
+    ------
+    ReadError
+        If a factor may be either, or reflectance is no fraction with any of them.
+    """
+    offset = _first(plan.attributes, ("add_offset",), 0.0)
+    factor = _first(plan.attributes, SCALE_KEYS, 1.0)
+    divides = factor != 1.0 and not any(key in plan.attributes for key in MULTIPLIERS)
+    where = f"{source.path}, dataset {plan.name}"
+    if quantity != "reflectance" or offset != 0.0:
+        if divides:
+            raise ReadError(
+                f"whether numbers are to be divided or multiplied by {factor:g} is not known",
+                where=where,
+                fix="name the attribute scale_factor, by which numbers are multiplied",
+            )
+        scale = factor
+    else:
+        typical = envi_scale.typical_of(source)
+        ways = [1.0 / factor, factor] if divides else [factor, 1.0 / factor]
+        least = 0.0 if factor == 1.0 else envi_scale.DARKEST
+        fitting = [way for way in ways if least <= typical * way <= envi_scale.BRIGHTEST]
+        if not fitting and typical > 0.0:
+            raise ReadError(
+                f"numbers are no reflectance as a fraction: typically {typical:.3g}, scale {factor:g}",
+                where=where,
+                fix="correct its scale_factor, or set its attribute quantity to radiance or counts",
+            )
+        scale = (fitting or ways)[0]
+    if (scale, offset) != (1.0, 0.0):
+        tally.assumptions.append(f"scale {scale:g} and offset {offset:g} of the file were applied")
+    return scale, offset
 
 
 def _radiance_factor(unit: str) -> float | None:
