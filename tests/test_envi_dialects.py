@@ -117,6 +117,23 @@ def test_whole_numbers_with_gains_are_not_yet_in_the_stated_unit(tmp_path):
     assert found.quantity == "radiance"
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "quantity"),
+    [
+        ("REFLECTANCE_2019-05-20_001", 4, "reflectance"),
+        ("raw_0_rd_rf_or", 4, "reflectance"),
+        ("raw_0_rd", 4, "radiance"),
+        ("white_reflectance_panel", 4, "radiance"),
+        ("REFLECTANCE_2019-05-20_001", 12, "counts"),
+    ],
+)
+def test_the_name_of_the_file_may_tell_reflectance(tmp_path, monkeypatch, name, code, quantity):
+    monkeypatch.setitem(globals(), "NUMBERS", NUMBERS / 40.0 if code == 4 else NUMBERS)
+    found, report = cube(tmp_path, code=code, name=f"{name}.hdr", data=f"{name}.raw")
+    assert found.quantity == quantity
+    assert any("name of the file" in each for each in report.assumptions) == (quantity == "reflectance")
+
+
 def test_reflectance_without_a_scale_is_said(tmp_path):
     found, report = cube(
         tmp_path, "description = {surface reflectance x 10000}", "data reflectance gain values = {1e-4, 1e-4}"

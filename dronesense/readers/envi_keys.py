@@ -53,6 +53,8 @@ POSSIBLE_NM: Final = (100.0, 100_000.0)
 NO_NUMBER: Final = ("", "none", "null", "n/a", "nan")
 """What writers put where no value stands for "no data"."""
 NO_WAVELENGTHS: Final = ("index",)
+NAMES_OF_REFLECTANCE: Final = frozenset({"reflectance", "refl", "rfl", "rf"})
+NAMES_OF_PANELS: Final = frozenset({"white", "panel", "target", "whiteref", "radiance"})
 GAIN_KEYS: Final = (
     "data gain values",
     "data offset values",
@@ -189,8 +191,8 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
     """Return what the numbers are.
 
     The key ``quantity`` (counts, radiance, reflectance) decides; without it, whole numbers are counts, and
-    decimals are reflectance where the header speaks of reflectance, else radiance; both are radiance where
-    the header states a unit of radiance, unless whole numbers have gains of their own that lead to it.
+    decimals are reflectance where the header or the name of the file speaks of it, else radiance; both are
+    radiance where the header states a unit of radiance, unless whole numbers have gains of their own that lead to it.
     Numbers with a ``reflectance scale factor`` are reflectance; whether they are to be divided by it, the
     numbers tell (:mod:`~dronesense.readers.envi_scale`). Radiance in a unit that is known is divided into
     W/(m2 sr nm).
@@ -207,18 +209,22 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
     integer = layout.dtype.kind in "iu"
     stated = header.text("quantity").strip().lower()
     spoken = "reflectance" in f"{header.text('description')} {header.text('data units')}".lower()
+    known = stated or spoken or integer or scale is not None or envi_camera.states_radiance(header)
+    named = not known and _named_reflectance(header.path.name)
     quantity: CubeQuantity
     if stated:
         if stated not in CUBE_QUANTITIES:
             raise header.refuse("quantity", "unknown quantity", f"one of {', '.join(CUBE_QUANTITIES)}")
         quantity = cast("CubeQuantity", stated)
     else:
-        quantity = "reflectance" if scale is not None or (spoken and not integer) else "counts"
+        decimal = (spoken or named) and not integer
+        quantity = "reflectance" if scale is not None or decimal else "counts"
         in_watts = envi_camera.states_radiance(header) and not (integer and _has_gains(header))
         if quantity == "counts" and (in_watts or not integer):
             quantity = "radiance"
         basis = "whole" if integer else "decimal"
         factor = " and a reflectance scale factor" if scale is not None else ""
+        factor += " and the name of the file" if named and quantity == "reflectance" else ""
         factor += " and a unit of radiance" if in_watts and quantity == "radiance" else ""
         assumptions.append(
             f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
@@ -233,6 +239,16 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
             _per_band(header, key, layout.bands)
             assumptions.append(f'"{key}" of the header were not applied: numbers as they are in the file')
     return Radiometry(quantity, divisor, envi_camera.integration_ms(header, assumptions))
+
+
+def _named_reflectance(name: str) -> bool:
+    """Return whether a file is called a cube of reflectance, as Specim, Headwall and ISOFIT call theirs.
+
+    >>> [_named_reflectance(each) for each in ("REFLECTANCE_01.hdr", "raw_0_rd_rf.hdr", "white_refl.hdr")]
+    [True, True, False]
+    """
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    return bool(words & NAMES_OF_REFLECTANCE) and not words & NAMES_OF_PANELS
 
 
 def _has_gains(header: Header) -> bool:
