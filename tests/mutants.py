@@ -41,7 +41,6 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 
 import pytest
-from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +66,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ],
         ["dataflash", "ulog", "mavlink", "tlog", "sbet"],
     ),
-    "envi": (["readers/envi_header.py", "readers/envi_keys.py"], ["envi", "envi_dialects"]),
+    "envi": (["readers/envi_header.py", "readers/envi_keys.py"], ["envi", "envi_dialects", "envi_header"]),
     "atomic": (["writers/atomic.py"], ["atomic"]),
 }
 """Modules of the package, and the tests that are to notice."""
@@ -225,6 +224,8 @@ def noticed_from_import(mutant: Mutant, tests: list[str]) -> bool:
 
 Place = tuple[str, int]
 """File and first line of a function."""
+Function = tuple[str, int, str]
+"""The same, and its name."""
 
 
 def place(code: CodeType) -> Place:
@@ -257,8 +258,24 @@ class Forks:
         self.chosen, self.jobs = chosen, jobs
         self.noticed: dict[Mutant, bool] = {}
         self.files = {str(ROOT / "dronesense" / mutant.module) for mutant in chosen}
+        self.failure = ""
+        self.caches: list[functools._lru_cache_wrapper[object]] = []
         self.places: set[Place] = set()
         self.of_fixture: dict[str, set[Place]] = defaultdict(set)
+
+    def fails(self, item: pytest.Item, after: pytest.Item | None) -> str:
+        """Run a test, and return how it fails; an empty string when it does not."""
+        self.failure = ""
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+        return self.failure
+
+    def forget(self) -> None:
+        for cached in self.caches:
+            cached.cache_clear()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failure += f"{report.nodeid} {report.longreprtext}"
 
     # -- which tests call what, found once --
 
@@ -280,13 +297,13 @@ class Forks:
         of_test: dict[str, set[Place]] = {}
         seconds: dict[str, float] = {}
         for item, after in zip(items, [*items[1:], None], strict=True):
-            forget()
+            self.forget()
             self.places, start = set(), time.perf_counter()
             sys.setprofile(self.note)
-            failed = fails(item, after)
+            failure = self.fails(item, after)
             sys.setprofile(None)
-            if failed:
-                result.write_text(json.dumps(item.nodeid))
+            if failure:
+                result.write_text(failure, "utf-8")
                 return False
             of_test[item.nodeid], seconds[item.nodeid] = self.places, time.perf_counter() - start
         for item in items:
@@ -299,16 +316,17 @@ class Forks:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = session.items
+        self.caches = caches()
         with tempfile.TemporaryDirectory() as folder:
             result = Path(folder) / "explored.json"
             if not Fork(functools.partial(self.explore, items, result), 10 * TIMEOUT_S).wait():
-                sys.exit(f"a test fails as it is: {json.loads(result.read_text())}")
+                pytest.exit(f"a test fails as it is: {result.read_text('utf-8')}", 2)
             places, seconds = json.loads(result.read_text())
         calls = {name: {(file, line) for file, line in at} for name, at in places.items()}
         live = functions_of(self.files)
         ordered = sorted(items, key=lambda item: seconds[item.nodeid] >= QUICK_S)
-        if not Fork(functools.partial(passes, ordered, {}, live), 10 * TIMEOUT_S).wait():
-            sys.exit("the tests fail in another order")
+        if not Fork(functools.partial(self.passes, ordered, {}, live), 10 * TIMEOUT_S).wait():
+            pytest.exit("the tests fail in another order", 2)
         gc.freeze()
         running: dict[Mutant, Fork] = {}
         for mutant in self.chosen:
@@ -320,10 +338,24 @@ class Forks:
             limit_s = 10.0 + SLOWER * sum(seconds[item.nodeid] for item in asked)
             while len(running) >= self.jobs:
                 self.collect(running)
-            running[mutant] = Fork(functools.partial(passes, asked, new, live), limit_s)
+            running[mutant] = Fork(functools.partial(self.passes, asked, new, live), limit_s)
         while running:
             self.collect(running)
         return True
+
+    def passes(
+        self,
+        items: list[pytest.Item],
+        new: dict[Function, CodeType],
+        live: dict[Function, list[FunctionType]],
+    ) -> bool:
+        """Whether all of *items* pass with the *new* code."""
+        for key, code in new.items():
+            for function in live.get(key, ()):
+                function.__code__ = code
+        self.forget()
+        gc.disable()  # it would touch, and so copy, all that was there before the fork
+        return not any(self.fails(item, after) for item, after in zip(items, [*items[1:], None], strict=True))
 
     def collect(self, running: dict[Mutant, Fork]) -> None:
         """Wait a little, and take what has ended from *running*."""
@@ -379,19 +411,10 @@ class Fork:
         return self.passed
 
 
-def fails(item: pytest.Item, after: pytest.Item | None) -> bool:
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=after))
-
-
-def forget() -> None:
-    """Empty the caches of the package's functions: what is not called again is not tested again."""
-    for cached in [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]:
-        if cached.__module__.startswith("dronesense"):
-            cached.cache_clear()
-
-
-Function = tuple[str, int, str]
-"""File, first line and name of a function."""
+def caches() -> list[functools._lru_cache_wrapper[object]]:
+    """Return the caches of the package's functions: what is not called again is not tested again."""
+    found = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]
+    return [each for each in found if each.__module__.startswith("dronesense")]
 
 
 def functions_of(files: set[str]) -> dict[Function, list[FunctionType]]:
@@ -415,17 +438,6 @@ def in_functions(mutant: Mutant) -> dict[Function, CodeType]:
         for old, new in pairs
         if old != new and new.co_flags & inspect.CO_OPTIMIZED
     }
-
-
-def passes(
-    items: list[pytest.Item], new: dict[Function, CodeType], live: dict[Function, list[FunctionType]]
-) -> bool:
-    """Whether all of *items* pass with the *new* code."""
-    for key, code in new.items():
-        for function in live.get(key, ()):
-            function.__code__ = code
-    forget()
-    return not any(fails(item, after) for item, after in zip(items, [*items[1:], None], strict=True))
 
 
 def alike(known: list[Mutant]) -> set[Mutant]:
@@ -470,19 +482,10 @@ def main() -> None:
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # a failure is enough: none is made smaller
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     forks = Forks(chosen, asked.jobs)
-    pytest.main(
-        [
-            "-q",
-            "-s",
-            "-p",
-            "no:cacheprovider",
-            "--no-header",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            *paths(modules, tests),
-        ],
-        plugins=[forks],
-    )
+    words = ["-q", "-s", "-p", "no:cacheprovider", "--no-header"]
+    words += ["-W", "ignore::pytest.PytestAssertRewriteWarning", *paths(modules, tests)]
+    if pytest.main(words, plugins=[forks]) not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        sys.exit(2)
     os.environ["HYPOTHESIS_PROFILE"] = "repeatable"
     rest = [mutant for mutant in chosen if mutant not in forks.noticed]
     with ThreadPoolExecutor(asked.jobs) as pool:

@@ -305,23 +305,22 @@ def _braces(path: Path, lines: list[str], at: int, value: str) -> tuple[str, int
     the first closing brace ends the value, as ENVI itself has it.
     """
     text = "\n".join([value, *lines[at:]])
-    stop = _matching_brace(text)
-    if stop is None:
-        stop = text.find("}")
-    if stop >= 0:
-        return text[1:stop].strip(), at + text.count("\n", 0, stop)
-    raise ReadError(
-        "braces are opened and never closed: the header is cut",
-        where=f"{path}, line {at}",
-        fix="copy it again from the card",
-    )
+    if "}" not in text:
+        raise ReadError(
+            "braces are opened and never closed: the header is cut",
+            where=f"{path}, line {at}",
+            fix="copy it again from the card",
+        )
+    stop = _matching_brace(text) or text.index("}")
+    return text[1:stop].strip(), at + text[:stop].count("\n")
 
 
 def _matching_brace(text: str) -> int | None:
+    """Return where the brace is closed that *text* begins with."""
     depth = 0
     for mark in re.finditer(r'"[^"\n]*"|[{}]', text):
         depth += {"{": 1, "}": -1}.get(mark[0], 0)
-        if depth == 0 and mark[0] == "}":
+        if depth == 0:
             return mark.start()
     return None
 

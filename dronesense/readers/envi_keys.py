@@ -64,8 +64,9 @@ GAIN_KEYS: Final = (
 WAVENUMBER_UNITS: Final = ("wavenumber", "wavenumbers", "cm-1", "1/cm")
 NM_CM: Final = 1e7
 """Wavelength in nm times wavenumber in 1/cm (exact)."""
-WAVELENGTH_KEYS: Final = ("wavelength", "wavelengths")
-"""The second is a misspelling that is met."""
+WAVELENGTH_KEY: Final = "wavelength"
+MISSPELT_KEY: Final = "wavelengths"
+"""As some writers have it."""
 
 _WAVELENGTH_IN_NAME = re.compile(
     r"(\d+(?:\.\d*)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|[u\u00b5\u03bc]m)\b",
@@ -97,18 +98,18 @@ def bands(header: Header, layout: Layout, *, assumptions: list[str]) -> Bands:
     ReadError
         If a list has not one item per band, or the unit of the wavelengths is not known.
     """
-    key = next((each for each in WAVELENGTH_KEYS if header.text(each)), WAVELENGTH_KEYS[0])
+    key = WAVELENGTH_KEY if header.text(WAVELENGTH_KEY) else MISSPELT_KEY
     center = _per_band(header, key, layout.bands)
     width = _per_band(header, "fwhm", layout.bands)
     if center is None:
         center = _from_names(header, layout.bands, assumptions)
     else:
         center, width = _in_nm(header, center, width, assumptions)
-        if key != WAVELENGTH_KEYS[0]:
-            assumptions.append(f'the key "{key}" was read as "{WAVELENGTH_KEYS[0]}"')
+        if key == MISSPELT_KEY:
+            assumptions.append(f'the key "{key}" was read as "{WAVELENGTH_KEY}"')
     good = _per_band(header, "bbl", layout.bands)
     unknown = np.full(layout.bands, np.nan)
-    if center is not None and layout.bands > 1 and np.all(center == center[0]):
+    if center is not None and layout.bands > 1 and np.ptp(center) == 0.0:
         assumptions.append("all wavelengths of the header are the same: left out")
         center = None
     return Bands(
@@ -143,7 +144,7 @@ def _in_nm(
     if unit in WAVENUMBER_UNITS:
         return NM_CM / center, None if width is None else width * NM_CM / center**2
     if unit in UNKNOWN_UNITS:
-        if any(np.array_equal(center, np.arange(first, first + len(center))) for first in (0, 1)):
+        if np.array_equal(center, np.arange(1, len(center) + 1)):
             assumptions.append("wavelengths of the header are the numbers of the bands: left out")
             return None, None
         unit = "nm" if center.min() > NM_FROM else "um"
@@ -192,7 +193,8 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
 
     The key ``quantity`` (counts, radiance, reflectance) decides; without it, whole numbers are counts, and
     decimals are reflectance where the header or the name of the file speaks of it, else radiance; both are
-    radiance where the header states a unit of radiance, unless whole numbers have gains of their own that lead to it.
+    radiance where the header states a unit of radiance, unless whole numbers have gains of their own that
+    lead to it.
     Numbers with a ``reflectance scale factor`` are reflectance; whether they are to be divided by it, the
     numbers tell (:mod:`~dronesense.readers.envi_scale`). Radiance in a unit that is known is divided into
     W/(m2 sr nm).
@@ -209,7 +211,7 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
     integer = layout.dtype.kind in "iu"
     stated = header.text("quantity").strip().lower()
     spoken = "reflectance" in f"{header.text('description')} {header.text('data units')}".lower()
-    known = stated or spoken or integer or scale is not None or envi_camera.states_radiance(header)
+    known = stated or spoken or scale is not None or envi_camera.states_radiance(header)
     named = not known and _named_reflectance(header.path.name)
     quantity: CubeQuantity
     if stated:
@@ -229,8 +231,10 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
         assumptions.append(
             f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
         )
-        if quantity == "counts" and spoken:
-            assumptions.append('the header speaks of reflectance, but has no "reflectance scale factor"')
+        if quantity == "counts" and (spoken or named):
+            assumptions.append(
+                'header or name speak of reflectance, but there is no "reflectance scale factor"'
+            )
     divisor = scale or 1.0 if quantity == "reflectance" else 1.0
     if quantity == "radiance":
         divisor = 1.0 / envi_camera.radiance_factor(header, assumptions)
@@ -333,12 +337,12 @@ def _crs(header: Header, items: list[str], options: dict[str, str]) -> str:
     if not stated and header.text("coordinate system string"):
         return ""  # writers leave the datum out that they have no name for: ETRS89, GDA2020
     if projection.startswith("geographic"):
-        return "EPSG:4326" if _datum(places[:1]) in _WGS84 and unit in ("", *_DEGREES) else ""
+        return "EPSG:4326" if _datum(stated) in _WGS84 and unit in ("", *_DEGREES) else ""
     if projection != "utm" or unit not in ("", *_METERS) or len(places) < 2:
         return ""
     if not re.fullmatch("[0-9]{1,2}", places[0]) or not 1 <= int(places[0]) <= LAST_ZONE:
         raise header.refuse("map info", f'the UTM zone "{places[0]}" is not a number from 1 to {LAST_ZONE}')
-    zone, north, datum = int(places[0]), _is_north(header, places[1]), _datum(places[2:3])
+    zone, north, datum = int(places[0]), _is_north(header, places[1]), _datum(stated)
     if datum in _WGS84:
         return f"EPSG:{(WGS84_UTM_NORTH if north else WGS84_UTM_SOUTH) + zone}"
     if datum in _NAD83 and north and zone <= NAD83_LAST_ZONE:
