@@ -131,7 +131,10 @@ def test_the_name_of_the_file_may_tell_reflectance(tmp_path, monkeypatch, name, 
     monkeypatch.setitem(globals(), "NUMBERS", NUMBERS / 40.0 if code == 4 else NUMBERS)
     found, report = cube(tmp_path, code=code, name=f"{name}.hdr", data=f"{name}.raw")
     assert found.quantity == quantity
-    assert any("name of the file" in each for each in report.assumptions) == (quantity == "reflectance")
+    assert any("and the name of the file" in each for each in report.assumptions) == (
+        quantity == "reflectance"
+    )
+    assert any("name of the file speaks" in each for each in report.assumptions) == (quantity == "counts")
 
 
 def test_reflectance_without_a_scale_is_said(tmp_path):

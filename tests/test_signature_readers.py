@@ -374,6 +374,29 @@ def test_scale_of_an_envi_library(tmp_path, white, factor):
     np.testing.assert_allclose([each.value for each in found], truth, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("order", "axes"), [("bil", (0, 1)), ("bip", (0, 1)), ("bsq", (1, 0))])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_cube_of_one_sample_is_spectra(tmp_path, order, axes, count):
+    """As Spectronon saves a mean spectrum, and ISOFIT a library."""
+    truth = np.random.default_rng(2).uniform(0.05, 0.6, (count, 6)).astype("<f4")
+    (tmp_path / "roof mean.spec").write_bytes(truth.transpose(axes).tobytes())
+    header = put(
+        tmp_path,
+        "roof mean.spec.hdr",
+        f"ENVI\nsamples = 1\nlines = {count}\nbands = 6\ndata type = 4\ninterleave = {order}\n"
+        "byte order = 0\nreflectance scale factor = 1.0\nwavelength = {400, 500, 600, 700, 800, 900}\n",
+    )
+    assert claimed_by(header) == ["envi_library"]
+    assert not envi.sniff(header, header.read_bytes())
+    found, report = envi_library.read_all(header)
+    np.testing.assert_allclose([each.value for each in found], truth, rtol=1e-6)
+    assert found[0].name == ("roof mean" if count == 1 else "roof mean 1")
+    assert any("one sample" in each for each in report.assumptions)
+    (tmp_path / "roof mean.spec").write_bytes(b"123")
+    with pytest.raises(ReadError, match="has 3 bytes, its header says"):
+        envi_library.read_all(header)
+
+
 @pytest.mark.parametrize("scale", [10000.0, 1e-5])
 def test_a_library_that_is_neither_fraction_nor_percent_is_refused(tmp_path, scale):
     header = make.envi_library(tmp_path, np.full((2, 3), 0.5) * scale, [0.4, 0.5, 0.6])

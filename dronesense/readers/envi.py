@@ -7,6 +7,7 @@ memory, so that the resident memory stays that of one block whatever the size of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from dronesense.readers.line_times import LineTimes
 from dronesense.readers.tally import Tally
 
 MAGIC: Final = b"ENVI"
+ONE_SAMPLE: Final = re.compile(rb"^\s*samples\s*=\s*1\s*$", re.IGNORECASE | re.MULTILINE)
+"""A file of one sample holds spectra, not a picture: Spectronon saves mean spectra so (``.spec``)."""
 DATA_SUFFIXES: Final = tuple(
     f".{each}" for each in ("dat", "raw", "img", "bil", "bip", "bsq", "lut", "bin", "cube", "spec", "hyspex")
 )
@@ -68,7 +71,8 @@ REPORTED_KEYS: Final = (
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
     """Return whether *path* is the header of an ENVI cube; its data file is not claimed a second time."""
     first, _, rest = head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n").partition(b"\n")
-    return first.strip().upper() == MAGIC and b"=" in rest and b"spectral library" not in rest.lower()
+    library = b"spectral library" in rest.lower() or ONE_SAMPLE.search(rest) is not None
+    return first.strip().upper() == MAGIC and b"=" in rest and not library
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,9 +232,8 @@ def radiometry(header: Header, layout: Layout, *, assumptions: list[str]) -> Rad
             f'{quantity} assumed from {basis} numbers{factor}; header key "quantity" overrides'
         )
         if quantity == "counts" and (spoken or named):
-            assumptions.append(
-                'header or name speak of reflectance, but there is no "reflectance scale factor"'
-            )
+            what = "the header" if spoken else "the name of the file"
+            assumptions.append(f'{what} speaks of reflectance, but has no "reflectance scale factor"')
     divisor = scale or 1.0 if quantity == "reflectance" else 1.0
     if quantity == "radiance":
         divisor = 1.0 / envi_camera.radiance_factor(header, assumptions)

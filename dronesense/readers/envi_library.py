@@ -27,7 +27,9 @@ TYPE: Final = re.compile(rb"file\s+type\s*=\s*envi\s+spectral\s+library", re.IGN
 def sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001  (every sniff is asked like this)
     """Return whether it is the header of a spectral library; the numbers are not claimed a second time."""
     first = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
-    return first.strip().upper() == MAGIC and TYPE.search(head) is not None
+    if first.strip().upper() != MAGIC:
+        return False
+    return TYPE.search(head) is not None or envi.ONE_SAMPLE.search(head) is not None
 
 
 def pair(path: Path) -> tuple[Path, Path]:
@@ -81,7 +83,8 @@ def read_all(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
     if len(names) != count:
         if header.text("spectra names"):
             tally.warnings.append(f"{len(names)} names for {count} spectra: numbered instead")
-        names = [f"{header_path.stem} {number}" for number in range(1, count + 1)]
+        stem = header_path.stem.removesuffix(data_path.suffix)
+        names = [stem] if count == 1 else [f"{stem} {number}" for number in range(1, count + 1)]
     ignore = envi_header.finite_number(header, "data ignore value")
     if ignore is not None:
         values = np.where(values == np.float64(ignore), np.nan, values)
@@ -119,6 +122,8 @@ def read_all(path: Path) -> tuple[tuple[Signature, ...], IngestReport]:
 
 def _numbers(header: Header, data_path: Path, tally: Tally) -> tuple[Floats, Origin]:
     """Return the (spectra, channels) as stored; the size of the file must be that of the header."""
+    if "library" not in header.text("file type").lower() and header.integer("samples") == 1:
+        return _cube_of_one_sample(header, data_path, tally)
     samples, lines, bands = (header.integer(key) for key in ("samples", "lines", "bands"))
     code, offset = header.integer("data type"), header.integer("header offset", 0)
     if code in COMPLEX_TYPES or code not in DTYPES:
@@ -138,6 +143,23 @@ def _numbers(header: Header, data_path: Path, tally: Tally) -> tuple[Floats, Ori
         )
     values = np.frombuffer(data, dtype, samples * lines, offset).astype(np.float64)
     return values.reshape(lines, samples), origin
+
+
+def _cube_of_one_sample(header: Header, data_path: Path, tally: Tally) -> tuple[Floats, Origin]:
+    """Return the (lines, bands) of a cube of one sample: a spectrum of Spectronon, a library of ISOFIT."""
+    plan = envi_header.layout(header)
+    tally.assumptions += [*plan.assumptions, "a cube of one sample: a spectrum a line"]
+    data, origin = spectra.load(data_path)
+    if len(data) != plan.size:
+        raise ReadError(
+            f"has {len(data)} bytes, its header says {plan.size} ({plan.lines} lines of {plan.bands} bands)",
+            where=data_path,
+            fix="copy both files again",
+        )
+    values = np.frombuffer(data, plan.dtype, offset=plan.offset).astype(np.float64)
+    if plan.interleave == "bsq":
+        return values.reshape(plan.bands, plan.lines).T, origin
+    return values.reshape(plan.lines, plan.bands), origin
 
 
 def _unit(header: Header) -> str | None:
