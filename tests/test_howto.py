@@ -59,8 +59,11 @@ def test_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     write(tmp_path / "FLIGHT")
     write(tmp_path / "OTHER", day=1)
     monkeypatch.chdir(tmp_path)
-    if page == "card.md":  # the card as it came; a bare table does not say what its columns are
+    if page == "card.md":  # the card as it came, with a table that says what its columns are
         (tmp_path / "FLIGHT" / "raw").rename(tmp_path / "CARD")
+        table = tmp_path / "CARD" / "gas.csv"
+        plain, told = "time,CH4 (ppm),lat,lon,height", "timestamp,CH4 (ppm),latitude,longitude,height_m"
+        table.write_text(table.read_text("utf-8").replace(plain, told), "utf-8")
         (tmp_path / "FLIGHT" / "flight.toml").unlink()
     if page == "hand-over.md":
         pytest.importorskip("cryptography")

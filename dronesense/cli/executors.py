@@ -74,10 +74,13 @@ class InProcess:
         Of the bars.
     jobs : int
         Cubes of a flight that are searched at a time, in further processes.
+    below : bool
+        Products go into a folder of their own in that of the task.
     """
 
     language: str = SOURCE
     jobs: int = 1
+    below: bool = False
 
     def each(self, tasks: Sequence[Task]) -> Iterator[Finished]:
         """Yield how each of *tasks* ended."""
@@ -93,6 +96,7 @@ class InProcess:
                         language=task.language,
                         again=task.again,
                         jobs=self.jobs,
+                        below=self.below,
                     )
             except Exception as error:  # noqa: BLE001 - whoever asked decides what an error means
                 yield Finished(number, error=error)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from dronesense import timescale
 from dronesense.errors import EvidenceError
 from dronesense.languages import SOURCE
 from dronesense.manifest import open_flight
@@ -33,6 +34,8 @@ SCORE_BYTES: Final = 20
 PICTURE_BYTES: Final = 8
 SAMPLE_BYTES: Final = 1000
 """A gas sample in tables, layers and pages."""
+RUN_DIGITS: Final = 8
+"""Of the run id in a folder's name."""
 FOLDERS: Final = ("scores", "mosaics", "gas", "quicklooks")
 """Of the products, made when there is something for them."""
 Progress = Callable[[str, int, int], None]
@@ -99,13 +102,15 @@ def make_products(
     language: str = SOURCE,
     again: bool = False,
     jobs: int = 1,
+    below: bool = False,
 ) -> Outcome:
     """Open the flight at *path*, process it, and put its products into *directory*.
 
     The folder appears complete or not at all; an older run's products stay until the new ones are whole.
     *language* is that of page and report; data files know none. Nothing is done, unless *again*, when the
     products of a finished run are there and a new one would only repeat them; what a run that did not end
-    had worked out is taken up. *jobs* cubes are searched at a time.
+    had worked out is taken up. *jobs* cubes are searched at a time. *below*: into a folder in *directory*
+    that is named by start and run id, so that it never is another flight's.
 
     Raises
     ------
@@ -124,6 +129,8 @@ def make_products(
     flight = open_flight(path)
     progress("open", 1, 1)
     flight, inputs = evidence.hash_readable(flight, progress=progress)
+    if below:
+        directory /= own_name(flight, evidence.run_id(flight, inputs))
     directory.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(directory.parent, os.W_OK):
         raise EvidenceError(
@@ -188,6 +195,14 @@ def _told(
         renewed=renewed,
         taken_up=taken_up,
     )
+
+
+def own_name(flight: Flight, run: str) -> str:
+    """Return a name for the folder of a flight's products: when it began, in UTC, and which run it is."""
+    starts = [] if flight.trajectory is None else [flight.trajectory.time[0]]
+    starts += [gas.series[0].time[0] for gas in flight.gas if len(gas.series[0])]
+    begun = f"{timescale.to_iso(int(starts[0]))[:16].replace('T', '_').replace(':', '')}Z_" if starts else ""
+    return f"flight_{begun}{run[:RUN_DIGITS]}"
 
 
 def _refuse_full(flight: Flight, folder: Path) -> None:

@@ -44,7 +44,7 @@ def _address(_: click.Context, __: click.Parameter, given: str | None) -> str | 
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the products; default: products/ in the flight folder.",
+    help="Folder for the products; default: products/ in the flight folder, of a card a new one here.",
 )
 @click.option(
     "--jobs",
@@ -127,7 +127,8 @@ def run_flights(
     tongue = language or from_environment(os.environ)
     _ = catalog(tongue).gettext
     several = len(flights) > 1 if several is None else several
-    targets = [_target(flight, output, several) for flight in flights]
+    alone = not several and cluster is None
+    targets = [_target(flight, output, several, alone=alone) for flight in flights]
     _refuse_shared(flights, targets)
     tasks = [
         Task(flight, target, language or SOURCE, again)
@@ -136,7 +137,8 @@ def run_flights(
     ended: dict[int, Finished] = {}
     failed: list[dict[str, str | None]] = []
     codes: list[int] = []
-    for each in _executor(jobs, cluster, several, tongue).each(tasks):
+    card = _is_card(flights[0], output)
+    for each in _executor(jobs, cluster, several, tongue, below=card).each(tasks):
         ended[each.number] = each
         flight = flights[each.number]
         if each.outcome is None:
@@ -167,14 +169,14 @@ def run_flights(
     return max(codes, default=EXIT_DONE)
 
 
-def _executor(jobs: int, cluster: str | None, several: bool, language: str) -> Executor:
+def _executor(jobs: int, cluster: str | None, several: bool, language: str, *, below: bool) -> Executor:
     from dronesense.cli.executors import InProcess, Processes
 
     if cluster is not None:
         from dronesense.cli.cluster import Dask
 
         return Dask(cluster)
-    return Processes(jobs) if jobs > 1 and several else InProcess(language, jobs)
+    return Processes(jobs) if jobs > 1 and several else InProcess(language, jobs, below)
 
 
 def _told(flight: Path, error: Exception) -> dict[str, str | None]:
@@ -224,7 +226,23 @@ def _refuse_shared(flights: list[Path], targets: list[Path]) -> None:
             )
 
 
-def _target(flight: Path, output: Path | None, several: bool) -> Path:
+def _is_card(flight: Path, output: Path | None) -> bool:
+    """Tell whether *flight* is a card, which is never written to, and nobody says where else to."""
+    from dronesense.manifest import is_card
+
+    return output is None and is_card(flight)
+
+
+def _target(flight: Path, output: Path | None, several: bool, *, alone: bool) -> Path:
+    """Return the folder of the products; that of a card's is made in the current folder."""
+    if _is_card(flight, output):
+        here = Path.cwd().resolve()
+        if not alone or flight.resolve() in (here, *here.parents):
+            raise click.UsageError(
+                f"{flight} has neither flight.toml nor raw/: it is taken for a card, which is never written "
+                "to; name a folder for the products with -o"
+            )
+        return here
     if output is None:
         return (flight if flight.is_dir() else flight.parent) / "products"
     name = flight.resolve().name if flight.is_dir() else flight.resolve().parent.name

@@ -2,6 +2,6 @@
 
 from dronesense.manifest.discover import Discovery, discover
 from dronesense.manifest.draft import draft
-from dronesense.manifest.open import open_file, open_flight
+from dronesense.manifest.open import is_card, open_file, open_flight
 
-__all__ = ["Discovery", "discover", "draft", "open_file", "open_flight"]
+__all__ = ["Discovery", "discover", "draft", "is_card", "open_file", "open_flight"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -202,7 +202,7 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
         finds.companions.update(each for each in _beside(capture) if each not in left)
     tables["detect"] = [
         {"target": species, "species": species, "false_alarms_per_hour": DEFAULT_FALSE_ALARMS_PER_HOUR}
-        for species in dict.fromkeys(species for _, each in finds.gas for species in _species(each))
+        for species in dict.fromkeys(_species(finds.gas))
     ]
     tables["detect"] += [
         {
@@ -297,8 +297,8 @@ def _camera_of(pixels: tuple[int, int] | None, cameras: Sequence[Instrument]) ->
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _species(instrument: Instrument) -> list[str]:
-    spec = instrument.spec
-    assert isinstance(spec, GasInstrument)
-    named = [column.species for column in spec.columns.values() if column.species is not None]
-    return named + [species for species, each in spec.correct.items() if each.cell is not None]
+def _species(tables: Sequence[tuple[Path, Instrument]]) -> Iterator[str]:
+    """Yield the gases of all tables, some more than once."""
+    for path, instrument in tables:
+        assert isinstance(instrument.spec, GasInstrument)
+        yield from instrument_reader.species_in(instrument.spec, path)

@@ -17,6 +17,8 @@ from dronesense.model import Flight
 from dronesense.readers import toml as toml_reader
 
 MANIFEST_NAME: Final = "flight.toml"
+FLIGHT_PARTS: Final = (MANIFEST_NAME, "raw", "calibration")
+"""What a flight folder holds and a card does not."""
 SHOWN_REASONS: Final = 5
 """Ignored files that an error names."""
 FOLDERS_UP: Final = 3
@@ -49,6 +51,14 @@ def open_flight(path: str | Path) -> Flight:
         given = toml_reader.read(file)
         return Opener(file.parent, manifest, file).flight(with_origin(manifest, given, origin=MANIFEST_NAME))
     return _from_discovery(path, discover(path))
+
+
+def is_card(path: Path) -> bool:
+    """Tell whether *path* is a folder of recordings as devices leave them, and nobody's flight folder.
+
+    A flight folder holds a ``flight.toml``, or ``raw/`` or ``calibration/`` as people make them.
+    """
+    return path.is_dir() and not any((path / name).exists() for name in FLIGHT_PARTS)
 
 
 def open_file(path: Path, *, track: Mapping[str, str] | None = None) -> Flight:

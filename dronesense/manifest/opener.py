@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -48,6 +48,8 @@ from dronesense.readers import content, csv_wind, gas_tables, geoid_grid, height
 from dronesense.readers.instrument import with_clock
 
 T = TypeVar("T")
+NAMELESS: Final = "card"
+"""Id of a flight that is the root of a drive, which has no name."""
 
 
 class Opener:
@@ -119,7 +121,7 @@ class Opener:
                 fix="copy a gas series or a cube beside the log, or name one in [[gas]] or [[cube]]",
             )
         return Flight(
-            id=manifest.flight.id or self.root.resolve().name,
+            id=manifest.flight.id or self.root.resolve().name or NAMELESS,
             root=self.root,
             trajectory=trajectory,
             gas=tuple(gas),

@@ -116,6 +116,22 @@ def header_matches(instrument: Instrument, path: Path) -> bool:
     return (not above or any(above in line for line in preamble)) and gas_headings.matches(names, spec)
 
 
+def species_in(spec: GasInstrument, path: Path) -> list[str]:
+    """Return the gases that the table *path* of an analyser holds, by its headings.
+
+    Raises
+    ------
+    ReadError
+        If its head cannot be read.
+    UnitsError
+        If a heading of a gas has a unit that is none.
+    """
+    names, _ = read_head(path, delimiter=spec.delimiter, headings=gas_headings.named_columns(spec))
+    columns = gas_headings.resolve(names, spec, where=path).columns.values()
+    species = [each.species for each in columns if each.species is not None and each.of is None]
+    return species + [name for name, each in spec.correct.items() if each.cell is not None]
+
+
 def thin_lens(
     columns: int, *, rows: int | None = None, fov_deg: float | None = None, focal_px: float | None = None
 ) -> Instrument:
