@@ -470,3 +470,106 @@ def test_no_stamps_break_the_fit(rows: list[tuple[int, int]]) -> None:
     assert fit.n >= 1
     assert np.isfinite([fit.slope, fit.sigma_s, fit.spread_s]).all()
     assert fit.trusted(boot).shape == boot.shape
+
+
+# -- borders, with clocks that agree to the nanosecond --
+
+
+def steady(n: int, step_ns: int = S) -> np.ndarray:
+    return np.arange(n, dtype=np.int64) * step_ns
+
+
+@pytest.mark.parametrize(("n", "earliest"), [(1, 0), (9, 0), (10, 1), (50, 1)])
+def test_from_ten_stamps_on_the_second_earliest_counts(n: int, earliest: int) -> None:
+    """Stamp k arrives k ms late: the earliest is on time, the second earliest 1 ms late."""
+    utc = steady(n)
+    fit = fit_latency_envelope(utc + steady(n, 1_000_000), utc)
+    assert fit.offset_ns == -earliest * 1_000_000
+    assert fit.spread_s == pytest.approx((n - 1) / 1000.0)
+
+
+def test_a_step_in_the_middle_is_cut_out_half_way_to_its_neighbors() -> None:
+    boot, utc = steady(30), steady(30)
+    utc[10:15] += 5 * S
+    fit = fit_latency_envelope(boot, utc)
+    assert fit.doubtful == ((19 * S // 2, 29 * S // 2),)
+    assert "first by +5.000 s at 10.0 s: 5 stamps" in fit.warning
+    borders = np.array([fit.doubtful[0][0] - 1, *fit.doubtful[0], fit.doubtful[0][1] + 1])
+    assert fit.trusted(borders).tolist() == [True, False, False, True]
+    utc[14] -= 5 * S  # four are damaged stamps, no step
+    assert (fit_latency_envelope(boot, utc).warning, fit_latency_envelope(boot, utc).n) == ("", 26)
+
+
+@pytest.mark.parametrize(("gap_ns", "kept"), [(300_000_000, 20), (300_000_001, 11)])
+def test_a_gap_between_latencies_ends_a_group(gap_ns: int, kept: int) -> None:
+    boot = steady(20)
+    late = np.where(np.arange(20) < 11, 0, gap_ns)
+    assert fit_latency_envelope(boot, boot - late).n == kept
+
+
+def test_no_drift_is_fitted_up_to_ten_minutes() -> None:
+    boot = steady(601)
+    assert fit_latency_envelope(boot, boot + boot // 50_000).slope == 0.0
+    boot[-1] += S // 2
+    assert fit_latency_envelope(boot, boot + boot // 50_000).slope == pytest.approx(20e-6, rel=1e-6)
+
+
+def test_a_drift_that_is_no_clocks_is_not_used() -> None:
+    boot = steady(1200)
+    fit = fit_latency_envelope(boot, boot + boot // 5_000)
+    assert fit.slope == 0.0
+    assert "a drift of 200 ppm is no clock's" in fit.note
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_slope_is_theil_sens_over_the_second_earliest_of_twenty_blocks(seed: int) -> None:
+    """Sen (1968), written out: all pairs of the second earliest arrivals of 20 equal parts of the time."""
+    rng = np.random.default_rng(seed)
+    boot = np.sort(rng.integers(0, 2000, 300)) * S
+    utc = boot - rng.integers(0, 200_000_000, 300) + boot // 50_000
+    start, width = int(boot[0]), (int(boot[-1]) - int(boot[0])) / 20
+    points = []
+    for k in range(20):
+        inside = [
+            (int(u - b), int(b))
+            for b, u in zip(boot, utc, strict=True)
+            if k * width <= b - start and (b - start < (k + 1) * width or k == 19)
+        ]
+        points.append(sorted(inside)[-2:][0])
+    slopes = [(q[0] - p[0]) / (q[1] - p[1]) for n, p in enumerate(points) for q in points[n + 1 :]]
+    assert fit_latency_envelope(boot, utc).slope == pytest.approx(float(np.median(slopes)), rel=1e-9)
+
+
+def test_the_last_count_of_gps_seconds() -> None:
+    assert gps_seconds_to_utc_ns(2**33 - 1).tolist() == (2**33 - 1 + 315_964_800 - 18) * S
+    with pytest.raises(ReadError, match="not a count"):
+        gps_seconds_to_utc_ns(2**33)
+
+
+@pytest.mark.parametrize(
+    ("tow_s", "nearest"), [(3 * 86_400 + 23 * 3600, "2026-06-17"), (4 * 86_400 + 3600, "2026-06-11")]
+)
+def test_the_nearest_day_of_a_time_of_week_is_named(tow_s: int, nearest: str) -> None:
+    """2026-06-14 is a Sunday, where weeks begin: the Wednesday after and the Thursday before are nearest."""
+    with pytest.raises(ReadError) as error:
+        gps_tow_to_utc_ns([tow_s], date=date(2026, 6, 14))
+    assert f"nearest: {nearest}" in str(error.value.fix)
+
+
+def test_short_weeks_lie_within_half_a_rollover() -> None:
+    near = date(1980, 1, 6) + timedelta(weeks=2300)
+    weeks = np.array([2300, 2300 - 512, 2300 - 513, 2300 + 511])
+    assert unroll_week(weeks % 1024, near=near).tolist() == [2300, 2300 - 512, 2300 + 511, 2300 + 511]
+
+
+@pytest.mark.parametrize(
+    ("offset", "seconds"), [("+23:59", 86_340), ("-23:59", -86_340), ("+05", 18_000), ("+23:00", 82_800)]
+)
+def test_largest_offsets(offset: str, seconds: int) -> None:
+    assert parse_times([f"1980-01-10T00:00:00{offset}"]).tolist() == [(316_310_400 - seconds) * S]
+
+
+@pytest.mark.parametrize("offset", ["+24:00", "+05:60", "-24"])
+def test_offsets_beyond_a_day_are_refused(offset: str) -> None:
+    with pytest.raises(ReadError, match="impossible offset"):
+        parse_times([f"1980-01-10T00:00:00{offset}"])

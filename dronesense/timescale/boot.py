@@ -145,8 +145,8 @@ def fit_latency_envelope(
     slope, note = _envelope_slope(boot, difference)
     flat = difference - slope * boot
     top = _earliest(flat)
-    latency_s = (top - flat) / NS_PER_S
-    scatter = float(np.std(latency_s)) / np.sqrt(flat.size)
+    flat_s = flat / NS_PER_S
+    scatter = float(np.std(flat_s)) / np.sqrt(flat.size)
     unseen = RECEIVER_LATENCY_SPREAD_S if correct_latency else RECEIVER_LATENCY_SIGMA_S
     added = RECEIVER_LATENCY_MEAN_S * NS_PER_S if correct_latency else 0.0
     refused = int(np.count_nonzero(~good))
@@ -154,7 +154,7 @@ def fit_latency_envelope(
         offset_ns=origin + round(top + added),
         slope=slope,
         sigma_s=float(np.hypot(scatter, unseen)),
-        spread_s=float(np.ptp(latency_s)),
+        spread_s=float(np.ptp(flat_s)),
         n=int(flat.size),
         note=f"earliest arrivals of {flat.size} GNSS stamps, {refused} outliers left out; {note}",
         warning=warning,
@@ -207,18 +207,17 @@ def _earliest(difference: NDArray[np.float64]) -> float:
 
 def _envelope_slope(boot: NDArray[np.int64], difference: NDArray[np.float64]) -> tuple[float, str]:
     """Return the median of the pairwise slopes (Theil-Sen) of the blockwise earliest arrivals, and a note."""
-    span_s = float(np.ptp(boot)) / NS_PER_S
+    x = boot.astype(np.float64)
+    span_s = float(np.ptp(x)) / NS_PER_S
     if span_s <= SLOPE_MIN_SPAN_S:
         return 0.0, f"no drift fitted over {span_s:.0f} s"
-    edges = np.linspace(float(boot.min()), float(boot.max()), SLOPE_BLOCKS + 1)
-    block = np.clip(np.searchsorted(edges, boot, side="right") - 1, 0, SLOPE_BLOCKS - 1)
-    filled = [np.flatnonzero(block == k) for k in range(SLOPE_BLOCKS)]
-    best = [
-        members[np.argsort(difference[members])[-min(2, members.size)]] for members in filled if members.size
-    ]
-    x, y = boot[best].astype(np.float64), difference[best]
+    block = np.floor((x - x.min()) / np.ptp(x) * SLOPE_BLOCKS)
+    block[x == x.max()] -= 1.0  # the end of the last one, not a block of its own
+    filled = [np.flatnonzero(block == k) for k in np.unique(block)]
+    best = [members[np.argsort(difference[members])[-min(2, members.size)]] for members in filled]
+    x, y = x[best], difference[best]
     i, j = np.triu_indices(len(best), 1)
-    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i]))) if i.size else 0.0
+    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
     if abs(slope) > SLOPE_LIMIT:
         return 0.0, f"a drift of {slope * 1e6:.0f} ppm is no clock's and was not used"
     return slope, f"drift {slope * 1e6:.2f} ppm over {span_s:.0f} s"

@@ -246,4 +246,4 @@ def _unwrapped(stamps: NDArray[np.int64], period: int) -> NDArray[np.int64]:
     """
     turns = np.zeros(stamps.size, dtype=np.int64)
     turns[1:] = np.cumsum(-np.rint(np.diff(stamps) / period).astype(np.int64))
-    return stamps + (turns - np.minimum.accumulate(np.minimum(turns, 0))) * period
+    return stamps + (turns - np.minimum.accumulate(turns)) * period

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -148,12 +149,11 @@ def _check_countable(moments: NDArray[np.datetime64], stamps: _Stamps) -> None:
 
 def _first_bad_date(bodies: list[str]) -> int:
     """Return the index of the first text that numpy refuses as a date; one of them is."""
-    for index, body in enumerate(bodies):
-        try:
+    index = 0
+    with contextlib.suppress(ValueError):
+        for index, body in enumerate(bodies):  # noqa: B007 - where it stops
             np.datetime64(body, "s")
-        except ValueError:
-            return index
-    raise ValueError("every date exists")
+    return index
 
 
 def _parse_pattern(stamps: _Stamps, pattern: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -233,10 +233,11 @@ def _offset_s(text: str) -> int | None:
     match = _OFFSET.fullmatch(text)
     if match is None:
         return None
-    sign, hours, minutes = match.groups()
-    if int(hours) > 23 or int(minutes or 0) > 59:
+    hours, minutes = int(match[2]), int(match[3] or 0)
+    if hours > 23 or minutes > 59:
         return None
-    return (int(hours) * 3600 + int(minutes or 0) * 60) * (-1 if sign == "-" else 1)
+    seconds = hours * 3600 + minutes * 60
+    return -seconds if match[1] == "-" else seconds
 
 
 def _zone_offsets_s(
