@@ -90,6 +90,17 @@ def test_what_people_make_is_no_card(card: Path, part: str) -> None:
     assert not is_card(card)
 
 
+def test_a_run_that_sought_nothing_says_so(card: Path, tmp_path: Path) -> None:
+    (card / "flight.toml").write_text(
+        'schema = 1\n[track]\npath = "gas.csv"\nreader = "csv"\ninstrument = "generic-csv"\n'
+        '[[gas]]\npath = "gas.csv"\n',
+        "utf-8",
+    )
+    code, _, error = run(str(card), "-o", str(tmp_path / "out"))
+    assert code == 0, error
+    assert "nothing was sought" in error
+
+
 def test_a_flight_of_which_no_time_is_known_is_named_by_its_run(card: Path) -> None:
     import dataclasses
 
