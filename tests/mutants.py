@@ -76,6 +76,8 @@ SLOWER = 10.0
 """A mutant may take that many times the time of its tests, and a few seconds."""
 QUICK_S = 0.03
 MEMORY_BYTES = 8 << 30
+WINDOWS = ("sys.platform == 'win32'", "os.name == 'nt'")
+"""What follows these never runs elsewhere."""
 COMPARED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -93,6 +95,9 @@ def nodes(tree: ast.Module) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop(0)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in WINDOWS and os.name != "nt":
+            waiting += [node.test, *node.orelse]
             continue
         if isinstance(node, ast.FunctionDef) and "overload" in map(ast.unparse, node.decorator_list):
             continue

@@ -57,10 +57,57 @@ def test_hash_of_a_file_longer_than_a_chunk(tmp_path: Path, monkeypatch: pytest.
     assert sha256_file(tmp_path / "f") == hashlib.sha256(data).hexdigest()
 
 
+def test_hashing_reads_a_mebibyte_at_once_and_tells_so(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(2**20 + 1))
+    told: list[int] = []
+    sha256_file(tmp_path / "f", told=told.append)
+    assert told == [2**20, 1]
+
+
 def test_write_makes_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
-    write_bytes(tmp_path / "a" / "b.txt", b"one")
-    write_bytes(tmp_path / "a" / "b.txt", b"two")
-    assert content(tmp_path) == {"a/b.txt": b"two"}
+    write_bytes(tmp_path / "a" / "b" / "c.txt", b"one")
+    write_bytes(tmp_path / "a" / "b" / "c.txt", b"two")
+    assert content(tmp_path) == {"a/b/c.txt": b"two"}
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What happens to the disk, in order: the inode of each thing that is flushed, and ``rename``."""
+    seen: list[object] = []
+    real = Path.replace
+
+    def rename(self: Path, target: Path) -> Path:
+        seen.append("rename")
+        return real(self, target)
+
+    monkeypatch.setattr(atomic.os, "fsync", lambda descriptor: seen.append(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(Path, "replace", rename)
+    return seen
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not flushed there")
+def test_files_are_flushed_before_they_are_renamed_and_their_folder_after(
+    tmp_path: Path, disk: list[object]
+) -> None:
+    unused = os.dup(0)
+    os.close(unused)
+    write_bytes(tmp_path / "a", b"x")
+    assert disk == [(tmp_path / "a").stat().st_ino, "rename", tmp_path.stat().st_ino]
+    free = os.dup(0)
+    os.close(free)
+    assert free == unused  # nothing is left open
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not flushed there")
+def test_folders_are_flushed_before_they_are_swapped_and_their_folder_after(
+    tmp_path: Path, disk: list[object]
+) -> None:
+    run(tmp_path / "p", {"a": b"1"})
+    (tmp_path / "p" / "note").write_bytes(b"wet grass")
+    disk.clear()
+    run(tmp_path / "p", {"a": b"2"})
+    inodes = [path.stat().st_ino for path in (tmp_path / "p" / "note", tmp_path / "p", tmp_path)]
+    assert disk == [*inodes[:2], "rename", "rename", inodes[2]]
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -105,6 +152,33 @@ def test_sharing_violation_on_windows_is_tried_again(tmp_path: Path, monkeypatch
     assert len(waits) == 2
 
 
+def test_waits_on_windows_double_to_a_second_and_a_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(atomic.time, "sleep", waits.append)
+    monkeypatch.setattr(atomic, "_SHARING", True)
+    refuse(monkeypatch)
+    with pytest.raises(PermissionError):
+        atomic._rename(tmp_path / "a", tmp_path / "b")
+    assert waits == [0.05 * 2**k for k in range(5)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="waits there")
+def test_elsewhere_a_refused_rename_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic.time, "sleep", lambda _: pytest.fail("waits"))
+    refuse(monkeypatch)
+    with pytest.raises(PermissionError):
+        atomic._rename(tmp_path / "a", tmp_path / "b")
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "used by another process")
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
 # -- folders --
 
 
@@ -142,15 +216,15 @@ def test_notes_and_edited_products_of_people_survive(tmp_path: Path) -> None:
     target = tmp_path / "p"
     run(target, {"hotspots.geojson": b"candidate", "same.csv": b"s"})
     (target / "hotspots.geojson").write_bytes(b"confirmed by a person")
-    (target / "notes").mkdir()
-    (target / "notes" / "today.txt").write_bytes(b"wet grass")
+    (target / "notes" / "june").mkdir(parents=True)
+    (target / "notes" / "june" / "today.txt").write_bytes(b"wet grass")
     run(target, {"hotspots.geojson": b"candidate", "same.csv": b"s2"})
     edited = hashlib.sha256(b"confirmed by a person").hexdigest()[:8]
     expected = {
         "hotspots.geojson": b"candidate",
         f"hotspots.kept-{edited}.geojson": b"confirmed by a person",
         "same.csv": b"s2",
-        "notes/today.txt": b"wet grass",
+        "notes/june/today.txt": b"wet grass",
     }
     assert without_manifest(target) == expected
     run(target, {"hotspots.geojson": b"candidate", "same.csv": b"s2"})  # and again, and no copy of a copy
@@ -206,6 +280,15 @@ def test_swap_that_was_killed_halfway_is_put_right(tmp_path: Path) -> None:
         assert without_manifest(tmp_path / "p") == {"a": b"1"}
         raise RuntimeError
     assert without_manifest(tmp_path / "p") == {"a": b"1"}
+    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
+
+def test_old_folder_that_a_killed_run_left_beside_the_new_one_goes(tmp_path: Path) -> None:
+    run(tmp_path / "p", {"a": b"2"})
+    (tmp_path / ".p.old").mkdir()  # killed after both renames
+    (tmp_path / ".p.old" / "a").write_bytes(b"1")
+    run(tmp_path / "p", {"a": b"3"})
+    assert without_manifest(tmp_path / "p") == {"a": b"3"}
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
 
 
@@ -314,8 +397,58 @@ def test_of_many_runs_at_once_exactly_one_wins(tmp_path: Path) -> None:
 
 
 def test_lock_also_holds_within_one_process_and_by_another_name(tmp_path: Path) -> None:
-    with lock(tmp_path / "p"), pytest.raises(LockedError), lock(tmp_path / "x" / ".." / "p"):
+    with (
+        lock(tmp_path / "p"),
+        pytest.raises(LockedError) as caught,
+        lock(tmp_path / "x" / ".." / "p"),
+    ):
         pytest.fail("the block must not run")
+    assert caught.value.locked
+
+
+def test_lock_says_who_holds_it_whatever_stood_there(tmp_path: Path) -> None:
+    (tmp_path / ".p.lock").write_bytes(b"123456789123456789")
+    with lock(tmp_path / "p"):
+        assert (tmp_path / ".p.lock").read_text() == str(os.getpid())
+
+
+def test_lock_of_a_folder_whose_parents_do_not_exist(tmp_path: Path) -> None:
+    with lock(tmp_path / "a" / "b" / "p"):
+        assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == [".p.lock"]
+
+
+def test_lock_puts_right_what_a_killed_run_left(tmp_path: Path) -> None:
+    (tmp_path / ".p.old").mkdir()
+    (tmp_path / ".p.old" / "a").write_bytes(b"1")
+    (tmp_path / ".p.new").mkdir()
+    with lock(tmp_path / "p"):
+        assert content(tmp_path / "p") == {"a": b"1"}
+        assert not (tmp_path / ".p.new").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are open cannot be removed there")
+def test_lock_file_is_removed_once_before_the_lock_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Afterwards it may be that of the next run."""
+    removed: list[bool] = []
+    real = Path.unlink
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        with self.open("a+b") as other:
+            removed.append(atomic._try_lock(other))
+        real(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with lock(tmp_path / "p"):
+        pass
+    assert removed == [False]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are open cannot be removed there")
+def test_lock_file_that_somebody_removed_is_no_error(tmp_path: Path) -> None:
+    with lock(tmp_path / "p"):
+        (tmp_path / ".p.lock").unlink()
 
 
 def test_two_folders_do_not_wait_for_each_other(tmp_path: Path) -> None:

@@ -30,8 +30,6 @@ HASH_CHUNK_BYTES: Final = 1024 * 1024
 _SHARING_RETRY_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Waits between attempts to rename on Windows, where virus scanners hold new files open for a moment, s."""
 _SHARING = os.name == "nt"
-_LOCK_BYTE: Final = 1 << 30
-"""Byte that is locked on Windows: beyond the text, so that others may read who holds the lock."""
 
 
 class LockedError(EvidenceError):
@@ -206,6 +204,9 @@ def _locked(path: Path, directory: Path) -> LockedError:
 
 if sys.platform == "win32":
     import msvcrt
+
+    _LOCK_BYTE: Final = 1 << 30
+    """Byte that is locked: beyond the text, so that others may read who holds the lock."""
 
     def _try_lock(stream: IO[bytes]) -> bool:
         stream.seek(_LOCK_BYTE)
