@@ -12,6 +12,7 @@ from dronesense.model import LineScan
 from dronesense.readers import envi, line_times
 from dronesense.readers.nmea_sentences import checksum
 from dronesense.readers.tally import Tally
+from dronesense.timescale import to_iso
 
 GOOD = "line,utc\n0,2026-06-14T05:00:00.000Z\n1,2026-06-14T05:00:00.010Z\n2,2026-06-14T05:00:00.020Z\n"
 START = int(np.datetime64("2026-06-14T05:00:00", "ns").astype(np.int64))
@@ -159,6 +160,22 @@ def test_headers_that_do_not_tell(tmp_path):
     for key, text in (("acquisition date", "14-06-2026"), ("start time", "10:00:00"), ("frame rate", "0"),
                       ("frame rate", "fast"), ("frame rate", "inf")):  # fmt: skip
         assert resolve(cube, header={**good, key: text})[0] is None
+
+
+def test_start_and_date_as_airborne_scanners_write_them(tmp_path):
+    """Day first where that is stated, hours of one digit; the start of the GPS before that of the clock."""
+    cube = tmp_path / "a.hdr"
+    keys = {
+        "acquisition date": "DATE(dd-mm-yyyy): 05-06-2019",
+        "fps": "50",
+        "start time": "UTC TIME: 11:00:00",
+    }
+    first = resolve(cube, header={**keys, "gps start time": "UTC TIME: 9:08:07.5"})[0].time[0]
+    assert to_iso(int(first)) == "2019-06-05T09:08:07.510Z"
+    assert to_iso(int(resolve(cube, header=keys)[0].time[0])) == "2019-06-05T11:00:00.010Z"
+    found, tally = resolve(cube, header={**keys, "acquisition date": "05.06.2019"})
+    assert found is None
+    assert any('"05.06.2019" is not understood' in each for each in tally.warnings)
 
 
 def test_two_nav_files_belong_to_nobody(tmp_path):

@@ -325,6 +325,8 @@ def read(
         ignore=envi_keys.ignore_value(header),
         saturation=saturation if radiometry.quantity == "counts" else float("inf"),
     )
+    if source.ignore == 0.0:
+        assumptions.append('"data ignore value" is 0: pixels with a 0 in any good band are not valid')
     divisor = radiometry.divisor
     if radiometry.quantity == "reflectance":
         whole = layout.dtype.kind in "iu"

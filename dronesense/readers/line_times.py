@@ -32,13 +32,14 @@ LCF: Final = ".lcf"
 NAV: Final = ".nav"
 IMU_GPS: Final = "imu_gps.txt"
 
-START_KEY: Final = "start time"
+START_KEYS: Final = ("gps start time", "start time")
+"""Keys with the time of the first line; AISA writes that of the GPS beside that of its clock."""
 RATE_KEYS: Final = ("fps", "framerate", "frame rate")
 """Keys of ENVI headers with the lines a second (Specim, Resonon)."""
 
 _FRAMES: Final = re.compile(r"frameIndex_(\d+)\.txt", re.IGNORECASE | re.ASCII)
 _RAW: Final = re.compile(r"raw_(\d+)", re.IGNORECASE | re.ASCII)
-_UTC_TIME: Final = re.compile(r"UTC TIME:\s*(\d\d:\d\d:\d\d(?:\.\d+)?)", re.ASCII)
+_UTC_TIME: Final = re.compile(r"UTC TIME:\s*(\d\d?:\d\d:\d\d(?:\.\d+)?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,17 +264,27 @@ def _rate(header: Mapping[str, str]) -> float | None:
 
 
 def _of_header(header: Mapping[str, str], lines: int, tally: Tally) -> LineTimes | None:
-    """Return line times of the keys acquisition date, start time (UTC) and fps, None if one is missing."""
+    """Return line times of the keys acquisition date, start time (UTC) and fps; None if one is missing."""
     day: dt.date | None = specim.day_of(header.get(specim.DATE_KEY, ""))
-    start = _UTC_TIME.search(header.get(START_KEY, ""))
+    key, start = next(
+        ((key, found) for key in START_KEYS if (found := _UTC_TIME.search(header.get(key, "")))), ("", None)
+    )
     rate = _rate(header)
-    if day is None or start is None or rate is None:
+    if start is None or rate is None:
         return None
-    first = int(parse_times([f"{day.isoformat()}T{start[1]}Z"])[0])
+    if day is None:
+        stated = header.get(specim.DATE_KEY, "")
+        if stated:
+            tally.warnings.append(
+                f'{specim.DATE_KEY} "{stated[:40]}" is not understood: the header gives no line times'
+            )
+        return None
+    hour, _, rest = start[1].partition(":")
+    first = int(parse_times([f"{day.isoformat()}T{hour:0>2}:{rest}Z"])[0])
     resolution_s = 10.0 ** -len(start[1].partition(".")[2])
     tally.warnings.append(
         f"line times are the start time of the header and {rate:g} lines a second: they may be off by "
         f"{resolution_s:g} s and more, and places on the ground by what is flown in that time"
     )
     since = np.rint((np.arange(lines) + 0.5) / rate * NS_PER_S).astype(np.int64)
-    return LineTimes(first + since, f"header: {specim.DATE_KEY}, {START_KEY}, fps", ())
+    return LineTimes(first + since, f"header: {specim.DATE_KEY}, {key}, fps", ())

@@ -30,7 +30,11 @@ SYNC: Final = "SPTSMP"
 FRAME_FIELD: Final = 2
 """Field of the sync sentence with the frame, counted from 1; it starts again after some thousands."""
 DATE_KEY: Final = "acquisition date"
-_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
+_DATE: Final = re.compile(r"(?<!\d)(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)", re.ASCII)
+_DAY_FIRST: Final = re.compile(
+    r"dd-mm-yyyy\)\s*:\s*(\d{1,2})-(\d{1,2})-(\d{4})(?!\d)", re.ASCII | re.IGNORECASE
+)
+"""``DATE(dd-mm-yyyy): 29-01-2019``: the order is stated with it."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -128,16 +132,17 @@ def acquisition_day(header: Path) -> dt.date | None:
 
 
 def day_of(text: str) -> dt.date | None:
-    """Return the date within *text*, or None.
+    """Return the date within *text*, or None; the day comes first only where the text says so.
 
     Examples
     --------
-    >>> day_of("DATE(yyyy-mm-dd): 2019-01-29")
-    datetime.date(2019, 1, 29)
+    >>> day_of("DATE(yyyy-mm-dd): 2019-01-29"), day_of("DATE(dd-mm-yyyy): 05-06-2019")
+    (datetime.date(2019, 1, 29), datetime.date(2019, 6, 5))
     """
-    found = _DATE.search(text)
+    found, day_first = _DATE.search(text), _DAY_FIRST.search(text)
+    parts = found.groups() if found is not None else day_first.groups()[::-1] if day_first is not None else ()
     try:
-        return None if found is None else dt.date(*map(int, found.groups()))
+        return dt.date(*map(int, parts)) if parts else None
     except ValueError:
         return None
 
