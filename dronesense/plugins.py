@@ -5,7 +5,7 @@ A reader plug-in is a module (or object) with ``sniff(path, head) -> bool`` and 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +26,14 @@ HEAD_BYTES: Final = 8192
 """Bytes from the start of a file that every ``sniff`` is shown."""
 
 
-@lru_cache
+@cache
 def _entries(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=group), key=lambda e: e.name)}
+
+
+@cache
+def _loaded(entry: EntryPoint) -> Any:
+    return entry.load()
 
 
 def names(group: str) -> list[str]:
@@ -67,7 +72,7 @@ def find(group: str, name: str) -> Any:
             fix=f"use one of: {', '.join(known) or 'none installed'}",
         )
     try:
-        return entry.load()
+        return _loaded(entry)
     except (ImportError, AttributeError) as error:
         raise PluginError(f'"{name}" of {group} does not load: {error}') from error
 
