@@ -160,6 +160,18 @@ def test_mavic_3m(tmp_path: Path) -> None:
     assert found.time == 1_678_330_077_125_000_000  # 2023-03-09T02:47:57.125Z
 
 
+def test_a_mavic_by_its_full_name(tmp_path: Path) -> None:
+    path = write.dji(
+        tmp_path,
+        PIXELS,
+        "A_MS_R.TIF",
+        "Red",
+        model="Mavic 3 Multispectral",
+        extra='drone-dji:BlackCurrent="3200"',
+    )
+    assert band_tiff.read(path).family == "dji-m3m"
+
+
 def test_p4_multispectral_has_its_black_level_in_a_tag(tmp_path: Path) -> None:
     found = band_tiff.read(write.dji(tmp_path, PIXELS, "DJI_0011.TIF", "Blue", model="FC6360"))
     assert (found.family, found.frame.black_level, found.frame.center_nm) == ("dji-p4m", 4096.0, 450.0)

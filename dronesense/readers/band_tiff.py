@@ -75,7 +75,8 @@ def family(tags: Tags) -> CameraFamily | None:
     if "dji" in make and (b"VignettingData" in tags.xmp or b"VignettingPolynomial" in tags.xmp):
         if "fc6360" in model or "p4" in model or "phantom 4" in model:
             return "dji-p4m"
-        return "dji-m3m" if "m3m" in model or "mavic 3m" in model or b"Mavic 3M" in tags.xmp else None
+        known = any(name in model for name in ("m3m", "mavic 3m", "mavic 3 multispectral"))
+        return "dji-m3m" if known or b"Mavic 3M" in tags.xmp else None
     return None
 
 
