@@ -64,13 +64,14 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
                 *("tlog", "tlog_clock", "tlog_positions", "tlog_vehicle"),
             )
         ],
-        ["dataflash", "ulog", "mavlink", "tlog", "sbet"],
+        ["dataflash", "ulog", "mavlink", "tlog", "sbet", "sbet_records"],
     ),
     "envi": (["readers/envi_header.py", "readers/envi_keys.py"], ["envi", "envi_dialects", "envi_header"]),
     "atomic": (["writers/atomic.py"], ["atomic"]),
 }
 """Modules of the package, and the tests that are to notice."""
 MODULE, NUMBER = "MUTANT_MODULE", "MUTANT_NUMBER"
+UNCHANGED = -1
 TIMEOUT_S = 180.0
 SLOWER = 10.0
 """A mutant may take that many times the time of its tests, and a few seconds."""
@@ -147,6 +148,8 @@ class Mutant:
 
     def tree(self) -> ast.Module:
         tree = ast.parse(source(self.module))
+        if self.number == UNCHANGED:
+            return tree
         node = [node for node in nodes(tree) if changes(copy.copy(node))][self.number]
         changes(node)
         return ast.fix_missing_locations(tree)
@@ -370,6 +373,7 @@ class Forks:
         for mutant, fork in list(running.items()):
             if fork.ended():
                 self.noticed[mutant] = not fork.passed
+                tell(mutant, self.noticed[mutant])
                 del running[mutant]
 
 
@@ -465,6 +469,11 @@ def alike(known: list[Mutant]) -> set[Mutant]:
     return found
 
 
+def tell(mutant: Mutant, noticed: bool) -> None:
+    if not noticed:
+        print(f"not noticed: {mutant}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -495,12 +504,14 @@ def main() -> None:
         sys.exit(2)
     os.environ["HYPOTHESIS_PROFILE"] = "repeatable"
     rest = [mutant for mutant in chosen if mutant not in forks.noticed]
+    if rest and noticed_from_import(Mutant(rest[0].module, UNCHANGED), tests):
+        sys.exit("the tests fail in a process of their own")
     with ThreadPoolExecutor(asked.jobs) as pool:
-        found = pool.map(lambda mutant: noticed_from_import(mutant, tests), rest)
-        forks.noticed |= dict(zip(rest, found, strict=True))
-    for mutant in chosen:
-        if not forks.noticed[mutant]:
-            print(f"not noticed: {mutant}")
+        for mutant, seen in zip(
+            rest, pool.map(lambda each: noticed_from_import(each, tests), rest), strict=True
+        ):
+            forks.noticed[mutant] = seen
+            tell(mutant, seen)
     noticed = sum(forks.noticed.values())
     print(
         f"{asked.group}: {noticed} of {len(chosen)} changes noticed"

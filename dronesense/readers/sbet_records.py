@@ -116,7 +116,7 @@ def looks_like_records(head: NDArray[np.uint8], size: int) -> bool:
     step = _steps(_field(head, 0, count, RECORD_BYTES, TIME))
     usual = float(np.median(step))
     even = np.abs(step - usual) <= SNIFF_JITTER * usual
-    return STEP_S[0] <= usual <= SNIFF_STEP_S and bool(np.mean(even) >= SNIFF_SHARE)
+    return usual <= SNIFF_STEP_S and bool(np.mean(even) >= SNIFF_SHARE)
 
 
 def _field(data: NDArray[np.uint8], start: int, count: int, stride: int, field: int) -> Float:
