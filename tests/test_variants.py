@@ -17,7 +17,7 @@ from dronesense import open_flight
 from dronesense.cli import run_cli
 from dronesense.detect import spectral
 from dronesense.detect import tail as tails
-from dronesense.errors import CoverageError, ManifestError
+from dronesense.errors import CoverageError, ManifestError, UnknownFormatError
 from dronesense.model import DetectRule, Signature, SpectralCube
 
 pytestmark = pytest.mark.once
@@ -235,4 +235,13 @@ def test_a_library_of_materials_is_no_target(tmp_path: Path) -> None:
         open_flight(folder)
     (folder / "flight.toml").write_text(MANIFEST.format(signature="[]"), "utf-8")
     with pytest.raises(ManifestError, match="signature must name"):
+        open_flight(folder)
+
+
+def test_a_table_that_is_no_signature_yet_says_how_to_bring_it_in(tmp_path: Path) -> None:
+    folder = tmp_path / "flight"
+    folder.mkdir()
+    write_flight(folder, '"raw/export.txt"')
+    (folder / "raw" / "export.txt").write_text("400 0.1\n500 0.2\n")
+    with pytest.raises(UnknownFormatError, match=r"number 1, signature.*signatures import export\.txt"):
         open_flight(folder)

@@ -9,7 +9,7 @@ import msgspec
 
 from dronesense import plugins
 from dronesense.detect import background, gas_background, gas_statistics
-from dronesense.errors import ManifestError, did_you_mean
+from dronesense.errors import ManifestError, UnknownFormatError, did_you_mean
 from dronesense.manifest.catalog import Catalog
 from dronesense.manifest.discover import DETECTOR, SIGNATURE
 from dronesense.manifest.schema import (
@@ -57,6 +57,12 @@ class RuleOpener:
         found: list[Signature] = []
         for name in [names] if isinstance(names, str) else names:
             path = self._catalog.signature_file(name) or self._one(name, key)
+            if path.stat().st_size and not plugins.claims(SIGNATURE, path):
+                raise UnknownFormatError(
+                    f"{path.name} is not recognised as a signature",
+                    where=f"{self._where}, {key}",
+                    fix=f"bring a table of numbers in first: dronesense signatures import {path.name}",
+                )
             members, report = plugins.find(SIGNATURE, plugins.sniff(SIGNATURE, path)).read_all(path)
             self._used(path, "signature", report)
             found += members
