@@ -214,7 +214,7 @@ def is_percent(value: Floats, tally: Tally, where: str | Path) -> bool:
         raise ReadError(
             f"its highest value is {high:.4g}: no reflectance, neither as a fraction nor in percent",
             where=where,
-            fix="scale it so that white is 1 or 100, or export reflectance",
+            fix="scale it so that white is 1 or 100 (ENVI: state the reflectance scale factor)",
         )
     percent = high > PERCENT_ABOVE
     unit = "percent" if percent else "a fraction"
