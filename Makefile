@@ -34,7 +34,7 @@ test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random 
 fuzz: $(VENV)/dev.stamp ## a million damaged files for every binary format (RUNS=1000000)
 	@for format in $(FUZZED); do echo "$$format"; $(VENV)/bin/python tests/fuzz/run.py $$format --runs $(RUNS) || exit 1; done
 
-mutants: $(VENV)/dev.stamp ## change the code in one place at a time: does a test notice? (GROUP=timescale|evidence|readers)
+mutants: $(VENV)/dev.stamp ## change the code in one place at a time: does a test notice? (GROUP=timescale, evidence, atomic, envi, sbet, ...)
 	$(VENV)/bin/python tests/mutants.py $(GROUP)
 
 check: $(VENV)/dev.stamp ## lint, format, types, import floors
