@@ -376,3 +376,12 @@ def test_every_field_of_every_message_equals_pymavlink(name: str, shared_data: P
                 assert [text.decode("latin-1") for text in ours[column].tolist()] == theirs
             else:
                 assert np.array_equal(ours[column], theirs, equal_nan=True), (kind, column)
+
+
+def test_counts_and_stamps_of_what_is_not_there() -> None:
+    log = writer.Log(version=2)
+    for stamp in (0, 1, 2**63 - 1, 2**63):
+        log.add("HEARTBEAT", stamp, autopilot=3, base_mode=81, mavlink_version=3)
+    found = Telemetry(np.frombuffer(log.data(), dtype=np.uint8))
+    assert (found.count("HEARTBEAT"), found.count("ATTITUDE"), found.count("absent")) == (4, 0, 0)
+    assert found["HEARTBEAT"].received_us.tolist() == [0, 1, 2**63 - 1, -1]

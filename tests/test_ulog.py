@@ -477,3 +477,51 @@ def test_nothing_but_a_read_error_comes_out_of_damaged_logs(seed: bytes, data: s
 def test_no_bytes_behind_a_header_break_the_reader(tail: bytes) -> None:
     fuzz.one(fuzz.SEEDS[0][:16] + tail)
     fuzz.one(points(2).data() + tail)
+
+
+# -- small things, one at a time --
+
+
+def test_messages_are_rows_others_and_those_without_a_subscription() -> None:
+    log = writer.Log(1000).topic("point", POINT)  # a format and a subscription
+    log.add("point", 1001, 0.5, 1).add("point", 1002, 0.5, 2)
+    log.ids["point", 0] = 77  # nobody subscribed to it
+    for k in range(3):
+        log.add("point", 1003 + k, 0.5, k)
+    log.text(6, 1010, "hello")
+    found = opened(log.data())
+    assert dict(found.unknown) == {77: 3}
+    assert (found.rows, found.messages) == (2, 2 + 3 + 3)
+
+
+def test_ids_have_two_bytes() -> None:
+    log = writer.Log(1000).format("point", POINT)
+    for multi, ident in ((0, 0x0102), (1, 0x0202), (2, 0x0103), (3, 0xFFFF)):
+        log.subscribe("point", multi, ident)
+        log.add("point", 1000 + ident, 0.5, ident, multi_id=multi)
+    found = opened(log.data())
+    for key, ident in (("point", 0x0102), ("point[1]", 0x0202), ("point[2]", 0x0103), ("point[3]", 0xFFFF)):
+        assert found[key]["n"].tolist() == [ident]
+
+
+@pytest.mark.parametrize(("incompat", "told"), [(0, 0), (1, 1)])
+def test_appended_data_are_looked_for_only_where_the_flags_say_so(incompat: int, told: int) -> None:
+    log = writer.Log(1000).flags(incompat=incompat, appended=(10**9, 0, 0)).topic("point", POINT)
+    found = opened(log.add("point", 1001, 0.5, 1).data())
+    assert len(found.warnings) == told
+    assert found.count("point") == 1
+
+
+def test_a_format_behind_data_of_an_id_that_nobody_subscribed_is_found() -> None:
+    log = writer.Log(1000).topic("point", POINT)
+    log.ids["point", 0] = 9
+    log.add("point", 1001, 0.5, 1)
+    log.topic("late", POINT).add("late", 1002, 0.5, 2)
+    assert opened(log.data())["late"]["n"].tolist() == [2]
+
+
+def test_messages_name_the_file_or_what_it_is_called(tmp_path: Path) -> None:
+    for where, named in ((None, "absent.ulg"), ("card/flight", "card/flight")):
+        with pytest.raises(ReadError) as error:
+            ulog.read(tmp_path / "absent.ulg", where=where)
+        assert named in str(error.value)
