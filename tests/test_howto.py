@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from dronesense.cli import cli
 
 FOLDER = Path(__file__).parents[1] / "docs" / "howto"
-ELSEWHERE = {"mount.md": "test_boresight.py"}
+ELSEWHERE = {"panel.md": "test_panel_command.py", "mount.md": "test_boresight.py"}
 """Pages whose command needs a flight of its own, and the test that reads and runs it."""
 
 

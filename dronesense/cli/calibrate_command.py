@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dronesense.cli.boresight_command import boresight
+from dronesense.cli.panel_command import panel
 from dronesense.cli.times_command import times
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 @click.group("calibrate")
 def command() -> None:
-    """Calibrate an analyser from a recording of standards, or the mount of a camera from its strips."""
+    """Calibrate an analyser by standards, the mount of a camera by its strips; check a reflectance panel."""
 
 
 command.add_command(boresight)
+command.add_command(panel)
 command.add_command(times)
 
 

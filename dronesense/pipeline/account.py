@@ -83,8 +83,8 @@ class Account:
     def _check_rules(self) -> None:
         if not self._flight.rules:
             self.warnings.append(
-                "nothing was sought: no [[detect]] says what to look for (dronesense init writes a flight.toml "
-                "to start from)"
+                "nothing was sought: no [[detect]] says what to look for (dronesense init writes a "
+                "flight.toml to start from)"
             )
         held = {each for gas in self._flight.gas for each in species_of(gas.series, gas.instrument)}
         for rule in self._flight.rules:
