@@ -496,6 +496,30 @@ def test_headings_name_the_spectra(tmp_path):
     assert spectrum_table.read_all(path)[0][0].wavelength_nm.tolist() == [500.0, 600.0]
 
 
+cells = st.one_of(
+    st.floats(allow_nan=True, width=32).map(str),
+    st.sampled_from(
+        ["400", "500,5", "0,1", "X400", "nan", "", '"', "Reflectance [%]", "[nm]", "counts", "type: DN"]
+    ),
+)
+
+
+@given(
+    st.lists(st.lists(cells, min_size=1, max_size=7), min_size=1, max_size=7),
+    st.sampled_from([",", ";", "\t", " ", ", "]),
+    st.sampled_from(["\n", "\r\n", "\x0b", "\x85\n"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_any_table_is_read_or_refused(tmp_path, rows, mark, end):
+    try:
+        found, _ = spectrum_table.read_all(
+            put(tmp_path, "a.txt", end.join(mark.join(row) for row in rows) + end)
+        )
+    except ReadError:
+        return
+    assert all(np.isfinite(each.value).all() for each in found)
+
+
 @pytest.mark.parametrize("style", ["{}", "X{}", "{}nm", "wvl_{}", "{}.5"])
 def test_wide_tables_of_data_bases(tmp_path, style):
     """EcoSIS, R: one spectrum a line behind columns of text and numbers, some quoted."""

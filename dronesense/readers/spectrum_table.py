@@ -108,7 +108,10 @@ def _lines(text: str, tally: Tally) -> _Table | None:
     if len(lines) < 2:
         return None
     mark = max("\t;,", key=lines[0].count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
+    except csv.Error:  # a quote that is opened and not closed for more than 128 kB
+        return None
     found = [_DECORATED.fullmatch(cell.replace(",", ".")) for cell in rows[0]]
     (style, _), *_ = Counter((each[1], each[3]) for each in found if each).most_common(1) or [(("", ""), 0)]
     axis = [float(each[2]) if each and (each[1], each[3]) == style else None for each in found]
@@ -187,12 +190,15 @@ def _headings(text: str, plain: str, width: int) -> list[str]:
 
     They are the last lines above the numbers that have as many cells, parted as the numbers are.
     """
-    lines = text.splitlines()
-    first = next(
+    lines = text.split("\n")
+    numeric = (
         at
-        for at, line in enumerate(plain.splitlines())
+        for at, line in enumerate(plain.split("\n"))
         if len(cells := line.split()) == width and not np.isnan([_number(cell) for cell in cells]).any()
     )
+    first = next(numeric, None)
+    if first is None:
+        return []
     mark = next((each for each in ";\t," if each in lines[first]), None)
     found: list[list[str]] = []
     for line in reversed(lines[:first]):
