@@ -16,6 +16,11 @@ from hypothesis import strategies as st
 from dronesense.errors import ReadError
 from dronesense.model import IngestReport, TrackOptions, Trajectory
 from dronesense.readers import tlog
+from dronesense.readers.mavlink_frames import load
+from dronesense.readers.tally import Tally
+from dronesense.readers.tlog_clock import fit_clock
+from dronesense.readers.tlog_positions import receiver
+from dronesense.readers.tlog_vehicle import pick
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tlog_writer as writer
@@ -341,3 +346,124 @@ def test_mutated_logs_raise_nothing_but_read_errors(data: st.DataObject) -> None
         seed[place : place + data.draw(st.integers(1, 4))] = data.draw(st.binary(max_size=5))
         seed = seed or bytearray(1)
     fuzz.one(bytes(seed))
+
+
+# -- borders, and what is told --
+
+
+@pytest.mark.parametrize(
+    ("sound", "old", "taken"), [(3, 0, True), (2, 0, False), (2, 3, False), (4, 0, True)]
+)
+def test_a_damaged_start_needs_three_proven_frames_with_a_date(
+    tmp_path: Path, sound: int, old: int, taken: bool
+) -> None:
+    log = writer.Log()
+    for k in range(sound):
+        log.add("HEARTBEAT", UTC_US + k, autopilot=3)
+    for k in range(old):
+        log.add("HEARTBEAT", 5 + k, autopilot=3)  # 1970
+    broken = bytearray(log.add("HEARTBEAT", UTC_US, autopilot=3).records.pop())
+    broken[-1] ^= 1
+    assert tlog.sniff(tmp_path, b"\xff" * 9 + log.data() + bytes(broken) * 3) is taken
+
+
+def test_what_a_log_lacks_is_told_and_what_it_has_is_not(tmp_path: Path) -> None:
+    _, whole = read(tmp_path, flight().data())
+    _, bare = read(tmp_path, flight(only=("time", "gpi", "gps", "beat"), ellipsoid=False).data())
+    for text in ("no attitude in the log", "does not tell the geoid undulation"):
+        assert [text in " ".join(report.warnings) for report in (whole, bare)] == [False, True]
+    assert any("attitude uncertainty" in text for text in whole.assumptions)
+    assert not any("attitude uncertainty" in text for text in bare.assumptions)
+
+
+@pytest.mark.parametrize(("mode", "armed"), [(0, False), (127, False), (128, True), (209, True)])
+def test_the_end_of_a_log_in_flight_is_told_by_the_last_heartbeat(
+    tmp_path: Path, mode: int, armed: bool
+) -> None:
+    log = flight(20, base_mode=209 if not armed else 81)
+    log.add("HEARTBEAT", UTC_US, autopilot=3, base_mode=mode)
+    _, report = read(tmp_path, log.data())
+    assert any("armed" in warning for warning in report.warnings) is armed
+
+
+def test_frames_that_are_not_used_are_counted(tmp_path: Path) -> None:
+    log = flight(20)
+    log.record(log.frame(60_000, 77, bytes(range(1, 20))), UTC_US).add("HEARTBEAT", UTC_US, autopilot=3)
+    log.record(log.frame(60_000, 77, bytes(range(1, 20))), UTC_US).add("HEARTBEAT", UTC_US, autopilot=3)
+    log.record(log.frame(30, 39, writer.payload("ATTITUDE", extension=False, roll=1.0), flags=2), UTC_US).add(
+        "HEARTBEAT", UTC_US, autopilot=3
+    )
+    _, report = read(tmp_path, log.data())
+    assert report.dropped["message that is not in the table"] == 2
+    assert len(report.dropped) == 2
+    assert sum(report.dropped.values()) == 3
+
+
+@pytest.mark.parametrize(("n", "earliest_ms"), [(9, 0), (10, 1), (30, 1)])
+def test_arrivals_by_hand(tmp_path: Path, n: int, earliest_ms: int) -> None:
+    """Message k comes k ms late: the earliest is on time, from ten on the second earliest is believed."""
+    log = writer.Log()
+    for k in range(n):
+        log.add(
+            "GLOBAL_POSITION_INT", UTC_US + 1000 * (100 * k + k), time_boot_ms=100 * k,
+            lat=round(LAT * 1e7), lon=round(LON * 1e7) + k, alt=300_000,
+        )  # fmt: skip
+    track, report = read(tmp_path, log.data())
+    clock = report.details["clock"]
+    assert track.time[0] == UTC_US * 1000 + earliest_ms * 1_000_000
+    assert clock["offset_s"] == pytest.approx(UTC_US / 1e6 + earliest_ms / 1e3, abs=1e-9 * UTC_US / 1e6)
+    assert (clock["stamps"], clock["drift_ppm"], clock["ground_station_minus_utc_s"]) == (n, 0.0, None)
+    assert clock["latency_spread_s"] == pytest.approx((n - 1) / 1000.0)
+    late = np.percentile(np.arange(n) - earliest_ms, 95) / 1000.0
+    assert clock["sigma_s"] == pytest.approx(math.hypot(late, 1.0), rel=1e-12)
+    assert track.clock.sigma_s == pytest.approx(math.sqrt(late**2 + 1.0 + 1e-6 / 12.0), rel=1e-12)
+
+
+def test_the_ground_station_beside_the_vehicle_by_hand(tmp_path: Path) -> None:
+    """Frame k is heard 17.3 s by the station's clock after it was sent, and (37 k modulo 90) ms later."""
+    _, report = read(tmp_path, flight(50).data())
+    jitter = sorted((37 * k) % 90 for k in range(50))
+    off = report.details["clock"]["ground_station_minus_utc_s"]
+    assert off["least"] == pytest.approx(17.3, abs=1e-5)
+    assert off["most"] == pytest.approx(17.3 + jitter[-1] / 1e3, abs=1e-5)
+    assert off["median"] == pytest.approx(17.3 + (jitter[24] + jitter[25]) / 2e3, abs=1e-5)
+
+
+@pytest.mark.parametrize(("back_ms", "lives"), [(10_000, 1), (10_001, 2)])
+def test_a_clock_that_falls_back_by_more_than_ten_seconds_has_started_again(
+    tmp_path: Path, back_ms: int, lives: int
+) -> None:
+    log = flight(100)
+    last_ms = 4000 + STEP_MS * 99  # SCALED_PRESSURE, the last message with a clock
+    flight(150, boot0_ms=last_ms - back_ms, log=log)
+    _, report = read(tmp_path, log.data())
+    assert any("started 2 times" in warning for warning in report.warnings) is (lives == 2)
+
+
+def test_speed_and_course_of_a_receiver(tmp_path: Path) -> None:
+    """3 m/s toward 120 degrees: north -1.5, east 2.598; a speed or a course of 65535 is not known."""
+    log = flight(30, only=("time", "att"))
+    for k in range(30):
+        log.add(
+            "GPS_RAW_INT", UTC_US, time_usec=1000 * (4000 + STEP_MS * k), lat=round(LAT * 1e7) - 27 * k,
+            lon=round(LON * 1e7) + 75 * k, alt=300_000, fix_type=3,
+            vel=65535 if k == 3 else 300, cog=65535 if k == 4 else 12_000,
+            alt_ellipsoid=300_000 if k == 5 else 263_000, h_acc=700 if k != 6 else 1_000_000,
+            v_acc=1100 if k != 7 else 0,
+        )  # fmt: skip
+    log_path = tmp_path / "x.tlog"
+    log_path.write_bytes(log.data())
+    tally = Tally()
+    vehicle = pick(load(log_path), None, label="x", tally=tally)
+    fit, clock, _ = fit_clock(vehicle, tally, label="x")
+    found = receiver(vehicle, "GPS_RAW_INT", fit, clock, tally)
+    assert found is not None
+    known = np.isin(np.arange(30), (3, 4), invert=True)
+    np.testing.assert_array_equal(np.isfinite(found.velocity_ned[:, 0]), known)
+    np.testing.assert_allclose(found.velocity_ned[known, :2], [[-1.5, 1.5 * math.sqrt(3.0)]] * 28, atol=1e-9)
+    assert np.isnan(found.velocity_ned[:, 2]).all()
+    np.testing.assert_allclose(found.height_m, 263.0, atol=1e-9)  # the median where a row repeats the height
+    stated = np.isin(np.arange(30), (6, 7), invert=True)
+    np.testing.assert_allclose(found.std_ned_m[stated], [[0.7, 0.7, 1.1]] * 28)
+    assert (found.std_ned_m[~stated] != [0.7, 0.7, 1.1]).all()
+    assert (found.fix == 2).all()

@@ -25,12 +25,12 @@ from dronesense.readers.assembly import (
 )
 from dronesense.readers.mavlink_frames import Telemetry, load
 from dronesense.readers.mavlink_scan import MAGIC_1, MAGIC_2, STAMP_BYTES
-from dronesense.readers.stamps import EARLIEST_NS, LATEST_NS
+from dronesense.readers.stamps import LATEST_NS
 from dronesense.readers.streams import quaternions_of
 from dronesense.readers.tally import Tally
 from dronesense.readers.tlog_clock import fit_clock
 from dronesense.readers.tlog_positions import FILTER, M_S_PER_CM_S, RECEIVERS, filtered, receiver
-from dronesense.readers.tlog_vehicle import NS_PER_US, UNIX_CLOCK_US, Vehicle, pick
+from dronesense.readers.tlog_vehicle import NS_PER_US, UNIX_CLOCK_US, Vehicle, dated, pick
 from dronesense.timescale import NS_PER_MS, ClockFit
 
 FORMAT: Final = "MAVLink telemetry log"
@@ -67,9 +67,7 @@ def sniff(path: Path, head: bytes) -> bool:
         return True
     plausible_stamps = 0
     for name in log:
-        received = log[name].received_us
-        good = (received > EARLIEST_NS // NS_PER_US) & (received < LATEST_NS // NS_PER_US)
-        plausible_stamps += int(np.count_nonzero(good))
+        plausible_stamps += int(np.count_nonzero(dated(log[name].received_us)))
     return plausible_stamps >= SNIFF_RECORDS
 
 
@@ -252,7 +250,7 @@ def _triggers(vehicle: Vehicle, fit: ClockFit, tally: Tally) -> Triggers | None:
 def _picture_times(stamp: NDArray[np.uint64], fit: ClockFit) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return UTC of stamps in µs, of Unix time or since boot by magnitude, and which can be true."""
     unix = stamp > UNIX_CLOCK_US
-    good = (stamp > 0) & (~unix | ((stamp > EARLIEST_NS // NS_PER_US) & (stamp < LATEST_NS // NS_PER_US)))
+    good = (stamp > 0) & (~unix | dated(stamp))
     time = np.where(good, stamp, 0).astype(np.int64) * NS_PER_US
     return np.where(unix, time, fit.to_utc(np.where(unix, 0, time))), good
 

@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
 from dronesense.model import Clock
-from dronesense.readers.stamps import EARLIEST_NS, LATEST_NS
 from dronesense.readers.tally import Tally
-from dronesense.readers.tlog_vehicle import CLOCKED, NS_PER_US, RESTART_MS, UNIX_CLOCK_US, Vehicle
+from dronesense.readers.tlog_vehicle import (
+    CLOCKED,
+    NS_PER_US,
+    RESTART_MS,
+    UNIX_CLOCK_US,
+    Vehicle,
+    dated,
+)
 from dronesense.timescale import NS_PER_MS, NS_PER_S, RECEIVER_LATENCY_SIGMA_S, ClockFit, fit_latency_envelope
 
 QUANTUM_S: Final = 1e-3
@@ -105,7 +111,7 @@ def _system_time(vehicle: Vehicle) -> _Stamps:
     if found is None:
         return (np.zeros(0, dtype=np.int64),) * 3
     unix = found["time_unix_usec"]
-    good = (unix > EARLIEST_NS // NS_PER_US) & (unix < LATEST_NS // NS_PER_US)
+    good = dated(unix)
     boot = found["time_boot_ms"][good].astype(np.int64) * NS_PER_MS
     return boot, unix[good].astype(np.int64) * NS_PER_US, found.received_us[good]
 
@@ -117,7 +123,7 @@ def _beside_unix_fixes(vehicle: Vehicle) -> _Stamps:
         return (np.zeros(0, dtype=np.int64),) * 3
     unix = fixes["time_usec"]
     at = np.searchsorted(clocked.offsets, fixes.offsets) - 1
-    good = (unix > UNIX_CLOCK_US) & (unix < LATEST_NS // NS_PER_US) & (at >= 0)
+    good = (unix > UNIX_CLOCK_US) & dated(unix) & (at >= 0)
     boot = clocked["time_boot_ms"].astype(np.int64)[at[good]] * NS_PER_MS
     return boot, unix[good].astype(np.int64) * NS_PER_US, fixes.received_us[good]
 
@@ -128,9 +134,7 @@ def _arrivals(vehicle: Vehicle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for name in CLOCKED:
         found = vehicle.messages(name)
         if found is not None:
-            good = (found.received_us > EARLIEST_NS // NS_PER_US) & (
-                found.received_us < LATEST_NS // NS_PER_US
-            )
+            good = dated(found.received_us)
             boot.append(found["time_boot_ms"][good].astype(np.int64) * NS_PER_MS)
             received.append(found.received_us[good] * NS_PER_US)
     return np.concatenate(boot), np.concatenate(received)
@@ -163,7 +167,7 @@ def _fit_arrivals(vehicle: Vehicle, *, label: str) -> ClockFit:
 
 def _ground_minus(received_us: NDArray[np.int64], utc: NDArray[np.int64]) -> dict[str, float] | None:
     """Return how far the ground station's stamps are off UTC, s."""
-    good = (received_us > EARLIEST_NS // NS_PER_US) & (received_us < LATEST_NS // NS_PER_US)
+    good = dated(received_us)
     if not good.any():
         return None
     off = (received_us[good] * NS_PER_US - utc[good]) / NS_PER_S

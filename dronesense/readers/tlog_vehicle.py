@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,11 @@ NAMED_LIVES: Final = 8
 """Parts between restarts whose length a warning tells."""
 RESTART_MS: Final = 10_000
 """A clock since boot that falls back by more has started again; less is a message that came late, ms."""
+
+
+def dated(stamp_us: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell the stamps, µs of Unix time, that a log can have."""
+    return np.asarray((stamp_us > EARLIEST_NS // NS_PER_US) & (stamp_us < LATEST_NS // NS_PER_US), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Vehicle:
         good = (stamp > UNIX_CLOCK_US) == unix
         time = np.where(good, stamp, 0).astype(np.int64)
         if unix:
-            good &= (time > EARLIEST_NS // NS_PER_US) & (time < LATEST_NS // NS_PER_US)
+            good &= dated(time)
         good = tally.keep(good & (stamp > 0), f"{name}: clock not set")
         return _in_order(name, found.where(good), time[good] * NS_PER_US, tally, unix=unix)
 
