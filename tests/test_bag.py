@@ -165,3 +165,28 @@ def test_nonce_is_a_positive_number_of_eight_bytes(nonce: bytes) -> None:
     assert 0x40 <= data[-11] < 0x80
     with pytest.raises(ValueError, match="8 bytes"):
         timestamp.request(b"", nonce=b"")
+
+
+def test_metadata_have_one_form(run: verify.Sealed, tmp_path: Path) -> None:
+    """ASCII, keys in order, a blank for every level, a line end: the bytes do not depend on the machine."""
+    (run.folder / "отчёт.txt").write_bytes(b"x")
+    bag.pack(run, tmp_path / "case.zip")
+    data = (unpacked(tmp_path / "case.zip") / "data" / bag.CRATE_NAME).read_bytes()
+    assert data.isascii()
+    assert data.endswith(b"\n}\n")
+    assert data.splitlines()[1].startswith(b' "@context"')
+
+    def in_order(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        assert [key for key, _ in pairs] == sorted(key for key, _ in pairs)
+        return dict(pairs)
+
+    json.loads(data, object_pairs_hook=in_order)
+
+
+def test_request_by_hand() -> None:
+    """RFC 3161, 2.4.1: version 1, SHA-256 of the data, the number, and the wish for a certificate."""
+    digest = hashlib.sha256(b"run").hexdigest()
+    expected = (
+        f"3043 020101 3031 300d06096086480165030402010500 0420{digest} 0208 4102030405060708 0101ff"
+    ).replace(" ", "")
+    assert timestamp.request(b"run", nonce=bytes([0x81, 2, 3, 4, 5, 6, 7, 8])).hex() == expected

@@ -256,3 +256,13 @@ def test_command_writes_a_line_for_what_was_copied(
     assert run_cli(["ingest", str(card), "-o", str(flight)]) == 4
     assert len(custody.read(flight / "custody.jsonl").entries) == 1
     assert "link" in capsys.readouterr().err
+
+
+def test_line_by_hand(tmp_path: Path) -> None:
+    add(tmp_path / "custody.jsonl", "цель")
+    told = custody.read(tmp_path / "custody.jsonl").entries[0]
+    host = json.dumps(told.host)
+    assert (tmp_path / "custody.jsonl").read_text("utf-8") == (
+        f'{{"action":"note","actor":"Anna","host":{host},"note":"цель","prev":"{"0" * 64}","seq":1,'
+        '"subject_sha256":[],"tool":"test","utc":"2026-06-14T10:00:00Z"}\n'
+    )

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -158,3 +159,18 @@ def test_signature_of_ssh_keygen_for_another_purpose_does_not_count(
     subprocess.run([tool, "-q", "-Y", "sign", "-f", key, "-n", "git", run.folder / "run.json"],
                    check=True, capture_output=True)  # fmt: skip
     assert signature.signature(run).word == "INVALID"
+
+
+def test_without_its_package_it_says_what_to_install(
+    run: verify.Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature.make_key(tmp_path / "anna")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for ask in (
+        lambda: signature.make_key(tmp_path / "other"),
+        lambda: signature.sign(run, tmp_path / "anna"),
+    ):
+        with pytest.raises(EvidenceError, match="need the package cryptography") as error:
+            ask()
+        assert error.value.fix == "install dronesense[sign]"
+    assert not (tmp_path / "other").exists()

@@ -420,3 +420,14 @@ def test_names_of_files_cannot_steer_the_terminal(flight: Path, capsys: pytest.C
     told = capsys.readouterr().out
     assert "\x1b" not in told
     assert "\\x1b[2J\\n.csv" in told
+
+
+def test_a_product_that_only_its_layers_can_judge_is_noted(flight: Path) -> None:
+    other = Path(shutil.copytree(flight / "products", flight.parent / "again"))
+    manifest = json.loads((other / "run.json").read_bytes())
+    row = next(row for row in manifest["outputs"] if row["path"] == "track.geojson")
+    row["sha256"] = row["content_sha256"] = "0" * 64
+    verify.manifest.write(manifest, other / "run.json")
+    verdict = verify.reproduced(verify.open_run(flight), other)
+    assert (verdict.passed, verdict.word, verdict.problems) == (True, "within tolerance", ())
+    assert verdict.notes == ("track.geojson: bytes differ; made from the layers, not judged by itself",)
