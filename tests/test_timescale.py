@@ -521,12 +521,14 @@ def test_a_drift_that_is_no_clocks_is_not_used() -> None:
     assert "a drift of 200 ppm is no clock's" in fit.note
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_slope_is_theil_sens_over_the_second_earliest_of_twenty_blocks(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "n"), [*((seed, 300) for seed in range(5)), *((seed, 40) for seed in range(9))]
+)
+def test_the_slope_is_theil_sens_over_the_second_earliest_of_twenty_blocks(seed: int, n: int) -> None:
     """Sen (1968), written out: all pairs of the second earliest arrivals of 20 equal parts of the time."""
     rng = np.random.default_rng(seed)
-    boot = np.sort(rng.integers(0, 2000, 300)) * S
-    utc = boot - rng.integers(0, 200_000_000, 300) + boot // 50_000
+    boot = np.sort(rng.integers(0, 2000, n)) * S
+    utc = boot - rng.integers(0, 200_000_000, n) + boot // 50_000
     start, width = int(boot[0]), (int(boot[-1]) - int(boot[0])) / 20
     points = []
     for k in range(20):
@@ -535,7 +537,7 @@ def test_the_slope_is_theil_sens_over_the_second_earliest_of_twenty_blocks(seed:
             for b, u in zip(boot, utc, strict=True)
             if k * width <= b - start and (b - start < (k + 1) * width or k == 19)
         ]
-        points.append(sorted(inside)[-2:][0])
+        points += sorted(inside)[-2:][:1]
     slopes = [(q[0] - p[0]) / (q[1] - p[1]) for n, p in enumerate(points) for q in points[n + 1 :]]
     assert fit_latency_envelope(boot, utc).slope == pytest.approx(float(np.median(slopes)), rel=1e-9)
 
@@ -573,3 +575,13 @@ def test_largest_offsets(offset: str, seconds: int) -> None:
 def test_offsets_beyond_a_day_are_refused(offset: str) -> None:
     with pytest.raises(ReadError, match="impossible offset"):
         parse_times([f"1980-01-10T00:00:00{offset}"])
+
+
+def test_the_date_that_does_not_exist_is_named_wherever_it_stands() -> None:
+    good, bad = "2026-02-28T00:00:00Z", "2026-02-30T00:00:00Z"
+    for place in range(3):
+        texts = [good] * 3
+        texts[place] = bad
+        with pytest.raises(ReadError, match=f'"{bad}" does not exist') as error:
+            parse_times(texts)
+        assert f"stamp {place + 1} of 3" in str(error.value)
