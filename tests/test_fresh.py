@@ -159,3 +159,12 @@ def test_decisions_and_touched_files_do_not(flight: Path) -> None:
     os.utime(flight / "raw" / "gas.csv", (1.0, 1.0))  # the same bytes, copied with another date
     (flight / "products" / "hotspots.reviews.jsonl").write_text("", encoding="utf-8")
     assert why(flight) is None
+
+
+def test_a_package_that_only_one_of_the_runs_had_is_another_version() -> None:
+    before = dict(evidence.manifest.versions())
+    assert fresh._other_versions({"versions": before}) == ""
+    assert "version of gone" in fresh._other_versions({"versions": {**before, "gone": "1.0"}})
+    lost = before.pop("numpy")
+    assert lost
+    assert "version of numpy" in fresh._other_versions({"versions": before})

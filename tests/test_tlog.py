@@ -352,19 +352,20 @@ def test_mutated_logs_raise_nothing_but_read_errors(data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize(
-    ("sound", "old", "taken"), [(3, 0, True), (2, 0, False), (2, 3, False), (4, 0, True)]
+    ("sound", "old", "broken", "taken"),
+    [(3, 0, 0, True), (2, 0, 3, False), (2, 3, 3, False), (4, 0, 3, True), (2, 0, 0, False)],
 )
 def test_a_damaged_start_needs_three_proven_frames_with_a_date(
-    tmp_path: Path, sound: int, old: int, taken: bool
+    tmp_path: Path, sound: int, old: int, broken: int, taken: bool
 ) -> None:
     log = writer.Log()
     for k in range(sound):
         log.add("HEARTBEAT", UTC_US + k, autopilot=3)
     for k in range(old):
         log.add("HEARTBEAT", 5 + k, autopilot=3)  # 1970
-    broken = bytearray(log.add("HEARTBEAT", UTC_US, autopilot=3).records.pop())
-    broken[-1] ^= 1
-    assert tlog.sniff(tmp_path, b"\xff" * 9 + log.data() + bytes(broken) * 3) is taken
+    damaged = bytearray(log.add("HEARTBEAT", UTC_US, autopilot=3).records.pop())
+    damaged[-1] ^= 1
+    assert tlog.sniff(tmp_path, b"\xff" * 9 + log.data() + bytes(damaged) * broken) is taken
 
 
 def test_what_a_log_lacks_is_told_and_what_it_has_is_not(tmp_path: Path) -> None:
@@ -467,3 +468,32 @@ def test_speed_and_course_of_a_receiver(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.std_ned_m[stated], [[0.7, 0.7, 1.1]] * 28)
     assert (found.std_ned_m[~stated] != [0.7, 0.7, 1.1]).all()
     assert (found.fix == 2).all()
+
+
+@pytest.mark.parametrize(("before_us", "taken"), [(0, False), (1, True)])
+def test_a_first_stamp_lies_before_2100(tmp_path: Path, before_us: int, taken: bool) -> None:
+    end_us = 4_102_444_800_000_000
+    log = writer.Log().add("HEARTBEAT", end_us - before_us, autopilot=3)
+    assert tlog.sniff(tmp_path, log.data()) is taken
+
+
+def test_velocity_pressure_and_quaternions_by_hand(tmp_path: Path) -> None:
+    """m/s as they are sent; hPa from 100 to 1100; a quaternion 0.5 % too long is made one of unit length."""
+    log = flight(40, only=("time", "gpi"))
+    for k in range(40):
+        boot = 4000 + STEP_MS * k
+        log.add("LOCAL_POSITION_NED", UTC_US, time_boot_ms=boot, vx=3.0, vy=4.0, vz=-1.0)
+        hpa = {5: 100.0, 6: 99.9, 7: 1100.0, 8: 1100.1}.get(k, 950.0)
+        log.add("SCALED_PRESSURE", UTC_US, time_boot_ms=boot, press_abs=hpa)
+        log.add("ATTITUDE_QUATERNION", UTC_US, time_boot_ms=boot, q1=1.005 * 0.6, q2=1.005 * 0.8)
+    track, report = read(tmp_path, log.data())
+    np.testing.assert_allclose(track.velocity_ned, [[3.0, 4.0, -1.0]] * len(track))
+    np.testing.assert_allclose(track.attitude, [[0.6, 0.8, 0.0, 0.0]] * len(track), atol=1e-6)
+    assert report.dropped == {"SCALED_PRESSURE: pressure out of range": 2}
+    assert report.details["triggers"] == 0
+
+
+def test_damage_is_told_before_all_else(tmp_path: Path) -> None:
+    _, report = read(tmp_path, flight(only=("time", "gpi", "gps", "beat")).data() + b"\0" * 50)
+    assert "ends in the middle" in report.warnings[0]
+    assert "no attitude" in report.warnings[1]
