@@ -497,3 +497,23 @@ def test_damage_is_told_before_all_else(tmp_path: Path) -> None:
     _, report = read(tmp_path, flight(only=("time", "gpi", "gps", "beat")).data() + b"\0" * 50)
     assert "ends in the middle" in report.warnings[0]
     assert "no attitude" in report.warnings[1]
+
+
+def test_drift_and_steps_of_the_vehicles_clock_are_told(tmp_path: Path) -> None:
+    """20 min of a clock that is 20 ppm slow; then the same with UTC set forward by 5 s on the way."""
+    for step_us, told in ((0, False), (5_000_000, True)):
+        log = writer.Log()
+        for k in range(121):
+            boot = 10_000 * k
+            utc = UTC_US + 1000 * boot + 200 * k + (step_us if k > 80 else 0)
+            log.add("SYSTEM_TIME", utc, time_unix_usec=utc, time_boot_ms=boot)
+            log.add(
+                "GLOBAL_POSITION_INT", utc, time_boot_ms=boot,
+                lat=round(LAT * 1e7) + k, lon=round(LON * 1e7), alt=300_000,
+            )  # fmt: skip
+        log.add("HEARTBEAT", UTC_US, autopilot=3).add("HEARTBEAT", UTC_US, autopilot=12)
+        _, report = read(tmp_path, log.data())
+        assert report.details["clock"]["drift_ppm"] == pytest.approx(20.0, rel=1e-3)
+        assert any("step against each other" in warning for warning in report.warnings) is told
+        assert any("latency of the receiver not corrected" in text for text in report.assumptions)
+        assert report.details["firmware"] == "PX4"  # by the last heartbeat
