@@ -31,7 +31,8 @@ pytest: $(VENV)/dev.stamp ## every test but the slow ones, without the checks (T
 test-slow: $(VENV)/dev.stamp ## the sweeps and the large files, with new random examples
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m slow
 
-fuzz: $(VENV)/dev.stamp ## a million damaged files for every binary format (RUNS=1000000)
+fuzz: $(VENV)/dev.stamp ## a million damaged files for every parser; flight logs guided by the branches they reach (RUNS=1000000)
+	$(VENV)/bin/python tests/fuzz/files.py all --cases $(RUNS)
 	@for format in $(FUZZED); do echo "$$format"; $(VENV)/bin/python tests/fuzz/run.py $$format --runs $(RUNS) || exit 1; done
 
 mutants: $(VENV)/dev.stamp ## change the code in one place at a time: does a test notice? (GROUP=timescale, evidence, atomic, envi, sbet, ...)
