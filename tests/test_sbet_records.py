@@ -188,3 +188,15 @@ def test_after_a_thousand_breaks_the_rest_is_given_up() -> None:
     found = Sbet(np.tile(piece, 1002), where="x")
     assert len(found.rows) == 3000
     assert sum(length for _, length in found.holes) == 1000 * 500 + 2 * piece.size
+
+
+@pytest.mark.parametrize("n", [1, 2, 4096, 4097, 8193])
+def test_no_record_is_lost_at_the_end_of_a_block(n: int) -> None:
+    found = Sbet(raw(records(np.arange(n) * 0.01)), where="x")
+    assert (found.records, len(found.rows), found.holes) == (n, n, ())
+
+
+def test_bytes_before_the_first_record_are_a_hole() -> None:
+    data = np.concatenate([np.full(500, 0xFF, dtype=np.uint8), raw(records([1.0, 2.0, 3.0]))])
+    found = Sbet(data, where="x")
+    assert (len(found.rows), found.holes) == (3, ((0, 500),))

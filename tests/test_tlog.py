@@ -517,3 +517,21 @@ def test_drift_and_steps_of_the_vehicles_clock_are_told(tmp_path: Path) -> None:
         assert any("step against each other" in warning for warning in report.warnings) is told
         assert any("latency of the receiver not corrected" in text for text in report.assumptions)
         assert report.details["firmware"] == "PX4"  # by the last heartbeat
+
+
+def test_one_life_needs_no_warning(tmp_path: Path) -> None:
+    assert not any("started" in warning for warning in read(tmp_path, flight().data())[1].warnings)
+
+
+def test_kinds_of_fixes(tmp_path: Path) -> None:
+    """3-D, differential, RTK float, RTK fixed, static (as 3-D), PPP, and two unknown ones (as 3-D)."""
+    log = flight(30, only=("time", "att"))
+    for k, kind in enumerate((3, 4, 5, 6, 7, 8, 9, 200)):
+        log.add(
+            "GPS_RAW_INT", UTC_US, time_usec=1000 * (4000 + STEP_MS * k), lat=round(LAT * 1e7) + k,
+            lon=round(LON * 1e7), alt=300_000, fix_type=kind,
+        )  # fmt: skip
+    track, report = read(tmp_path, log.data(), source="GPS_RAW_INT")
+    positions = np.searchsorted(track.time, [(UTC_US + 4_000_000 + 200_000 * k) * 1000 for k in range(8)])
+    assert track.fix[positions].tolist() == [2, 3, 4, 5, 2, 6, 2, 2]
+    assert any("by kind of fix: it states none" in text for text in report.assumptions)
