@@ -345,3 +345,52 @@ def test_a_merge_is_told_in_the_language(count: int, ending: str) -> None:
 def test_commands_take_a_language(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli([*command.split(), "--help"]) == 0
     assert "--lang [en|ru|kk]" in capsys.readouterr().out
+
+
+# --- the summary, in short ------------------------------------------------------------------------------
+
+
+def test_twenty_strips_that_are_alike_are_told_once() -> None:
+    strips = range(1, 21)
+    found = {
+        "false_alarms": [
+            f"paint in line_{k}: 1e-05 per pixel, {1 + k / 10} expected by chance in {1000 * k} pixels"
+            for k in strips
+        ],
+        "radiometry": [
+            {
+                "cube": f"line_{k}.hdr",
+                "quantity": "reflectance",
+                "steps": ["dark", "panel"],
+                "good_bands": 70 + k % 2,
+                "by_part": {"noise": 0.1 * k},
+            }
+            for k in strips
+        ],
+        "gas_clock": [{"source": "gas.csv", "offset_s": 2.5, "sigma_s": 0.1, "method": "pressure"}],
+        "looked_at": "20 of 20 cubes",
+    }
+    told = words.in_short(found)
+    assert told == [
+        (
+            "False alarms",
+            (
+                "paint in line_1, line_2, line_3 and 17 more: 1e-05 per pixel, 1.1 to 3.0 expected by chance in "
+                "1000 to 20000 pixels"
+            ),
+        ),
+        (
+            "Radiometry",
+            "line_1.hdr, line_2.hdr, line_3.hdr and 17 more: quantity reflectance; good bands 70 to 71",
+        ),
+        ("Gas clock", "gas.csv: +2.50 ± 0.10 s (pressure)"),
+        ("Looked at", "20 of 20 cubes"),
+    ]
+    assert len(words.statements(found)) == 42  # all of it in the report
+
+
+def test_what_is_not_alike_is_told_one_by_one() -> None:
+    notes = ["a in x: 3 of 4", "a in y: 3 of 4, one left out", "b in x: 5 of 6", "no subject 1"]
+    assert [text for _, text in words.in_short({"notes": notes})] == notes
+    times = ["log: 2026-06-14T07:00:00.100Z to 2026-06-14T07:20:00Z", "other: 2026-06-15T07:00:00.100Z to 1"]
+    assert [text for _, text in words.in_short({"track": times})] == times

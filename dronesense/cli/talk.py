@@ -26,6 +26,8 @@ RATES: Final = {"copy": (1e6, "MB/s"), "hash": (1e6, "MB/s"), "cube": (1e3, mark
 """Stages that are long, what they count (bytes, pixels) in larger numbers, and what the rate is called."""
 SHOWN: Final = 20
 """Hotspots listed on the terminal; all stand in the products."""
+MAIN: Final = ("hotspots.geojson", "hotspots.gpkg", "report.html", "run.json", "view.html")
+"""Products that everybody opens; the others are counted."""
 BEST: Final = 3
 """Of them with a place in MGRS, for the radio."""
 
@@ -106,7 +108,7 @@ def summary(outcome: Outcome, *, language: str = SOURCE) -> str:
         lines += [text % {"what": ", ".join(outcome.taken_up)}, ""]
     if count:
         lines += [*_listed(outcome, _), ""]
-    told = words.statements(outcome.statements, translate=_)
+    told = words.in_short(outcome.statements, translate=_)
     lines += [f"{name}: {text}" for name, text in told]
     for path, reason in outcome.rejected:
         lines.append(f"{_('Not used')}: {path}: {reason.removeprefix(f'{path}: ')}")
@@ -116,7 +118,10 @@ def summary(outcome: Outcome, *, language: str = SOURCE) -> str:
     lines.append(f"{_('What to do next')}: {_next_step(count, _)}")
     text = _("Products in %(directory)s (run %(run)s):")
     lines.append(text % {"directory": outcome.directory, "run": outcome.run_id})
-    lines += [f"  {file}" for file in outcome.files]
+    lines += [f"  {file}" for file in outcome.files if file in MAIN]
+    if len(outcome.files) > len(MAIN):
+        text = _("  and %(count)d more: rasters, tables, pictures (docs/products.md)")
+        lines.append(text % {"count": sum(file not in MAIN for file in outcome.files)})
     return "\n".join(lines)
 
 

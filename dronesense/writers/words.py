@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -50,6 +51,13 @@ SUBJECTS: Final = ("cube", "strips", "of", "source", "species")
 MOST_NUMBERS: Final = 6
 """A longer list of numbers stands in run.json only."""
 
+LONG: Final = ("steps", "history")
+"""Keys whose texts stand in the report and run.json."""
+MOST_NAMES: Final = 3
+"""More cubes that have the same to tell are counted."""
+NUMBER: Final = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]*\w)")
+"""A number that stands alone: not part of a name or a time."""
+
 Translate = Callable[[str], str]
 
 
@@ -72,6 +80,54 @@ def statements(found: Mapping[str, Any], *, translate: Translate = as_is) -> lis
         if title not in UNTOLD
         for entry in (statement if isinstance(statement, list | tuple) else [statement])
     ]
+
+
+def in_short(found: Mapping[str, Any], *, translate: Translate = as_is) -> list[tuple[str, str]]:
+    """Return the same as :func:`statements`, in short, for a screen.
+
+    Steps and tables within tables are left out; what differs in names and numbers only is told once.
+
+    >>> in_short({"limits": ["a in line_1: 1.2 of 9", "a in line_2: 1.4 of 9", "b in line_1: 3 of 9"]})
+    [('Limits', 'a in line_1, line_2: 1.2 to 1.4 of 9'), ('Limits', 'b in line_1: 3 of 9')]
+    """
+    groups: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    bare = {title: _bare(statement) for title, statement in found.items()}
+    for title, text in statements(bare, translate=translate):
+        subject, colon, rest = text.partition(": ")
+        what, within, place = subject.rpartition(" in ")
+        alike = NUMBER.sub("#", rest) if colon else text
+        groups.setdefault((title, f"{what}{within}", alike), []).append((place, rest))
+    short = []
+    for (title, what, alike), members in groups.items():
+        places = list(dict.fromkeys(place for place, _ in members))
+        more = f" and {len(places) - MOST_NAMES} more" if len(places) > MOST_NAMES else ""
+        named = what + ", ".join(places[:MOST_NAMES]) + more
+        texts = [rest for _, rest in members]
+        short.append((title, f"{named}: {_ranges(texts)}" if texts[0] else alike))
+    return short
+
+
+def _bare(statement: Any) -> Any:
+    """Return a statement, or each of several, without what takes a screen of its own."""
+    if isinstance(statement, list | tuple):
+        return [_bare(each) for each in statement]
+    if not isinstance(statement, Mapping):
+        return statement
+    return {
+        key: value for key, value in statement.items() if key not in LONG and not isinstance(value, Mapping)
+    }
+
+
+def _ranges(texts: Sequence[str]) -> str:
+    """Return texts that differ in numbers only as one, with the least and the greatest of each."""
+    columns = zip(*(NUMBER.findall(text) for text in texts), strict=True)
+    spans = iter([sorted(set(column), key=float) for column in columns])
+
+    def span(_: re.Match[str]) -> str:
+        values = next(spans)
+        return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+    return NUMBER.sub(span, texts[0])
 
 
 def _spoken(key: object) -> str:
