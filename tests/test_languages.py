@@ -375,8 +375,8 @@ def test_twenty_strips_that_are_alike_are_told_once() -> None:
         (
             "False alarms",
             (
-                "paint in line_1, line_2, line_3 and 17 more: 1e-05 per pixel, 1.1 to 3.0 expected by chance in "
-                "1000 to 20000 pixels"
+                "paint in line_1, line_2, line_3 and 17 more: 1e-05 per pixel, 1.1 to 3.0 expected by chance "
+                "in 1000 to 20000 pixels"
             ),
         ),
         (
