@@ -231,6 +231,22 @@ def test_notes_and_edited_products_of_people_survive(tmp_path: Path) -> None:
     assert without_manifest(target) == expected
 
 
+def test_what_vouches_for_the_old_manifest_stays_with_it(tmp_path: Path) -> None:
+    target = tmp_path / "p"
+    run(target, {"a": b"1"})
+    old = (target / "run.json").read_bytes()
+    for kind in ("sig", "tsr", "pub.pem"):
+        (target / f"run.json.{kind}").write_bytes(kind.encode())
+    seals = {f"run.json.{kind}": kind.encode() for kind in ("sig", "tsr", "pub.pem")}
+    run(target, {"a": b"1"})  # the same run.json to the byte
+    assert without_manifest(target) == {"a": b"1", **seals}
+    kept = f"run.kept-{hashlib.sha256(old).hexdigest()[:8]}.json"
+    aside = {kept: old} | {name.replace("run.json", kept): data for name, data in seals.items()}
+    for again in (b"2", b"3"):  # the second leaves no copy of a run.json that nobody vouched for
+        run(target, {"a": again})
+        assert without_manifest(target) == {"a": again, **aside}
+
+
 @pytest.mark.parametrize("manifest", [None, b"{", b"[]", b'{"schema": "other"}', b"\xff\xfe"])
 def test_folder_that_is_not_ours_is_refused_untouched(tmp_path: Path, manifest: bytes | None) -> None:
     (tmp_path / "raw").mkdir()

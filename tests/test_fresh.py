@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -13,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from dronesense import evidence
-from dronesense.cli import cli
+from dronesense.cli import cli, run_cli
 from dronesense.cli.products import make_products
 from dronesense.errors import EvidenceError
-from dronesense.evidence import fresh
+from dronesense.evidence import custody, fresh
 from dronesense.manifest import open_flight
 
 _SPEC = importlib.util.spec_from_file_location("test_cluster", Path(__file__).with_name("test_cluster.py"))
@@ -158,6 +159,47 @@ def test_a_disk_without_room_is_refused_before_any_work(
 def test_decisions_and_touched_files_do_not(flight: Path) -> None:
     os.utime(flight / "raw" / "gas.csv", (1.0, 1.0))  # the same bytes, copied with another date
     (flight / "products" / "hotspots.reviews.jsonl").write_text("", encoding="utf-8")
+    assert why(flight) is None
+
+
+def noted(flight: Path, action: str) -> None:
+    custody.append(flight / custody.NAME, action, utc="2026-05-01T10:00:00Z", actor="Anna", tool="test")
+
+
+def test_lines_about_a_finished_run_do_not_make_it_stale_but_a_changed_log_does(flight: Path) -> None:
+    noted(flight, "handed on")  # the run knew no log
+    assert why(flight) is None
+    make_products(flight, flight / "products", again=True)
+    log, head = flight / custody.NAME, flight / f"{custody.NAME}.head"
+    before = log.read_bytes(), head.read_bytes()
+    noted(flight, "stamped")
+    noted(flight, "handed to the laboratory")
+    assert why(flight) is None
+    for spoil in (lambda: log.write_bytes(log.read_bytes().replace(b"Anna", b"Olga")), log.unlink):
+        spoil()
+        assert "the custody log" in str(why(flight))
+    head.unlink()
+    noted(flight, "another beginning")
+    assert "does not go on from where it stood" in str(why(flight))
+    log.write_bytes(before[0])
+    head.write_bytes(before[1])
+    assert why(flight) is None
+
+
+def test_a_signature_stays_with_the_run_that_it_is_for(flight: Path) -> None:
+    products = flight / "products"
+    key = flight.parent / "anna.key"
+    assert run_cli(["evidence", "keygen", str(key)]) == 0
+    assert run_cli(["sign", str(flight), "--key", str(key)]) == 0
+    assert why(flight) is None
+    signed = (products / "run.json").read_bytes()
+    make_products(flight, products, again=True)
+    assert run_cli(["verify", str(flight)]) == 0  # it was INVALID: of another run.json
+    assert not (products / "run.json.sig").exists()
+    kept = f"run.kept-{hashlib.sha256(signed).hexdigest()[:8]}.json"
+    assert (products / kept).read_bytes() == signed
+    for name in ("run.json.sig", "run.json.pub.pem"):
+        assert (products / name.replace("run.json", kept)).is_file()
     assert why(flight) is None
 
 

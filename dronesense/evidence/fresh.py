@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dronesense.errors import DronesenseError
-from dronesense.evidence import environment, manifest, verify
+from dronesense.evidence import custody, environment, manifest, verify
 from dronesense.evidence.manifest import HashedInput
 from dronesense.model import Flight
 
@@ -31,8 +31,8 @@ def sealed(
     Returns
     -------
     manifest : mapping or None
-        ``run.json`` when inputs, settings, versions, code, language and custody are those of the run in
-        *directory* and all its products are as it wrote them; else None.
+        ``run.json`` when inputs, settings, versions, code and language are those of the run in *directory*,
+        all its products are as it wrote them, and the custody log only grew since; else None.
     reason : str
         Why it is None, in words; empty where there was no run.
     """
@@ -91,8 +91,15 @@ def _other_code(told: Mapping[str, Any]) -> str:
 def _other_pages(told: Mapping[str, Any], flight: Flight, language: str) -> str:
     if told.get("language") != language:
         return "page and report are wanted in another language"
-    same = told.get("custody") == manifest.custody_state(flight.root)
-    return "" if same else "the custody log has grown"
+    before, now = told.get("custody"), manifest.custody_state(flight.root)
+    if before is None or before == now:  # what was noted since (handed on, stamped) is about this run
+        return ""
+    path = flight.root / custody.NAME
+    if now is None:
+        return "the custody log is gone"
+    head = str(before.get("head")) if isinstance(before, dict) else ""
+    whole = not custody.read(path, heads=(head,)).problems
+    return "" if whole else "the custody log does not go on from where it stood when the run ended"
 
 
 def _other_products(run: verify.Sealed) -> str:

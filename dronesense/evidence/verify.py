@@ -39,6 +39,7 @@ NOTED: Final = {
     "hotspots.fgb": "made later by `dronesense convert`",
     "hotspots.stac.json": "made later by `dronesense convert`",
     "hotspots.cot.zip": "made later by `dronesense convert`",
+    "run.kept-*.json*": "an earlier run.json, or what vouches for it",
     "custody.jsonl": "custody log",
     "custody.jsonl.head": "head code of the custody log",
 }

@@ -103,9 +103,10 @@ def staging(directory: Path) -> Iterator[Path]:
 
     An older folder of products is replaced. Files in it that its ``run.json`` does not list, or that were
     changed since, are somebody's work: they move over, under ``<stem>.kept-<8 hex digits of their
-    SHA-256><suffix>`` where the new run has a product of the same name. If the block raises, *directory*
-    stays as it was. A run that is killed during the swap leaves the old folder under another name; the next
-    call puts it back before it starts.
+    SHA-256><suffix>`` where the new run has a product of the same name. A signature or time stamp of the old
+    ``run.json`` moves aside together with it, as ``run.kept-<8 digits>.json.sig`` and so on. If the block
+    raises, *directory* stays as it was. A run that is killed during the swap leaves the old folder under
+    another name; the next call puts it back before it starts.
 
     Hold :func:`lock` around it: two stagings of one folder at a time are not told apart.
 
@@ -270,6 +271,12 @@ def _listed(directory: Path) -> dict[str, str] | None:
 def _carry_over(directory: Path, fresh: Path) -> None:
     """Copy what is not an untouched product of the old run into the new folder, never over a new product."""
     listed = _listed(directory) or {}
+    manifest, fresh_manifest = directory / MANIFEST_NAME, fresh / MANIFEST_NAME
+    digest = sha256_file(manifest) if manifest.is_file() else ""
+    same = fresh_manifest.is_file() and sha256_file(fresh_manifest) == digest
+    kept = MANIFEST_NAME if same or not digest else f"run.kept-{digest[:8]}.json"
+    if kept != MANIFEST_NAME and any(directory.glob(f"{MANIFEST_NAME}.*")):
+        _carry(manifest, fresh / kept)
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_dir() or not path.is_file() or name == MANIFEST_NAME:
@@ -277,12 +284,18 @@ def _carry_over(directory: Path, fresh: Path) -> None:
         digest = sha256_file(path)
         if listed.get(name) == digest:
             continue
-        target = fresh / name
+        target = fresh / (
+            name.replace(MANIFEST_NAME, kept, 1) if name.startswith(f"{MANIFEST_NAME}.") else name
+        )
         if target.exists() and sha256_file(target) != digest:
             target = target.with_name(f"{target.stem}.kept-{digest[:8]}{target.suffix}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-        _sync_file(target)
+        _carry(path, target)
+
+
+def _carry(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, target)
+    _sync_file(target)
 
 
 def _swap(directory: Path, fresh: Path, old: Path) -> None:
