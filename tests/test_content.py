@@ -17,6 +17,7 @@ from dronesense.cli import run_cli
 from dronesense.errors import ManifestError, ReadError, UnreadableError
 from dronesense.manifest import open_flight
 from dronesense.readers import content, envi
+from dronesense.readers.decoder import Decoder
 
 
 def sibling(name: str) -> ModuleType:
@@ -128,6 +129,34 @@ def test_a_cube_with_a_bad_place_gives_its_other_rows(tmp_path: Path, interleave
             cube.source.read(10, 30)
     with failing(tmp_path / "a.dat", first, first + 10, times=3):
         np.testing.assert_array_equal(cube.source.read(0, 40)[0], truth)
+
+
+@pytest.mark.parametrize("kind", ["GeoTIFF", "HDF5"])
+def test_what_a_library_says_is_asked_once_more_if_the_card_gives_all(
+    file: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """GDAL says the same of a damaged strip and of a card that fails."""
+    decoder = Decoder("raster" if kind == "GeoTIFF" else "hdf", kind)
+    answers: list[dict[str, Any]] = []
+    monkeypatch.setattr(decoder, "_ask", lambda *_: (answers.pop(0), []))
+    bad, good = {"error": "Read failed"}, {"arrays": []}
+    answers[:] = [bad, good]
+    assert decoder.ask(file, {"do": "read"})[0] == good
+    answers[:] = [bad, bad, good]
+    with pytest.raises(ReadError, match=rf"cannot be read as {kind} \(Read failed\)"):
+        decoder.ask(file, {"do": "read"})
+    for times in (1, 2, 3):
+        answers[:] = [bad, good]
+        with failing(file, 300_000, 310_000, times=times) as card:
+            assert decoder.ask(file, {"do": "read"})[0] == good
+        assert card.times == 0
+    answers[:] = [bad, good]
+    with failing(file, 300_000, 310_000), pytest.raises(UnreadableError, match="give are 300000 to 312287"):
+        decoder.ask(file, {"do": "read"})
+    assert answers == [good]  # and it is not asked again
+    answers[:] = [bad, good]
+    with pytest.raises(ReadError, match=r"gone\.tif: cannot be read as"):
+        decoder.ask(file.with_name("gone.tif"), {"do": "open"})
 
 
 @pytest.fixture(scope="module")

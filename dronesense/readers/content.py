@@ -108,6 +108,25 @@ def _piece(stream: FileIO, at: int, count: int) -> bytes | None:
         return None
 
 
+def ask_for_all(path: Path) -> None:
+    """Read a file from end to end and forget it: libraries tell no failing card from a damaged file.
+
+    Raises
+    ------
+    UnreadableError
+        If the disk or card does not give all of it.
+    OSError
+        If it cannot be opened.
+    """
+
+    def read() -> None:
+        with path.open("rb", buffering=0) as stream:
+            while stream.read(1 << 20):
+                pass
+
+    patiently(read, path)
+
+
 def load(path: Path, where: str | Path) -> NDArray[np.uint8]:
     """Return the bytes of *path*; not mapped, as pulling out the card would then kill the process.
 

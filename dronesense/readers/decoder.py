@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
+from dronesense.readers import content
 from dronesense.readers.decoder_process import receive, send
 
 MAX_BLOCK_BYTES: Final = 256 << 20
@@ -97,11 +98,18 @@ class Decoder:
 
         Raises
         ------
+        UnreadableError
+            If the disk or card does not give all of the file.
         ReadError
-            If the process died or took too long, or its library says something against the file.
+            If the process died or took too long, or its library says something against the file, twice.
         """
+        patience_s = PATIENCE_S + decoded_bytes / BYTES_PER_S
         try:
-            answer, arrays = self._ask(request, expected, PATIENCE_S + decoded_bytes / BYTES_PER_S)
+            answer, arrays = self._ask(request, expected, patience_s)
+            if "error" in answer:
+                with contextlib.suppress(FileNotFoundError, PermissionError, IsADirectoryError):
+                    content.ask_for_all(path)
+                    answer, arrays = self._ask(request, expected, patience_s)
         except _BrokenError as error:
             raise ReadError(
                 f"cannot be read as {self.title}: its decoder was ended ({error})",
