@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dronesense.errors import DronesenseError
+from dronesense.errors import DronesenseError, ReadError
+from dronesense.readers import exif, spectra, tiff_directory, zip_pack
 
 sys.path[:0] = [str(Path(__file__).parent / "fuzz")]
 import files  # noqa: E402
@@ -78,3 +82,42 @@ def test_sound_files_are_read(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_files_are_refused_and_nothing_else(name: str) -> None:
     files.run(targets()[name], CASES, seed=7, seconds=SECONDS)
+
+
+# --- what was found, by hand ----------------------------------------------------------------------------
+
+
+def test_names_in_archives_may_be_no_text_or_none(tmp_path: Path) -> None:
+    """Found: the name in front of a member's bytes is no UTF-8; the name in the directory is empty."""
+    path = tmp_path / "pack.zip"
+    with zipfile.ZipFile(path, "w") as pack:
+        pack.writestr("é.kml", b"<kml/>")
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace("é".encode(), b"\x93\xff", 1))
+    (info,) = zip_pack.names(path).values()
+    with pytest.raises(ReadError, match="cannot be unpacked"):
+        zip_pack.member(path, info)
+    entry = sound.index(b"PK\x01\x02")
+    nameless = bytearray(sound)
+    length = int.from_bytes(sound[entry + 28 : entry + 30], "little")
+    nameless[entry + 28 : entry + 30] = bytes(2)
+    nameless[entry + 30 : entry + 32] = length.to_bytes(2, "little")  # its bytes count as something else
+    path.write_bytes(bytes(nameless))
+    with pytest.raises(ReadError, match=r"without a name|no whole zip"):
+        zip_pack.names(path)
+
+
+def test_a_directory_beyond_every_file_is_not_there(tmp_path: Path) -> None:
+    """Found: a BigTIFF whose first directory lies at byte 2**64 - 1."""
+    path = tmp_path / "big.tif"
+    path.write_bytes(b"II+\0" + struct.pack("<HHQ", 8, 0, 2**64 - 1))
+    with pytest.raises(ReadError):
+        tiff_directory.check(path)
+    with pytest.raises(ReadError):
+        exif.read(path)
+
+
+def test_a_reference_next_to_nothing_gives_no_reflectance() -> None:
+    """Found: the ratio of a spectrum to 5e-324 is more than a number can be."""
+    found = spectra.ratio(np.array([1.0, 1.0, 1.0]), np.array([2.0, 5e-324, 0.0]))
+    np.testing.assert_array_equal(found, [0.5, np.nan, np.nan])

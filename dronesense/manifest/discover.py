@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from dronesense import plugins
-from dronesense.errors import DronesenseError, UnreadableError
+from dronesense.errors import DronesenseError, ReadError, UnreadableError
 from dronesense.manifest.catalog import Catalog, shipped_folder
 from dronesense.manifest.logs import choose_logs
 from dronesense.manifest.schema import DEFAULT_FALSE_ALARM_RATE, DEFAULT_FALSE_ALARMS_PER_HOUR, SCHEMA_VERSION
 from dronesense.model import GasInstrument, Instrument, LineCamera
 from dronesense.readers import band_tiff, captures, content, lumo
 from dronesense.readers import instrument as instrument_reader
+from dronesense.readers.table import is_number, read_names
 
 TRAJECTORY: Final = "dronesense.readers.trajectory"
 CUBE: Final = "dronesense.readers.cube"
@@ -29,6 +30,8 @@ TARGET_SUFFIX: Final = ".csv"
 DARK_WORDS: Final = ("dark",)
 PANEL_WORDS: Final = ("panel", "white")
 TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".dat"})
+LEAST_COLUMNS: Final = 2
+"""Of a text that counts as a table."""
 TERRAIN_SUFFIXES: Final = frozenset({".tif", ".tiff"})
 
 
@@ -124,8 +127,8 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
     if claimed:
         finds.logs.append((path, claimed[0]))
         return None
-    if path.suffix.lower() in TERRAIN_SUFFIXES and (first := captures.leader(path)) not in (None, path):
-        return f"band of the capture {first.name}"
+    if path.suffix.lower() in TERRAIN_SUFFIXES and captures.leader(path) not in (None, path):
+        return None  # a band of a capture: its first band stands for all
     if path.suffix.lower() in TERRAIN_SUFFIXES and not plugins.claims(CUBE, path):
         if (camera := captures.stranger(path)) is not None:
             how = "bring its bands into one GeoTIFF with the maker's software"
@@ -152,8 +155,24 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
         if matching:
             finds.gas.append((path, matching[0]))
             return None
-        return "a table whose columns match no instrument; describe it in calibration/instruments/<id>.toml"
+        return _unmatched(path)
     return "no reader recognises it"
+
+
+def _unmatched(path: Path) -> str:
+    """Return what to do with a text file that is neither a log nor a table of a known instrument."""
+    try:
+        headings = read_names(path)
+    except ReadError as error:
+        return str(error.what)
+    if len(headings) < LEAST_COLUMNS:
+        return "text, no table of several columns"
+    if all(map(is_number, headings)):
+        return "a table of numbers without headings; if it is a spectrum: dronesense signatures import"
+    return (
+        "a table whose columns match no instrument; describe it in calibration/instruments/<id>.toml, or if "
+        "it is a spectrum: dronesense signatures import"
+    )
 
 
 def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[Instrument]) -> None:
@@ -167,7 +186,8 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
     if finds.terrains:
         tables["terrain"] = {"path": name(finds.terrains[0])}
         for other in finds.terrains[1:]:
-            result.ignored.append((name(other), "a second height model; name the one to use in [terrain]"))
+            why = "a further raster of one band; if it is the height model to use, name it in [terrain]"
+            result.ignored.append((name(other), why))
     tables["gas"] = [{"path": name(path), "instrument": instrument.id} for path, instrument in finds.gas]
     panel = _settle_panel(result, finds, name)
     captures = {path: _pixels(path) for path in (*finds.darks, *finds.panels)}
@@ -197,6 +217,11 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
         if path not in used
     }
     left |= dict.fromkeys(finds.panels[1:], "a further panel capture; to use it set panel in [[cube]]")
+    left |= {
+        path: f"a dark or panel capture that cannot be read: {why}"
+        for path, why in captures.items()
+        if isinstance(why, str)
+    }
     result.ignored += [(name(path), reason) for path, reason in left.items()]
     for capture in captures:
         finds.companions.update(each for each in _beside(capture) if each not in left)
@@ -261,38 +286,34 @@ def _beside(cube: Path) -> list[Path]:
     return [path for path in cube.parent.iterdir() if path.name.split(".")[0] == stem]
 
 
-def _pixels(cube: Path) -> tuple[int, int] | None:
-    """Return bands and samples of a cube or capture; None if it cannot be read."""
+def _pixels(cube: Path) -> tuple[int, int] | str:
+    """Return bands and samples of a cube or capture; why not, if it cannot be read."""
     reader = plugins.find(CUBE, plugins.sniff(CUBE, cube))
     try:
         found, _ = reader.read(cube, label=cube.name, name=cube.stem)
-    except DronesenseError:
-        return None
+    except DronesenseError as error:
+        return str(error.what)
     _, bands, samples = found.shape
     return bands, samples
 
 
 def _fitting(
     cube: Path,
-    pixels: tuple[int, int] | None,
+    pixels: tuple[int, int] | str,
     captures: Sequence[Path],
-    known: Mapping[Path, tuple[int, int] | None],
+    known: Mapping[Path, tuple[int, int] | str],
 ) -> Path | None:
-    """Return the capture with the bands and samples of *cube*, best one beside it.
-
-    Of a capture that cannot be read nobody knows: the first is taken, so that the run says what is wrong.
-    """
-    same = [each for each in captures if pixels is not None and known[each] == pixels]
-    unknown = [each for each in captures if pixels is None or known[each] is None]
-    return min(same or unknown[:1], key=lambda each: each.parent != cube.parent, default=None)
+    """Return the capture with the bands and samples of *cube*, best one beside it; None if there is none."""
+    same = [each for each in captures if known[each] == pixels and not isinstance(pixels, str)]
+    return min(same, key=lambda each: each.parent != cube.parent, default=None)
 
 
-def _camera_of(pixels: tuple[int, int] | None, cameras: Sequence[Instrument]) -> Instrument | None:
+def _camera_of(pixels: tuple[int, int] | str, cameras: Sequence[Instrument]) -> Instrument | None:
     """Return the only camera of the flight's own calibration folder with the cube's number of samples."""
+    if isinstance(pixels, str):
+        return None
     fitting = [
-        each
-        for each in cameras
-        if pixels is not None and isinstance(each.spec, LineCamera) and each.spec.samples == pixels[1]
+        each for each in cameras if isinstance(each.spec, LineCamera) and each.spec.samples == pixels[1]
     ]
     return fitting[0] if len(fitting) == 1 else None
 

@@ -278,10 +278,12 @@ def cut_overlaps(wavelength: Floats, value: Floats, *, tally: Tally, where: str 
 
 
 def ratio(target: Floats, reference: Floats) -> Floats:
-    """Return *target* / *reference*, NaN where the reference is not greater than 0."""
+    """Return *target* / *reference*, NaN where the reference is not over 0 or the ratio is no number."""
     good = reference > 0.0
     result = np.full(len(target), np.nan)
-    np.divide(target, reference, out=result, where=good)
+    with np.errstate(over="ignore"):
+        np.divide(target, reference, out=result, where=good)
+    result[~np.isfinite(result)] = np.nan
     return result
 
 

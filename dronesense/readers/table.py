@@ -156,7 +156,7 @@ class Table:
         numbers = _as_numbers(cells)
         if numbers is not None:
             return numbers
-        bad = next(index for index, cell in enumerate(cells) if not _is_number(cell))
+        bad = next(index for index, cell in enumerate(cells) if not is_number(cell))
         raise ReadError(
             f'"{cells[bad]}" is not a number',
             where=f"{self.path}, line {self.row[bad]}, column {name}",
@@ -180,7 +180,7 @@ class Table:
         numbers = _as_numbers(cells)
         if numbers is not None:
             return numbers
-        bad = [index for index, cell in enumerate(cells) if not _is_number(cell)]
+        bad = [index for index, cell in enumerate(cells) if not is_number(cell)]
         if len(bad) > tolerated(len(cells)) or any("," in cells[index] for index in bad):
             return self.numbers(name)
         lines = ", ".join(str(self.row[index]) for index in bad[:MAX_NAMED_LINES])
@@ -349,7 +349,7 @@ def read_head(
 def _heading(path: Path, text: str, delimiter: str | None, wanted: frozenset[str]) -> Heading:
     """Return where the headings of *text* stand; refuse a table that has none of those *wanted*."""
     head = find_heading(text[:HEAD_BYTES], delimiter, wanted)
-    if wanted and all(map(_is_number, head.names)):
+    if wanted and all(map(is_number, head.names)):
         raise ReadError(
             "has no heading line, and columns are found by their headings",
             where=path,
@@ -395,7 +395,8 @@ def _as_numbers(cells: list[str]) -> NDArray[np.float64] | None:
         return None
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is a number, written as Python takes it but without underscores."""
     try:
         float(cell)
     except ValueError:

@@ -59,6 +59,8 @@ SIZES: Final = {
 MAX_DIRECTORIES: Final = 1000
 """More pages than this are damage (or a loop)."""
 
+MAX_OFFSET: Final = 2**63 - 1
+"""Last byte that a file system can address."""
 MAX_FIELD_BYTES: Final = 1 << 24
 """A field larger than this is not metadata: an XMP packet has some kB."""
 
@@ -157,7 +159,7 @@ class Run:
         line = self.shape[1] * self.dtype.itemsize
         try:
             with path.open("rb") as stream:
-                stream.seek(self.offset + start * line)
+                _go(stream, self.offset + start * line)
                 raw = stream.read((stop - start) * line)
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror})", where=path) from error
@@ -247,9 +249,16 @@ class _Directory:
     end: int
 
 
+def _go(stream: BinaryIO, at: int) -> None:
+    """Go to byte *at*; beyond what a file can have there is nothing."""
+    if at > MAX_OFFSET:
+        raise EOFError
+    stream.seek(at)
+
+
 def _table(stream: BinaryIO, form: _Form, at: int) -> tuple[struct.Struct, bytes]:
     """Return the form of an entry and the bytes of all entries of the directory at *at*."""
-    stream.seek(at)
+    _go(stream, at)
     (count,) = form.unpack(stream, "Q" if form.big else "H")
     entry = struct.Struct(f"{form.order}HH{form.word}{form.inline}s")
     return entry, _exactly(stream, count * entry.size)
@@ -265,7 +274,7 @@ def _fields(stream: BinaryIO, form: _Form, at: int) -> tuple[Entry, ...]:
         if tag in places or not 0 < size <= MAX_FIELD_BYTES:
             continue
         if size > form.inline:
-            stream.seek(struct.unpack(form.order + form.word, value)[0])
+            _go(stream, struct.unpack(form.order + form.word, value)[0])
             value = _exactly(stream, size)
         found.append(Entry(tag, kind, form.order, value[:size]))
     return tuple(found)
@@ -285,7 +294,7 @@ def _directory(stream: BinaryIO, form: _Form, at: int, more: frozenset[int] = fr
             end = max(end, place + size)
         if tag in wanted and kind in TYPES:
             if size > inline:
-                stream.seek(place)
+                _go(stream, place)
                 value = _exactly(stream, size)
             tags[tag] = np.frombuffer(
                 value, dtype=np.dtype(TYPES[kind]).newbyteorder(form.order), count=items
@@ -299,5 +308,5 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
     left = stream.seek(0, 2) - here
     if size > left:
         raise EOFError
-    stream.seek(here)
+    _go(stream, here)
     return stream.read(size)

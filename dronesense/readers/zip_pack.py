@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,18 @@ MAX_RATIO: Final = 200.0
 RATIO_FROM_BYTES: Final = 64 << 20
 """... so the ratio only counts in members larger than this."""
 ENCRYPTED: Final = 0x1
+UNPACKED_WRONGLY: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,  # names that are no text, too
+    OSError,
+)
+"""What the standard library raises for members that are damaged."""
 
 
 def names(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -42,6 +56,8 @@ def names(path: Path) -> dict[str, zipfile.ZipInfo]:
         raise ReadError(f"holds {len(listed)} files: more than {MAX_MEMBERS}", where=path)
     found: dict[str, zipfile.ZipInfo] = {}
     for info in listed:
+        if not info.filename:
+            raise ReadError("holds a file without a name", where=path)
         if info.is_dir():
             continue
         _check(info, path)
@@ -79,7 +95,7 @@ def member(path: Path, info: zipfile.ZipInfo) -> bytes:
     try:
         with zipfile.ZipFile(path) as pack, pack.open(info) as stream:
             data = stream.read(info.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except UNPACKED_WRONGLY as error:
         raise ReadError(f"cannot be unpacked ({error})", where=where, fix="copy the pack again") from error
     if len(data) != info.file_size:
         raise ReadError(f"has {len(data)} bytes, not {info.file_size}", where=where)
