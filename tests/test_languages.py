@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ import jinja2
 import pytest
 
 import dronesense
-from dronesense.cli import failures, products, run_cli, talk
+from dronesense.cli import COMMANDS, cli, failures, helped, products, run_cli, spoken, talk
 from dronesense.errors import DronesenseError
 from dronesense.languages import LANGUAGES, SOURCE, catalog, from_environment, po
 from dronesense.writers import columns, words
@@ -25,6 +26,12 @@ from dronesense.writers import columns, words
 PACKAGE = Path(dronesense.__file__).parent
 OTHERS = [language for language in LANGUAGES if language != SOURCE]
 PLACEHOLDER = re.compile(r"%(?:\(\w+\)[sd]|.)")
+
+
+@pytest.fixture(autouse=True)
+def english_again() -> Iterator[None]:
+    yield
+    spoken.begin({})
 
 
 @cache
@@ -45,7 +52,26 @@ def used() -> frozenset[str]:
                 if name in ("_", "gettext", "ngettext", "marked"):
                     constants = [each.value for each in node.args if isinstance(each, ast.Constant)]
                     ids |= {text for text in constants if isinstance(text, str)}
-    return frozenset(ids)
+    return frozenset(ids | said_of_commands())
+
+
+def said_of_commands() -> set[str]:
+    """Return what every command, argument and option says of itself, from the commands as they are."""
+    ids = {paragraph for text in COMMANDS.values() for paragraph in helped.paragraphs(text)}
+
+    def walk(command: click.Command, context: click.Context) -> None:
+        ids.update(helped.paragraphs((command.help or "").split("\f")[0]))
+        for parameter in command.params:
+            text = (getattr(parameter, "help", None) or "").split("  [")[0]
+            ids.update(helped.paragraphs(text))
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                walk(found, click.Context(found, info_name=name, parent=context))
+
+    walk(cli, click.Context(cli, info_name="dronesense"))
+    return ids
 
 
 def entries(language: str) -> po.Catalog:
@@ -345,6 +371,45 @@ def test_a_merge_is_told_in_the_language(count: int, ending: str) -> None:
 def test_commands_take_a_language(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli([*command.split(), "--help"]) == 0
     assert "--lang [en|ru|kk]" in capsys.readouterr().out
+
+
+# --- help -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_help_speaks_the_language_of_the_call(
+    language: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By --lang before and behind the command, and by the terminal; nothing but names stays English."""
+    say = catalog(language).gettext
+    wide = {"terminal_width": 400}
+    monkeypatch.setattr(cli, "context_settings", {**cli.context_settings, **wide, "max_content_width": 400})
+    monkeypatch.setenv("LANG", "C")
+    outputs = []
+    for arguments in (["run", "--lang", language, "--help"], ["--lang", language, "run", "--help"]):
+        assert run_cli(arguments) == 0
+        outputs.append(capsys.readouterr().out)
+    monkeypatch.setenv("LANG", f"{language}_KZ.UTF-8")
+    assert run_cli(["run", "--help"]) == 0
+    assert {*outputs, capsys.readouterr().out} == {outputs[0]}
+    flat = " ".join(outputs[0].split())
+    for text in ("Usage:", "Options", "Show this message and exit.", "One JSON object on stdout."):
+        assert say(text) in flat
+        assert text not in flat
+    assert f"[{say('default')}: 1; x>=1]" in flat
+    assert run_cli(["--help"]) == 0
+    assert all(say(text) in " ".join(capsys.readouterr().out.split()) for text in [COMMANDS["run"]])
+
+
+def test_english_help_is_as_it_stands_in_the_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG", "C")
+    assert run_cli(["calibrate", "analyzer", "--help"]) == 0
+    flat = " ".join(capsys.readouterr().out.split())
+    assert flat.startswith("Usage: dronesense calibrate analyzer [OPTIONS] RECORDING")
+    assert "[default: records/ID/DATE.toml in the folder of --calibration]" in flat
+    assert "Id of the instrument that made the recording. [required]" in flat
 
 
 # --- the summary, in short ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import click
 from dronesense import __version__
 from dronesense.cli import spoken
 from dronesense.cli.failures import EXIT_BUG, EXIT_USAGE, explain, explain_usage, interrupted, report_bug
+from dronesense.cli.helped import SpokenContext, speaking
 
 COMMANDS: Final = {
     "run": "Process flights: products with hotspots, scores and a run manifest.",
@@ -47,6 +48,8 @@ POISON: Final = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
+    context_class = SpokenContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click fixes the signature
         """Return the command names in the order of the table."""
         return list(COMMANDS)
@@ -57,7 +60,7 @@ class LazyGroup(click.Group):
             return None
         command = import_module(f"dronesense.cli.{cmd_name}_command").command
         assert isinstance(command, click.Command)
-        return command
+        return speaking(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click fixes the signature
         """List the commands without importing them."""
@@ -67,6 +70,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dronesense")
+@spoken.option
 def cli() -> None:
     """From a drone's SD card to a hotspot layer that says how sure it is.
 

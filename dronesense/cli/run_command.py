@@ -124,7 +124,7 @@ def run_flights(
     from dronesense.cli.executors import Finished, Task
     from dronesense.cli.talk import cautions, summary
 
-    tongue = language or from_environment(os.environ)
+    tongue = language or (from_environment(os.environ) if spoken.language() == SOURCE else spoken.language())
     _ = catalog(tongue).gettext
     several = len(flights) > 1 if several is None else several
     alone = not several and cluster is None

@@ -22,6 +22,8 @@ from dronesense.readers.table import Table, read_table
 
 TIME_NAMES: Final = ("utc", "time", "timestamp", "datetime", "time (utc)", "utc time")
 TOTAL_NAMES: Final = ("irradiance", "light")
+MAX_UNIX_S: Final = 7_258_118_400.0
+"""2200-01-01: no light series is that young."""
 MIN_UNIX_S: Final = 1e8
 """Smaller numbers are no seconds since 1970 of any flight (this is 1973)."""
 
@@ -99,9 +101,9 @@ def _times(table: Table, heading: str, path: Path) -> tuple[np.ndarray, list[str
     except ValueError:
         stamps = timescale.parse_times(texts, zone="UTC", where=path)
         return np.asarray(stamps), [f'"{heading}" is UTC where a stamp has no offset']
-    if numbers.size and not numbers.min() > MIN_UNIX_S:
+    if numbers.size and not (numbers.min() > MIN_UNIX_S and numbers.max() < MAX_UNIX_S):
         raise ReadError(
-            f'"{heading}" counts from a start of its own ({numbers.min():g}), not from 1970',
+            f'"{heading}" ({numbers.min():g} to {numbers.max():g}) is no seconds since 1970',
             where=path,
             fix="write times as 2026-06-14T10:00:00Z",
         )
