@@ -151,6 +151,7 @@ def main() -> None:
         for number in range(1, asked.flights):
             flights.append(folder / f"flights/f{number:02d}")
             shutil.copytree(first, flights[-1])
+        os.sync()  # what was copied must not be written to the disk while it is measured
         print(f"load before: {os.getloadavg()[0]:.1f}\n")
         scaling(flights, folder, asked.rounds)
         print()
