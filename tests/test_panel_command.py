@@ -99,8 +99,10 @@ def test_the_line_for_flight_toml_calibrates_a_run(tmp_path: Path) -> None:
     scanner.spectrum("paint", flights.paint(flights.NM), sigma=0.01)
     scanner.write("line", scanner.counts(scanner.scene(), scanner.lines()), scanner.lines())
     line = checked(tmp_path)["flight_toml"].replace(tmp_path.as_posix() + "/", "")
-    assert set(tomllib.loads(line)["panel"]) == {"path", "reflectance", "rows", "samples"}
-    scanner.manifest(f'dark = "raw/dark_10.bil.hdr"\n{line}')
+    told = tomllib.loads(line)
+    assert told["dark"] == "raw/dark_10.bil.hdr"
+    assert set(told["panel"]) == {"path", "reflectance", "rows", "samples"}
+    scanner.manifest(line)
     layer = ds.process(ds.open_flight(tmp_path))
     cube = layer.cubes[0].cube
     assert cube.quantity == "reflectance"
@@ -157,6 +159,8 @@ def test_a_saturated_or_unknown_band_is_named_and_left_out(tmp_path: Path) -> No
         (["--samples", "6", "99"], "samples 6 to 99 are not in its 24"),
         (["--instrument", "scaner", "--calibration", "CAL"], 'did you mean "scanner"'),
         (["--whole", "--rows", "1", "5"], "not both"),
+        (["--instrument", "licor-li7810"], "is no camera"),
+        (["--instrument", "example-line-scanner"], "has 256 samples, the capture 24"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(tmp_path: Path, options: list[str], words: str) -> None:
@@ -164,6 +168,14 @@ def test_what_cannot_be_is_refused_in_words(tmp_path: Path, options: list[str], 
     code, _, error = run(tmp_path, *[each.replace("CAL", str(tmp_path / "calibration")) for each in options])
     assert code != 0
     assert words in error
+
+
+def test_a_capture_that_shows_no_edge_of_a_panel_is_doubted(tmp_path: Path) -> None:
+    scanner = captured(tmp_path)
+    ground = np.full((60, flights.BANDS, flights.SAMPLES), 0.08)
+    scanner.write("panel", scanner.counts(ground, np.full(60, flights.START_S)))
+    assert "no edge of a panel is in sight" in checked(tmp_path)["warnings"][0]
+    assert checked(tmp_path, "--whole")["warnings"] == []
 
 
 def test_dark_and_panel_swapped_are_told(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ class PanelCheck:
         Its relative standard uncertainty: `noise` and that of the panel's reflectance.
     reasons : tuple of str
         Why a band cannot be used; empty for one that can.
+    assumed : bool
+        Nobody said where the panel is, and no edge of one is in sight: all of the capture is taken for it.
     """
 
     rows: tuple[int, int] | None
@@ -65,6 +67,7 @@ class PanelCheck:
     per_level: Doubles
     sigma: Doubles
     reasons: tuple[str, ...]
+    assumed: bool = False
 
     @property
     def good(self) -> NDArray[np.bool_]:
@@ -75,6 +78,11 @@ class PanelCheck:
         """Return what a user should know before this panel is trusted, in words."""
         good = self.good
         found = []
+        if self.assumed:
+            found.append(
+                "no edge of a panel is in sight: all of the capture is taken for it; make sure that it shows "
+                "nothing else"
+            )
         uneven = good & (self.spread > UNEVEN)
         if uneven.any():
             found.append(
@@ -140,6 +148,7 @@ def check(panel: Panel, *, dark: DarkLevel | None = None, saturation_dn: float =
         reflectance=np.where(seen.covered, rho, np.nan),
         reflectance_sigma=np.nan_to_num(rho_sigma, nan=0.0),
         reasons=reasons,
+        assumed=not told and panel.rows is None and panel.samples is None and panel.find is None,
     )
 
 
@@ -195,6 +204,7 @@ def _made(
     reflectance: Doubles,
     reflectance_sigma: Doubles,
     reasons: list[str],
+    assumed: bool = False,
 ) -> PanelCheck:
     good = np.array([not each for each in reasons])
     if not good.any():
@@ -220,4 +230,5 @@ def _made(
         per_level,
         sigma,
         tuple(reasons),
+        assumed,
     )

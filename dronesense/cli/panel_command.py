@@ -89,8 +89,8 @@ def panel(
         samples or None,
         find="whole" if whole else None,
     )
-    found = panel_check.check(given, dark=level, saturation_dn=_saturation(name, calibration, capture))
-    line = _line(capture, reflectance, found, whole=whole)
+    found = panel_check.check(given, dark=level, saturation_dn=_saturation(name, calibration, cube))
+    line = _line(capture, reflectance, dark, found, whole=whole)
     if as_json:
         click.echo(json.dumps(_told(capture, found, line), indent=2, allow_nan=False))
     else:
@@ -118,19 +118,29 @@ def _spectrum(path: Path) -> Signature:
     return spectrum
 
 
-def _saturation(name: str | None, calibration: Path | None, where: Path) -> float:
+def _saturation(name: str | None, calibration: Path | None, cube: SpectralCube) -> float:
+    """Return the count from which the camera *name* is saturated; refuse what did not take the capture."""
+    from dronesense.errors import CalibrationError
     from dronesense.manifest.catalog import Catalog, shipped_folder
     from dronesense.model import FrameCamera, LineCamera
 
     if name is None:
         return float("inf")
     catalog = Catalog(calibration or Path("calibration"), shipped_folder())
-    spec = catalog.instrument(name, key="--instrument", where=where).spec
-    return spec.saturation_dn if isinstance(spec, LineCamera | FrameCamera) else float("inf")
+    spec = catalog.instrument(name, key="--instrument", where=Path(cube.path)).spec
+    if not isinstance(spec, LineCamera | FrameCamera):
+        raise CalibrationError(f"{name} is no camera", where=cube.path, fix="name the camera that took it")
+    if isinstance(spec, LineCamera) and spec.samples != cube.shape[2]:
+        raise CalibrationError(
+            f"{name} has {spec.samples} samples, the capture {cube.shape[2]}",
+            where=cube.path,
+            fix="name the camera that took it",
+        )
+    return spec.saturation_dn
 
 
-def _line(capture: Path, reflectance: Path, found: PanelCheck, *, whole: bool) -> str:
-    """Return what flight.toml says to use the panel as it was found here."""
+def _line(capture: Path, reflectance: Path, dark: Path | None, found: PanelCheck, *, whole: bool) -> str:
+    """Return what flight.toml says to use the panel, and the dark, as here."""
     parts = [
         f"path = {json.dumps(capture.as_posix())}",
         f"reflectance = {json.dumps(reflectance.as_posix())}",
@@ -139,7 +149,8 @@ def _line(capture: Path, reflectance: Path, found: PanelCheck, *, whole: bool) -
         parts.append('find = "whole"')
     elif found.rows is not None and found.samples is not None:
         parts += [f"rows = {list(found.rows)}", f"samples = {list(found.samples)}"]
-    return f"panel = {{ {', '.join(parts)} }}"
+    first = "" if dark is None else f"dark = {json.dumps(dark.as_posix())}\n"
+    return f"{first}panel = {{ {', '.join(parts)} }}"
 
 
 def _words(found: PanelCheck, line: str, *, dark: Path | None) -> list[str]:
@@ -169,7 +180,7 @@ def _words(found: PanelCheck, line: str, *, dark: Path | None) -> list[str]:
     if dark is None and np.nanmedian(found.level) > 1.0:
         lines.append(f"{_('Warning')}: {_('no dark capture: the dark signal is taken as zero')}")
     lines += [f"{_('Warning')}: {each}" for each in found.doubts()]
-    return [*lines, f"{_('For the [[cube]] tables of flight.toml (paths are relative to it)')}:", line]
+    return [*lines, f"{_('For the [[cube]] tables of flight.toml (write paths relative to it)')}:", line]
 
 
 def _told(capture: Path, found: PanelCheck, line: str) -> dict[str, Any]:
