@@ -116,3 +116,16 @@ def test_every_real_file_is_named(shared_data: Path) -> None:
     assert bands
     assert [each for each in missing if Path(each).stem not in signatures and each not in bands] == []
     assert all(reason for _, reason in found.ignored)
+
+
+def test_a_li_cor_on_a_bare_card_is_an_analyser(tmp_path: Path) -> None:
+    """Its files end in ``.data``: a whole season of them was called "no reader recognises it"."""
+    head = "DATAH SECONDS NANOSECONDS NDX DIAG DATE TIME H2O CO2 CH4 RESIDUAL\n"
+    head += "DATAU secs nsecs index diag date time ppm ppm ppb -\n"
+    rows = "".join(
+        f"DATA {1781413200 + i} 0 {i} 0 2026-06-14 05:00:00 6000 420 200{i} 0.001\n" for i in range(9)
+    )
+    (tmp_path / "TG10.data").write_text("Model: LI-7810\n" + (head + rows).replace(" ", "\t"), "utf-8")
+    tables = discover(tmp_path).tables
+    assert tables["gas"] == [{"path": "TG10.data", "instrument": "licor-li7810"}]
+    assert [each["species"] for each in tables["detect"]] == ["CO2", "CH4"]

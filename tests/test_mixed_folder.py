@@ -33,7 +33,7 @@ EXPECTED = {
     "logs/dji_srt/*": LOG,
     "logs/gpx/*.gpx": LOG,
     "logs/igc/*.igc": LOG,
-    "logs/nmea/exiftool_Geotag3.log": "no reader",  # a table of another program
+    "logs/nmea/exiftool_Geotag3.log": "text, no table",  # written by another program
     "logs/nmea/*": LOG,
     "logs/rtklib/*.pos": LOG,
     "logs/sbet/*.smrmsg": "no reader",  # errors of a track, no track

@@ -29,7 +29,8 @@ TARGET_SUFFIX: Final = ".csv"
 """Signatures in the project's own form become rules; a folder of field spectra does not become hundreds."""
 DARK_WORDS: Final = ("dark",)
 PANEL_WORDS: Final = ("panel", "white")
-TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".dat"})
+TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".tab", ".dat", ".data", ".log", ".asc"})
+"""LI-COR writes ``.data``; a text log of an autopilot is claimed before."""
 LEAST_COLUMNS: Final = 2
 """Of a text that counts as a table."""
 TERRAIN_SUFFIXES: Final = frozenset({".tif", ".tiff"})
