@@ -215,14 +215,14 @@ def test_a_scheduler_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dronesense.cli.cluster.CONNECT_S", 0.3)
-    code, _, said = run(capsys, tmp_path, "--cluster", "tcp://127.0.0.1:1")
+    code, _, said = run(capsys, tmp_path, "-o", tmp_path / "out", "--cluster", "tcp://127.0.0.1:1")
     assert code == 3
     assert "tcp://127.0.0.1:1: no Dask scheduler answers" in said
 
 
 def test_a_scheduler_without_workers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with cluster(tmp_path, workers=0) as made:
-        code, _, said = run(capsys, tmp_path, "--cluster", made.address)
+        code, _, said = run(capsys, tmp_path, "-o", tmp_path / "out", "--cluster", made.address)
     assert code == 3
     assert "the scheduler has no workers" in said
 

@@ -11,7 +11,7 @@ from dronesense.geotag import uncertainty
 from dronesense.hotspots import fusion, merge
 from dronesense.model import Flight, HotspotLayer
 from dronesense.model.cube import DEFAULT_BLOCK_BYTES
-from dronesense.pipeline.account import Account
+from dronesense.pipeline.account import NOTHING_SOUGHT, Account
 from dronesense.pipeline.cube_lane import CubeFinds, follow_cube
 from dronesense.pipeline.emission_lane import follow_emissions
 from dronesense.pipeline.gas_lane import GasFinds, follow_gas
@@ -97,7 +97,7 @@ def process(
         mosaics=joined,
         pictures=tuple(picture for each in cubes for picture in each.pictures),
         statements=account.statements(site.crs, views, rasters),
-        warnings=(*flight.warnings, *account.all_warnings()),
+        warnings=(*flight.warnings, *(() if flight.rules else (NOTHING_SOUGHT,)), *account.all_warnings()),
         rejected=(*flight.rejected, *account.rejected),
     )
 

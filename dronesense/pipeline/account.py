@@ -34,6 +34,10 @@ from dronesense.model import (
 
 RATE_SLACK: Final = 1.01
 """Above this the rate is another one than was asked for."""
+NOTHING_SOUGHT: Final = (
+    "nothing was sought: no [[detect]] says what to look for (dronesense init writes a flight.toml to start "
+    "from)"
+)
 SHOWN_LOST: Final = 3
 """Detections without a place that are named one by one."""
 
@@ -81,11 +85,6 @@ class Account:
             self.rejected.append((path, str(error)))
 
     def _check_rules(self) -> None:
-        if not self._flight.rules:
-            self.warnings.append(
-                "nothing was sought: no [[detect]] says what to look for (dronesense init writes a "
-                "flight.toml to start from)"
-            )
         held = {each for gas in self._flight.gas for each in species_of(gas.series, gas.instrument)}
         for rule in self._flight.rules:
             if rule.lane == "gas" and rule.species not in held:

@@ -103,7 +103,8 @@ def _times(table: Table, heading: str, path: Path) -> tuple[np.ndarray, list[str
         return np.asarray(stamps), [f'"{heading}" is UTC where a stamp has no offset']
     if numbers.size and not (numbers.min() > MIN_UNIX_S and numbers.max() < MAX_UNIX_S):
         raise ReadError(
-            f'"{heading}" ({numbers.min():g} to {numbers.max():g}) is no seconds since 1970',
+            f'"{heading}" counts from a start of its own ({numbers.min():g} to {numbers.max():g}), '
+            "not from 1970",
             where=path,
             fix="write times as 2026-06-14T10:00:00Z",
         )
