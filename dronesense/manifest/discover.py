@@ -154,7 +154,7 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
     if path.suffix.lower() in TABLE_SUFFIXES:
         matching = [each for each in analyzers if instrument_reader.header_matches(each, path)]
         if matching:
-            finds.gas.append((path, matching[0]))
+            finds.gas.append((path, instrument_reader.best_of(matching)))
             return None
         return _unmatched(path)
     return "no reader recognises it"

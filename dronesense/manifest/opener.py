@@ -368,8 +368,9 @@ class Opener:
                 where=path,
                 fix="describe it in calibration/instruments/<id>.toml, then set instrument in [[gas]]",
             )
-        self._used(Path(fitting[0].path), "instrument")
-        return fitting[0]
+        best = instrument_reader.best_of(fitting)
+        self._used(Path(best.path), "instrument")
+        return best
 
     def _cube(self, table: CubeTable, path: Path, start: int | None) -> CubeInput:
         instrument = (

@@ -133,8 +133,9 @@ class TimeColumn:
     columns : tuple of str
         One or more columns, joined by a space.
     format : str
-        ``iso``, ``unix``, ``unix_ms``, ``unix_s_ns``, ``numeric`` (a date in figures, see `date_order`),
-        ``elapsed`` (seconds since a start) or a strptime pattern.
+        ``iso``, ``unix``, ``unix_ms``, ``unix_us``, ``unix_ns``, ``unix_s_ns``, ``numeric`` (a date in
+        figures, see `date_order`), ``excel`` (days since 1899-12-30), ``elapsed`` (seconds since a start), a
+        strptime pattern, or ``auto``: what the stamps of the file can only be.
     zone : str or None
         ``UTC``, ``+05:00`` or an IANA name; None: the stamps carry their own offset (or are refused).
     date_order : {"dmy", "mdy", "ymd"} or None
@@ -145,6 +146,8 @@ class TimeColumn:
         For ``elapsed``: the moment that seconds count from.
     start_line : str or None
         For ``elapsed``: text of the line above the headings that states that moment.
+    also : tuple of tuple of str
+        Other columns that stand for the clock, where the file lacks `columns`; the first found count.
     """
 
     columns: tuple[str, ...]
@@ -154,6 +157,7 @@ class TimeColumn:
     zone_line: str | None = None
     start: str | None = None
     start_line: str | None = None
+    also: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +192,14 @@ class Match:
         Headings that must, and must not, be there.
     text : str
         Text that must stand in the lines above the headings.
+    last : bool
+        Any other instrument that fits a file goes before this one.
     """
 
     headings: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     text: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

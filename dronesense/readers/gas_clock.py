@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -20,15 +20,34 @@ NUMERIC: Final = "numeric"
 ELAPSED: Final = "elapsed"
 """Seconds since a start that stands above the headings, or in the instrument file."""
 
+EXCEL: Final = "excel"
+"""Days since 1899-12-30, as spreadsheets keep dates; local."""
+AUTO: Final = "auto"
+"""ISO, a date in figures or POSIX time, whichever the stamps can only be."""
+
 Order = Literal["dmy", "mdy", "ymd"]
 
 _DATE: Final = re.compile(
-    r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{4}|\d{1,2})[\sT-]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII
+    r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{4}|\d{1,2})[\sT-]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,:](\d+))?)?"
+    r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*([Zz]|UTC|GMT|[+-]\d\d:?\d\d)?",
+    re.ASCII,
 )
 _PLACES: Final[dict[Order, tuple[int, int, int]]] = {"dmy": (2, 1, 0), "mdy": (2, 0, 1), "ymd": (0, 1, 2)}
 """Where year, month and day stand."""
+_SAYS_UTC: Final = re.compile(r"(?<![a-z])utc(?!_?off)", re.IGNORECASE)
+_NOON: Final = 12
+_NO_HOUR: Final = 99
+"""Refused as a time that does not exist: 13 PM."""
 _CENTURY: Final = 2000
 """Added to years of two figures: no analyser of the 1900s flies."""
+_PLAIN_NUMBER: Final = re.compile(r"\d+(?:\.\d*)?", re.ASCII)
+_POSIX: Final = {"unix": 1.0, "unix_ms": 1e-3, "unix_us": 1e-6, "unix_ns": 1e-9}
+_POSIX_S: Final = (315_964_800.0, 4_102_444_800.0)
+"""1980-01-06 to 2100-01-01: a number is a time within it in one of the units at most."""
+_EXCEL_DAYS: Final = (29_226.0, 73_051.0)
+"""1980-01-06 to 2100-01-01 as days since 1899-12-30."""
+_EXCEL_EPOCH: Final = np.datetime64("1899-12-30", "ms")
+_MS_PER_DAY: Final = 86_400_000
 _MAX_SECONDS: Final = 1e9
 """Seconds since a start: beyond 30 years they are something else."""
 
@@ -69,6 +88,8 @@ class GasClock:
         if column.format == NUMERIC:
             assert column.date_order is not None
             texts, form = _as_iso(texts, column.date_order, rows, where), "iso"
+        elif column.format == EXCEL:
+            texts, form = _days_as_iso(texts, rows, where), "iso"
         else:
             form = column.format
         return parse_times(texts, format=form, zone=column.zone, rows=rows, where=where)
@@ -101,10 +122,52 @@ def of_file(column: TimeColumn, texts: Sequence[str], preamble: Sequence[str], w
         if zone is not None:
             assumptions.append(f'zone "{zone}" as the file states')
             column = replace(column, zone=zone)
+    if column.format == AUTO:
+        column = replace(column, format=_found_out(texts, assumptions, where))
     if column.format == NUMERIC:
         column = _ordered(column, texts, assumptions, where)
     start = 0 if column.format != ELAPSED else _start(column, preamble, assumptions, where)
     return GasClock(column, start, tuple(assumptions))
+
+
+def zone_in(headings: Sequence[str]) -> str | None:
+    """Return ``"UTC"`` when a heading itself says so.
+
+    Examples
+    --------
+    >>> zone_in(["Time (UTC)"]), zone_in(["datetime_utc"]), zone_in(["UTCDateTime"]), zone_in(["Time"])
+    ('UTC', 'UTC', 'UTC', None)
+    """
+    return "UTC" if any(_SAYS_UTC.search(heading) for heading in headings) else None
+
+
+def clock_in(names: Collection[str], column: TimeColumn) -> TimeColumn:
+    """Return *column* with those of its columns that a table headed *names* has."""
+    for columns in (column.columns, *column.also):
+        if all(each in names for each in columns):
+            return replace(column, columns=columns, also=(), zone=column.zone or zone_in(columns))
+    return column
+
+
+def _found_out(texts: Sequence[str], assumptions: list[str], where: str | Path) -> str:
+    """Return the format that most of the stamps *texts* can only have."""
+    if not texts:
+        return "iso"
+    numbers = [float(text) for text in texts if _PLAIN_NUMBER.fullmatch(text)]
+    if 2 * len(numbers) <= len(texts):
+        figures = sum(_DATE.fullmatch(text) is not None for text in texts)
+        return NUMERIC if 2 * figures > len(texts) else "iso"
+    middle = float(np.median(numbers))
+    for name, second in _POSIX.items():
+        if _POSIX_S[0] <= middle * second <= _POSIX_S[1]:
+            assumptions.append(f'stamps are numbers: read as "{name}" (POSIX time, UTC)')
+            return name
+    raise ManifestError(
+        f'its stamps are numbers such as "{texts[0]}", and no POSIX time',
+        where=where,
+        fix=f'copy the instrument file and set format under [time]: "{EXCEL}" for days since 1899-12-30, '
+        f'"{ELAPSED}" with start for seconds since a start',
+    )
 
 
 def value_of(key: str, preamble: Sequence[str]) -> str | None:
@@ -194,10 +257,28 @@ def _as_iso(
                 fix="correct format under [time] of the instrument",
             )
         part = match.groups()
+        hour = int(part[3])
+        if part[7] is not None:
+            hour = hour % _NOON + (_NOON if part[7] in "pP" else 0) if 1 <= hour <= _NOON else _NO_HOUR
         full = int(part[year]) + (_CENTURY if len(part[year]) == 2 else 0)
-        clock = f"{int(part[3]):02d}:{part[4]}:{part[5] or '00'}.{part[6] or '0'}"
+        clock = f"{hour:02d}:{part[4]}:{part[5] or '00'}.{part[6] or '0'}{part[8] or ''}"
         result.append(f"{full:04d}-{int(part[month]):02d}-{int(part[day]):02d}T{clock}")
     return result
+
+
+def _days_as_iso(texts: Sequence[str], rows: NDArray[np.int64] | None, where: str | Path) -> list[str]:
+    """Return days since 1899-12-30 as ISO texts, to the millisecond."""
+    days = np.array([float(text) if _PLAIN_NUMBER.fullmatch(text) else np.nan for text in texts])
+    bad = np.flatnonzero(~((days >= _EXCEL_DAYS[0]) & (days <= _EXCEL_DAYS[1])))
+    if bad.size:
+        place = bad[0] if rows is None else rows[bad[0]]
+        raise ReadError(
+            f'time stamp "{texts[bad[0]]}" is not a number of days since 1899-12-30, 1980 to 2100',
+            where=f"{where}, row {place}",
+            fix="correct format under [time] of the instrument",
+        )
+    moments = _EXCEL_EPOCH + np.rint(days * _MS_PER_DAY).astype("timedelta64[ms]")
+    return [str(each) for each in np.datetime_as_string(moments, unit="ms")]
 
 
 def _start(column: TimeColumn, preamble: Sequence[str], assumptions: list[str], where: str | Path) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 
 from dronesense.errors import UnitsError
 from dronesense.model import Column, GasHeading, GasInstrument
+from dronesense.readers.gas_clock import clock_in
 from dronesense.readers.table import Table, qualified, read_table
 from dronesense.units import convert
 
@@ -45,6 +46,7 @@ class _Choice:
     columns: dict[str, Column] = field(default_factory=dict)
     in_ppm: set[str] = field(default_factory=set)
     unused: list[str] = field(default_factory=list)
+    strange: list[UnitsError] = field(default_factory=list)
 
     def heading_of(self, species: str | None) -> str | None:
         found = (name for name, column in self.columns.items() if column.species == species)
@@ -63,6 +65,7 @@ def named_columns(spec: GasInstrument) -> list[str]:
     """Return every heading that *spec* names, by which the heading line is found."""
     return [
         *spec.time.columns,
+        *(name for columns in spec.time.also for name in columns),
         *spec.columns,
         *(other for each in spec.columns.values() for other in each.also),
     ]
@@ -85,7 +88,7 @@ def resolve(names: Sequence[str], spec: GasInstrument, *, where: str | Path) -> 
     Raises
     ------
     UnitsError
-        If a heading of a gas has a unit that is none.
+        If the headings of all gases have units that are none.
     """
     known = set(names) | set(qualified(list(names)))
     choice = _Choice()
@@ -99,13 +102,17 @@ def resolve(names: Sequence[str], spec: GasInstrument, *, where: str | Path) -> 
             choice.columns[found or heading] = column
     for rule in spec.gases:
         _take_by_rule(rule, names, choice, where)
+    if choice.strange and not any(column.species for column in choice.columns.values()):
+        raise choice.strange[0]
     return Headings(choice.columns, frozenset(choice.in_ppm), tuple(choice.unused))
 
 
 def matches(names: Sequence[str], spec: GasInstrument) -> bool:
     """Return whether a table headed *names* has the clock and the species of *spec*, and is no relative's."""
     have = set(names) | set(qualified(list(names)))
-    if not {*spec.time.columns, *spec.match.headings} <= have or have.intersection(spec.match.without):
+    if not {*clock_in(have, spec.time).columns, *spec.match.headings} <= have or have.intersection(
+        spec.match.without
+    ):
         return False
     try:
         columns = resolve(names, spec, where="").columns
@@ -125,7 +132,12 @@ def _take_by_rule(rule: GasHeading, names: Sequence[str], choice: _Choice, where
             continue
         if "unit" in match.groupdict():
             unit = match["unit"].strip()
-            _check_unit(unit, heading, where)
+            try:
+                _check_unit(unit, heading, where)
+            except UnitsError as error:
+                choice.strange.append(error)
+                choice.unused.append(f'column "{heading}" not used: {error.what}')
+                continue
             column = replace(column, unit=unit)
             choice.in_ppm.add(heading)
         choice.add(heading, column)
@@ -133,6 +145,7 @@ def _take_by_rule(rule: GasHeading, names: Sequence[str], choice: _Choice, where
 
 def _pattern(heading: str) -> re.Pattern[str]:
     text = re.escape(heading)
+    text = re.sub(r"\\ (?=\\[(\[])", r"\\s*", text)  # "CH4(ppm)" as well as "CH4 (ppm)"
     return re.compile(text.replace(r"\{name\}", _NAME).replace(r"\{unit\}", _UNIT))
 
 

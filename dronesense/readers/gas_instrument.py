@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from dronesense.errors import ManifestError, did_you_mean
 from dronesense.model import Column, GasHeading, GasInstrument, Layout, Match, TimeColumn
-from dronesense.readers.gas_clock import ELAPSED, NUMERIC
+from dronesense.readers.gas_clock import AUTO, ELAPSED, EXCEL, NUMERIC, zone_in
 from dronesense.readers.gas_correct import CorrectKeys, to_correct
 from dronesense.readers.instrument_keys import MountKeys, Strict
 
@@ -51,7 +50,9 @@ FIELDS: Final = (
 )
 """What a column without a species may hold."""
 
-TIME_FORMATS: Final = ("iso", "unix", "unix_ms", "unix_s_ns", NUMERIC, ELAPSED)
+TIME_FORMATS: Final = (
+    "iso", "unix", "unix_ms", "unix_us", "unix_ns", "unix_s_ns", NUMERIC, EXCEL, ELAPSED, AUTO,
+)  # fmt: skip
 """Beside strptime patterns, which hold a percent sign."""
 
 
@@ -65,6 +66,7 @@ class TimeKeys(Strict, frozen=True):
     zone_line: str | None = None
     start: str | None = None
     start_line: str | None = None
+    also: tuple[str | list[str], ...] = ()
 
 
 class ColumnKeys(Strict, frozen=True):
@@ -93,7 +95,7 @@ class ColumnKeys(Strict, frozen=True):
 class HeadingKeys(Strict, frozen=True):
     """One `[[gases]]`."""
 
-    heading: str
+    heading: str | list[str]
     names: dict[str, str]
     unit: str | None = None
     basis: Basis = "unknown"
@@ -117,6 +119,7 @@ class MatchKeys(Strict, frozen=True):
     headings: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     text: str = ""
+    last: bool = False
 
 
 class GasFile(Strict, frozen=True):
@@ -152,7 +155,11 @@ def to_gas(path: Path, entry: GasFile) -> GasInstrument:
     time = _time(path, entry.time)
     for name, column in entry.columns.items():
         _check_column(f'{path}, key columns."{name}"', column)
-    gases = tuple(_heading(f"{path}, key gases", each) for each in entry.gases)
+    gases = tuple(
+        _heading(f"{path}, key gases", heading, each)
+        for each in entry.gases
+        for heading in ([each.heading] if isinstance(each.heading, str) else each.heading)
+    )
     species = [column.species for column in entry.columns.values() if column.species is not None]
     species += [column.species for each in gases for column in each.names.values() if column.species]
     _check_ranges(path, entry, species)
@@ -178,7 +185,7 @@ def to_gas(path: Path, entry: GasFile) -> GasInstrument:
         ),
         warm_up_s=entry.warm_up_s,
         preamble=dict(entry.preamble),
-        match=Match(entry.match.headings, entry.match.without, entry.match.text),
+        match=Match(entry.match.headings, entry.match.without, entry.match.text, entry.match.last),
         notes=entry.notes,
         correct=to_correct(path, entry.correct, columns=columns, species=species),
     )
@@ -194,7 +201,7 @@ def _time(path: Path, keys: TimeKeys) -> TimeColumn:
             where=f"{path}, key time.format",
             fix=f"one of {', '.join(TIME_FORMATS)}, or a strptime pattern such as %Y-%m-%d %H:%M:%S.%f",
         )
-    if keys.date_order is not None and keys.format not in (NUMERIC, ELAPSED):
+    if keys.date_order is not None and keys.format not in (NUMERIC, ELAPSED, AUTO):
         raise ManifestError(
             "means something only with dates in figures",
             where=f"{path}, key time.date_order",
@@ -210,17 +217,13 @@ def _time(path: Path, keys: TimeKeys) -> TimeColumn:
     return TimeColumn(
         columns=columns,
         format=keys.format,
-        zone=keys.zone or _zone_in(columns),
+        zone=keys.zone or zone_in(columns),
         date_order=keys.date_order,
         zone_line=keys.zone_line,
         start=keys.start,
         start_line=keys.start_line,
+        also=tuple((each,) if isinstance(each, str) else tuple(each) for each in keys.also),
     )
-
-
-def _zone_in(headings: tuple[str, ...]) -> str | None:
-    """Return ``"UTC"`` when the heading itself says so, as in ``Time (UTC)``."""
-    return "UTC" if any(re.search(r"\bUTC\b", heading) for heading in headings) else None
 
 
 def _check_ranges(path: Path, entry: GasFile, species: list[str]) -> None:
@@ -291,15 +294,13 @@ def _column(column: ColumnKeys) -> Column:
     )
 
 
-def _heading(where: str, keys: HeadingKeys) -> GasHeading:
+def _heading(where: str, heading: str, keys: HeadingKeys) -> GasHeading:
     """Return one rule of how gas columns are headed."""
-    if keys.heading.count("{name}") != 1 or keys.heading.count("{unit}") > 1:
+    if heading.count("{name}") != 1 or heading.count("{unit}") > 1:
+        raise ManifestError(f'"{heading}" must hold {{name}} once, and {{unit}} at most once', where=where)
+    if ("{unit}" in heading) == (keys.unit is not None):
         raise ManifestError(
-            f'"{keys.heading}" must hold {{name}} once, and {{unit}} at most once', where=where
-        )
-    if ("{unit}" in keys.heading) == (keys.unit is not None):
-        raise ManifestError(
-            f'the unit of "{keys.heading}" stands either in the heading or under unit',
+            f'the unit of "{heading}" stands either in the heading or under unit',
             where=where,
             fix='write {unit} where the heading has it, or state unit = "ppm"',
         )
@@ -308,7 +309,7 @@ def _heading(where: str, keys: HeadingKeys) -> GasHeading:
         near = did_you_mean(strange[0], keys.names.values())
         raise ManifestError(f'molar_mass of "{strange[0]}", which is not among names{near}', where=where)
     return GasHeading(
-        heading=keys.heading,
+        heading=heading,
         names={
             name: Column(
                 unit=keys.unit or "1",

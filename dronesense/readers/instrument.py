@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -114,6 +115,11 @@ def header_matches(instrument: Instrument, path: Path) -> bool:
         return False
     above = spec.match.text
     return (not above or any(above in line for line in preamble)) and gas_headings.matches(names, spec)
+
+
+def best_of(fitting: Sequence[Instrument]) -> Instrument:
+    """Return the first of the analysers *fitting* a file, those that are for any file last."""
+    return min(fitting, key=lambda each: isinstance(each.spec, GasInstrument) and each.spec.match.last)
 
 
 def species_in(spec: GasInstrument, path: Path) -> list[str]:

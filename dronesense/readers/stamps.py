@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ReadError
-from dronesense.model import GasInstrument
+from dronesense.model import GasInstrument, TimeColumn
 from dronesense.readers import gas_clock
 from dronesense.readers.table import MAX_NAMED_LINES, Table, tolerated
 
@@ -75,16 +75,17 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
         if count:
             dropped[reason] = dropped.get(reason, 0) + count
 
-    texts, stamped, first = _stamps(table, spec)
+    column = gas_clock.clock_in(table.all_names, spec.time)
+    texts, stamped, first = _stamps(table, column)
     drop(UNITS_ROW, int(stamped[:first].sum()) + len(table.below))
     drop(NO_STAMP, int((~stamped).sum()))
     stamped[:first] = False
-    again = " ".join(spec.time.columns)
+    again = " ".join(column.columns)
     repeats = [number for number, text in enumerate(texts) if text == again and stamped[number]]
     drop(HEADINGS_AGAIN, len(repeats))
     stamped[repeats] = False
     index = np.flatnonzero(stamped)
-    clock = gas_clock.of_file(spec.time, [texts[each] for each in index], table.preamble, where)
+    clock = gas_clock.of_file(column, [texts[each] for each in index], table.preamble, where)
     index, time, garbled = _parseable(index, texts, clock, table, where)
     drop(GARBLED, len(garbled))
     if garbled:
@@ -111,14 +112,14 @@ def stamped_rows(table: Table, spec: GasInstrument, *, where: str | Path) -> Sta
     return StampedRows(table.take(index), time, dropped, warnings, tuple(units), clock.assumptions)
 
 
-def _stamps(table: Table, spec: GasInstrument) -> tuple[list[str], NDArray[np.bool_], int]:
+def _stamps(table: Table, column: TimeColumn) -> tuple[list[str], NDArray[np.bool_], int]:
     """Return the stamps as written, which are there, and how many rows of units stand above the first."""
-    columns = [table.text(name) for name in spec.time.columns]
+    columns = [table.text(name) for name in column.columns]
     texts = columns[0] if len(columns) == 1 else list(map(" ".join, zip(*columns, strict=True)))
     missing = table.missing
     stamped = np.array([text not in missing for text in texts], dtype=bool)
-    for column in columns if len(columns) > 1 else ():
-        stamped &= np.array([cell not in missing for cell in column], dtype=bool)
+    for cells in columns if len(columns) > 1 else ():
+        stamped &= np.array([cell not in missing for cell in cells], dtype=bool)
     first = next((row for row, text in enumerate(texts) if any(map(str.isdigit, text))), 0)
     return texts, stamped, first
 

@@ -56,8 +56,11 @@ def find_heading(head: str, delimiter: str | None, wanted: frozenset[str]) -> He
                 names = _split(text, mark)
                 matches = len(wanted.intersection(names))
                 # A line after the first takes matches; among delimiters of a line without any, columns count.
-                if (matches, 0) > (score[0], 0) or (line == best.line and (matches, len(names)) > score):
-                    best, score = Heading(line, start, mark, names), (matches, len(names))
+                width = (
+                    0 if matches and mark == BLANKS else len(names)
+                )  # "CH4 (ppm)" beside tabs is one heading
+                if (matches, 0) > (score[0], 0) or (line == best.line and (matches, width) > score):
+                    best, score = Heading(line, start, mark, names), (matches, width)
             if not wanted:
                 break
         start += len(text)

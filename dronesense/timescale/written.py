@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dronesense.errors import ManifestError, ReadError
-from dronesense.timescale.epochs import GPS_EPOCH_S, NS_PER_MS, NS_PER_S
+from dronesense.timescale.epochs import GPS_EPOCH_S, NS_PER_S
 
 _PLAUSIBLE_UNIX_S: Final = (GPS_EPOCH_S, 4_102_444_800)
 """1980-01-06 to 2100-01-01; numeric stamps outside are in another unit or from a clock that was never set."""
@@ -32,6 +32,8 @@ _SECONDS_AND_NS: Final = re.compile(r"(\d+)\s+(\d{1,9})", re.ASCII)
 _YEAR: Final = frozenset({"%Y", "%y", "%G", "%c", "%x"})
 """Directives of strptime without which every stamp would lie in 1900."""
 _ZULU: Final = frozenset({"Z", "z", "UTC", "GMT"})
+_UNIX_DIGITS: Final = {"unix": 9, "unix_s_ns": 9, "unix_ms": 6, "unix_us": 3, "unix_ns": 0}
+"""Formats of POSIX time -> decimals of their unit that make nanoseconds."""
 
 
 def parse_times(
@@ -50,8 +52,8 @@ def parse_times(
         The stamps, surrounding blanks ignored.
     format : str
         ``"iso"`` (date and time, any number of decimals, with or without offset), ``"unix"`` (s),
-        ``"unix_ms"``, ``"unix_s_ns"`` (whole s, a blank, ns within the second), or a ``strptime`` pattern
-        with a year.
+        ``"unix_ms"``, ``"unix_us"``, ``"unix_ns"``, ``"unix_s_ns"`` (whole s, a blank, ns within the
+        second), or a ``strptime`` pattern with a year.
     zone : str, optional
         What stamps without an offset refer to: ``"UTC"``, ``"+05:00"`` or an IANA name. An offset in the
         stamp wins.
@@ -83,8 +85,8 @@ def parse_times(
     stamps = _Stamps([text.strip() for text in texts], rows, where)
     if format == "unix_s_ns":
         stamps = _joined_seconds(stamps)
-    if format in ("unix", "unix_ms", "unix_s_ns"):
-        return _parse_unix(stamps, milli=format == "unix_ms", zone=zone)
+    if format in _UNIX_DIGITS:
+        return _parse_unix(stamps, format, zone)
     parse = _parse_iso if format == "iso" else _parse_pattern
     local, offset = parse(stamps, format)
     naive = np.flatnonzero(offset == _NO_OFFSET)
@@ -196,8 +198,8 @@ def _joined_seconds(stamps: _Stamps) -> _Stamps:
     return replace(stamps, texts=[f"{match[1]}.{match[2]:0>9}" for match in matches if match is not None])
 
 
-def _parse_unix(stamps: _Stamps, *, milli: bool, zone: str | None) -> NDArray[np.int64]:
-    """Return UTC ns of POSIX seconds or milliseconds, exact to 1 ns (a float64 would keep 0.24 µs)."""
+def _parse_unix(stamps: _Stamps, name: str, zone: str | None) -> NDArray[np.int64]:
+    """Return UTC ns of POSIX time in the unit that *name* says, exact to 1 ns (float64 keeps 0.24 µs)."""
     if zone not in (None, "UTC"):
         raise ManifestError(
             f'zone = "{zone}" makes no sense for POSIX time, which is UTC',
@@ -207,22 +209,21 @@ def _parse_unix(stamps: _Stamps, *, milli: bool, zone: str | None) -> NDArray[np
     matches = [_NUMBER.fullmatch(text) for text in stamps.texts]
     if None in matches:
         raise stamps.refuse(matches.index(None), "is not a plain number", "correct format under [time]")
-    digits = 6 if milli else 9
-    scale = NS_PER_MS if milli else NS_PER_S
+    digits = _UNIX_DIGITS[name]
+    scale = int(10**digits)
     found = [match.groups() for match in matches if match is not None]
     low, high = _PLAUSIBLE_UNIX_S
-    seconds_per_unit = 1e-3 if milli else 1.0
-    guess = np.array([float(f"{sign}{whole}") for sign, whole, _ in found]) * seconds_per_unit
+    guess = np.array([float(f"{sign}{whole}") for sign, whole, _ in found]) * (scale / NS_PER_S)
     wrong = np.flatnonzero((guess < low) | (guess > high))
     if wrong.size:
-        name = "unix_ms" if milli else "unix"
         raise stamps.refuse(
             int(wrong[0]),
-            f'is not between 1980 and 2100 as "{name}"',
+            f'is not between 1980 and 2100 as "{name.removesuffix("_s_ns")}"',
             "check format under [time], and the clock",
         )
     whole_ns = np.array([int(whole) for _, whole, _ in found], dtype=np.int64) * scale
-    part_ns = np.array([int(f"{(part or '')[:digits]:0<{digits}}") for _, _, part in found], dtype=np.int64)
+    parts = [f"{(part or '')[:digits]:0<{digits}}" or "0" for _, _, part in found]
+    part_ns = np.array([int(part) for part in parts], dtype=np.int64)
     return whole_ns + part_ns
 
 
