@@ -105,6 +105,7 @@ _UNITS: Final[dict[str, _Unit]] = {
     "rad": _Unit("angle", 1.0),
     "mrad": _Unit("angle", 1e-3),
     "deg": _Unit("angle", math.pi / 180.0),
+    "1e-7 deg": _Unit("angle", math.pi / 180.0e7),
     # spectral radiance, W/(m2 sr nm); 1 flick = 1 W/(cm2 sr um)
     "W/(m2 sr nm)": _Unit("spectral_radiance", 1.0),
     "W/(m2 sr um)": _Unit("spectral_radiance", 1e-3),

@@ -141,7 +141,7 @@ def test_a_row_without_line_end_is_not_trusted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what", "error", "match"),
     [
-        (HEAD + ROWS[0], instrument(zone=None), ManifestError, r"raw/track\.csv, row 2.*zone"),
+        (HEAD + ROWS[0], instrument(zone=None), ReadError, r"raw/track\.csv, row 2.*zone"),
         (HEAD + ROWS[0], instrument({"lat": COLUMNS["lat"]}), ManifestError, "no column is the longitude"),
         (HEAD + ROWS[0], instrument(COLUMNS | {"vn": COLUMNS["lat"]}), ManifestError, "two columns"),
         (

@@ -228,3 +228,79 @@ def test_skyhub_log_is_track_and_column(tmp_path: Path) -> None:
     path.write_text("\n".join([SKYHUB, *[row.replace(row[:13], "1.78141E+12") for row in rows]]) + "\n")
     with pytest.raises(ReadError, match="not a plain number"):  # saved by a spreadsheet
         read(path, "ugcs-skyhub-methane")
+
+
+def gas_beside(folder: Path) -> None:
+    table(folder / "gas.csv", "timestamp,CH4_ppm", lambda i, t: f"{t:%Y-%m-%dT%H:%M:%SZ},{ch4(i)}")
+
+
+TRACKS = {
+    "generic-csv": (
+        "time,lat,lon,hMSL\n,(deg),(deg),(m)",
+        lambda i, t: f"{t:%Y-%m-%dT%H:%M:%S}.00Z,{50 + i * 1e-5:.6f},8.0,120",
+        "unknown",
+    ),
+    "ros-navsatfix": (
+        "%time,field.header.stamp,field.status.status,field.latitude,field.longitude,field.altitude",
+        lambda i, t: f"{(UNIX + i) * 10**9 + 5},{(UNIX + i) * 10**9},2,{50 + i * 1e-5:.6f},8.0,120",
+        "ellipsoid",
+    ),
+    "px4-gps-csv": (
+        "timestamp,time_utc_usec,lat,lon,alt,alt_ellipsoid,vel_n_m_s,vel_e_m_s,vel_d_m_s",
+        lambda i, t: f"{i * 10**6},{(UNIX + i) * 10**6},{500000000 + i * 100},80000000,120000,167000,1,0,0",
+        "receiver-geoid",
+    ),
+    "inertial-explorer": (
+        "Project: x\n\n  UTCDate  UTCTime  Latitude  Longitude  H-Ell\n  (YMD)  (HMS)  (Deg)  (Deg)  (m)",
+        lambda i, t: f"  {t:%Y/%m/%d}  {t:%H:%M:%S}.00  {50 + i * 1e-5:.8f}  8.0  120.0",
+        "ellipsoid",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRACKS)
+def test_tables_of_positions_are_tracks(tmp_path: Path, name: str) -> None:
+    head, row, ref = TRACKS[name]
+    table(tmp_path / "nav.csv", head, row)
+    gas_beside(tmp_path)
+    found = discover(tmp_path)
+    assert found.tables["track"] == {"path": "nav.csv", "reader": "csv", "instrument": name}
+    track = ds.open_flight(tmp_path).trajectory
+    assert track is not None
+    assert to_iso(track.time[0]) == "2026-06-14T05:00:00.000Z"
+    np.testing.assert_allclose(track.lat, 50 + 1e-5 * np.arange(10))
+    assert track.height_ref == ref
+    if ref != "unknown":
+        np.testing.assert_allclose(track.height_source_m, 120.0)
+
+
+def test_a_gas_table_without_positions_is_no_track(tmp_path: Path) -> None:
+    """The instrument may name them; this table has none, and was taken for the track."""
+    gas_beside(tmp_path)
+    assert "track" not in discover(tmp_path).tables
+
+
+def test_local_clock_of_a_track_asks_for_tz(tmp_path: Path) -> None:
+    head = "Timestamp,roll,pitch,heading,altitudeRelative,gps.lat,gps.lon"
+    table(
+        tmp_path / "v.csv", head, lambda i, t: f"{t:%Y-%m-%d %H:%M:%S}.123,1,2,90,20,{50 + i * 1e-5:.6f},8.0"
+    )
+    gas_beside(tmp_path)
+    with pytest.raises(ReadError, match=r"tz = .* under \[track\]"):
+        ds.open_flight(tmp_path)
+
+
+def test_positions_between_tabs_with_blanks_in_headings(tmp_path: Path) -> None:
+    head = "UTC Time\tLatitude\tLongitude\tAltitude MSL"
+    table(tmp_path / "n.txt", head, lambda i, t: f"{t:%Y-%m-%d %H:%M:%S}\t{50 + i * 1e-5:.6f}\t8.0\t1")
+    gas_beside(tmp_path)
+    assert discover(tmp_path).tables["track"]["path"] == "n.txt"
+
+
+def test_a_gas_without_a_unit_says_what_to_write(tmp_path: Path) -> None:
+    table(tmp_path / "x.csv", "timestamp,ch4,temp", lambda i, t: f"{t:%Y-%m-%dT%H:%M:%SZ},{ch4(i)},20")
+    ((_, why),) = discover(tmp_path).ignored
+    assert '"ch4" = { species = "CH4", unit = "ppm" }' in why
+    (tmp_path / "x.csv").rename(tmp_path / "x.kml")
+    ((_, why),) = discover(tmp_path).ignored
+    assert "GPX" in why

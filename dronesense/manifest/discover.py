@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +32,14 @@ DARK_WORDS: Final = ("dark",)
 PANEL_WORDS: Final = ("panel", "white")
 TABLE_SUFFIXES: Final = frozenset({".csv", ".txt", ".tsv", ".tab", ".dat", ".data", ".log", ".asc"})
 """LI-COR writes ``.data``; a text log of an autopilot is claimed before."""
+_SECOND_TABLE: Final = "a further table with positions; to use it name it in [track], with its instrument"
+_GASES: Final = {
+    word: gas
+    for gas in ("CH4", "CO2", "CO", "NH3", "H2S", "SO2", "NO2", "O3", "N2O", "C2H6", "VOC")
+    for word in (gas.casefold(), f"{gas.casefold()}d")
+} | {"methane": "CH4", "ammonia": "NH3", "ozone": "O3", "ethane": "C2H6", "tvoc": "VOC"}
+"""First words of headings that may be a gas, in small letters."""
+_OTHER_TRACKS: Final = {".kml": "KML", ".kmz": "KML"}
 LEAST_COLUMNS: Final = 2
 """Of a text that counts as a table."""
 TERRAIN_SUFFIXES: Final = frozenset({".tif", ".tiff"})
@@ -62,6 +71,7 @@ class Discovery:
 class _Finds:
     logs: list[tuple[Path, str]] = field(default_factory=list)
     gas: list[tuple[Path, Instrument]] = field(default_factory=list)
+    tracks: list[tuple[Path, Instrument]] = field(default_factory=list)
     cubes: list[Path] = field(default_factory=list)
     darks: list[Path] = field(default_factory=list)
     panels: list[Path] = field(default_factory=list)
@@ -156,7 +166,15 @@ def _classify(path: Path, finds: _Finds, analyzers: Sequence[Instrument]) -> str
         if matching:
             finds.gas.append((path, instrument_reader.best_of(matching)))
             return None
+        tracks = [each for each in analyzers if instrument_reader.header_has_track(each, path)]
+        if tracks:
+            finds.tracks.append((path, instrument_reader.best_of(tracks)))
+            return None
         return _unmatched(path)
+    if path.suffix.lower() in _OTHER_TRACKS:
+        return (
+            f"{_OTHER_TRACKS[path.suffix.lower()]}: a track in it is not read; save it as GPX with its times"
+        )
     return "no reader recognises it"
 
 
@@ -170,6 +188,14 @@ def _unmatched(path: Path) -> str:
         return "text, no table of several columns"
     if all(map(is_number, headings)):
         return "a table of numbers without headings; if it is a spectrum: dronesense signatures import"
+    for heading in headings:
+        gas = _GASES.get(re.split(r"[^A-Za-z0-9]", heading.strip())[0].casefold())
+        if gas is not None:
+            return (
+                f'a table whose columns match no instrument, but "{heading}" may be {gas}: say its unit and '
+                f"the column of the clock in calibration/instruments/<id>.toml, with "
+                f'"{heading}" = {{ species = "{gas}", unit = "ppm" }} (or ppb, or ppm m) under [columns]'
+            )
     return (
         "a table whose columns match no instrument; describe it in calibration/instruments/<id>.toml, or if "
         "it is a spectrum: dronesense signatures import"
@@ -250,14 +276,17 @@ def _settle(result: Discovery, finds: _Finds, folder: Path, cameras: Sequence[In
 
 def _settle_track(result: Discovery, finds: _Finds, name: Any) -> None:
     if not finds.logs:
-        for path, instrument in finds.gas:
-            spec = instrument.spec
-            assert isinstance(spec, GasInstrument)
-            if {"latitude", "longitude"} <= {column.field for column in spec.columns.values()}:
-                result.tables["track"] = {"path": name(path), "reader": "csv", "instrument": instrument.id}
+        tables = [
+            *finds.tracks,
+            *(each for each in finds.gas if instrument_reader.header_has_track(*each[::-1])),
+        ]
+        for path, instrument in tables[:1]:
+            result.tables["track"] = {"path": name(path), "reader": "csv", "instrument": instrument.id}
+            if not finds.tracks:
                 result.notes[name(path)] = "no flight log; the analyser's own positions are used"
-                return
+        result.ignored += [(name(path), _SECOND_TABLE) for path, _ in finds.tracks[1:]]
         return
+    result.ignored += [(name(path), _SECOND_TABLE) for path, _ in finds.tracks]
     chosen = choose_logs(finds.logs)
     result.tables["track"] = {
         "path": name(chosen.logs[0]) if len(chosen.logs) == 1 else [name(path) for path in chosen.logs],

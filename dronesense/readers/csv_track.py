@@ -28,7 +28,7 @@ from dronesense.readers.assembly import (
 )
 from dronesense.readers.gas_headings import open_table, resolve
 from dronesense.readers.instrument import with_clock
-from dronesense.readers.stamps import stamped_rows
+from dronesense.readers.stamps import StampedRows, stamped_rows
 from dronesense.readers.streams import SINGLE_FIX_SIGMA_M, Float, increasing, quaternions_of
 from dronesense.readers.table import Table
 from dronesense.readers.tally import Tally
@@ -95,7 +95,7 @@ def read(
     """
     instrument, spec = _described(options, label)
     table = open_table(path, spec)
-    rows = stamped_rows(table, spec, where=label)
+    rows = _stamped(table, spec, label)
     columns = _columns(rows.table, spec, instrument.path)
     tally = Tally(Counter(rows.dropped), rows.warnings, [*spec.notes, *table.assumptions, *rows.assumptions])
     keep = _gate(rows.time, columns, tally, label)
@@ -136,6 +136,17 @@ def read(
         "sources": compare(positions, [positions]),
     }
     return trajectory, tally.report(FORMAT, len(table), details=details)
+
+
+def _stamped(table: Table, spec: GasInstrument, label: str) -> StampedRows:
+    """Return the rows on UTC; a zone that is missing is asked for where a track states it."""
+    try:
+        return stamped_rows(table, spec, where=label)
+    except ManifestError as error:
+        if "no zone" not in error.what:
+            raise
+        fix = 'set tz = "UTC", "+05:00" or an IANA name such as "Asia/Almaty" under [track]'
+        raise ReadError(error.what, where=error.where, fix=fix) from error
 
 
 def _described(options: TrackOptions, label: str) -> tuple[Instrument, GasInstrument]:

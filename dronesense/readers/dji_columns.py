@@ -55,6 +55,7 @@ _UNITS: Final = {
     "radians": "rad",
     "rad": "rad",
     "millisecond": "ms",
+    "milliseond": "ms",  # so in some exports
     "milliseconds": "ms",
     "ms": "ms",
     "seconds": "s",

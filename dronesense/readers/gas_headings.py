@@ -122,6 +122,19 @@ def matches(names: Sequence[str], spec: GasInstrument) -> bool:
     return bool(needed) and needed <= have
 
 
+def has_positions(names: Sequence[str], spec: GasInstrument) -> bool:
+    """Return whether a table headed *names* has the clock, latitude and longitude of *spec*."""
+    have = set(names) | set(qualified(list(names)))
+    if not {*clock_in(have, spec.time).columns, *spec.match.headings} <= have:
+        return False
+    if have.intersection(spec.match.without):
+        return False
+    found = {
+        column.field for heading, column in spec.columns.items() if have.intersection((heading, *column.also))
+    }
+    return {"latitude", "longitude"} <= found
+
+
 def _take_by_rule(rule: GasHeading, names: Sequence[str], choice: _Choice, where: str | Path) -> None:
     """Add the columns that are headed as *rule* says."""
     pattern = _pattern(rule.heading)

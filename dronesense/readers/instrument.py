@@ -117,6 +117,19 @@ def header_matches(instrument: Instrument, path: Path) -> bool:
     return (not above or any(above in line for line in preamble)) and gas_headings.matches(names, spec)
 
 
+def header_has_track(instrument: Instrument, path: Path) -> bool:
+    """Return whether *path* is a table with the clock and the positions of *instrument*, by its head."""
+    if not isinstance(instrument.spec, GasInstrument):
+        return False
+    spec = instrument.spec
+    try:
+        names, preamble = read_head(path, delimiter=spec.delimiter, headings=gas_headings.named_columns(spec))
+    except ReadError:
+        return False
+    above = spec.match.text
+    return (not above or any(above in line for line in preamble)) and gas_headings.has_positions(names, spec)
+
+
 def best_of(fitting: Sequence[Instrument]) -> Instrument:
     """Return the first of the analysers *fitting* a file, those that are for any file last."""
     return min(fitting, key=lambda each: isinstance(each.spec, GasInstrument) and each.spec.match.last)

@@ -53,6 +53,8 @@ def find_heading(head: str, delimiter: str | None, wanted: frozenset[str]) -> He
         # A line that holds none of the names cannot win, but for the first one.
         if text.strip() and (best.names == [] or any(name in text for name in wanted)):
             for mark in marks:
+                if mark == BLANKS != delimiter and "\t" in text.strip():
+                    continue  # a blank between tabs is part of a heading: "GPS Time"
                 names = _split(text, mark)
                 matches = len(wanted.intersection(names))
                 # A line after the first takes matches; among delimiters of a line without any, columns count.

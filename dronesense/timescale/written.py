@@ -246,7 +246,8 @@ def _zone_offsets_s(
 ) -> NDArray[np.int64]:
     """Return the offset from UTC of wall-clock stamps of *zone*, asked once a minute of the clock."""
     fix = (
-        'set zone = "UTC" (or "+05:00", or an IANA name such as "Asia/Almaty") under [time] of the instrument'
+        'set zone = "UTC" (or "+05:00", or an IANA name such as "Asia/Almaty") under [[gas]] of flight.toml, '
+        "or under [time] of the instrument"
     )
     if zone is None:
         first = int(index[0])
